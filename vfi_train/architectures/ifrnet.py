@@ -1,0 +1,163 @@
+"""IFRNet: intermediate feature refine network (Kong et al., CVPR 2022).
+
+One encoder makes a four-level pyramid of each frame; four decoders go from 1/16 to full size, each refining the
+flows to both frames together with a feature of the frame in between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from vfi_train.architectures.base import Architecture, Encoding
+from vfi_train.architectures.layers.residual import SideChannelBlock, conv_prelu
+from vfi_train.architectures.layers.warp import resize, resize_flow, warp
+from vfi_train.architectures.registry import register_model
+from vfi_train.contract import Prediction
+
+
+@register_model
+def ifrnet(**options: object) -> IFRNet:
+    """IFRNet, 4,959,692 parameters."""
+    return IFRNet(widths=(32, 48, 72, 96), side_channels=32, **options)  # type: ignore[arg-type]
+
+
+@register_model
+def ifrnet_s(**options: object) -> IFRNet:
+    """IFRNet small, 2,803,610 parameters."""
+    return IFRNet(widths=(24, 36, 54, 72), side_channels=24, **options)  # type: ignore[arg-type]
+
+
+@register_model
+def ifrnet_l(**options: object) -> IFRNet:
+    """IFRNet large, 19,699,460 parameters; its first convolution is 7x7."""
+    return IFRNet(widths=(64, 96, 144, 192), side_channels=64, first_kernel=7, **options)  # type: ignore[arg-type]
+
+
+@register_model
+def ifrnet_tiny(**options: object) -> IFRNet:
+    """Ours, for the quickstart and for tests: IFRNet's structure at a size that two CPU cores train in minutes."""
+    return IFRNet(widths=(8, 12, 18, 24), side_channels=8, **options)  # type: ignore[arg-type]
+
+
+@dataclass
+class IFRNetEncoding(Encoding):
+    """Features of both frames, level 1 (half size) first, and the mean that was taken off."""
+
+    mean: Tensor  # B 1 1 1
+    features0: list[Tensor]
+    features1: list[Tensor]
+
+
+class IFRNet(Architecture):
+    """IFRNet of any width.
+
+    Args:
+        widths: channels of the pyramid levels, 1/2 to 1/16.
+        side_channels: channels that a residual block refines a second time.
+        first_kernel: kernel of the first convolution.
+    """
+
+    family = "ifrnet"
+    size_multiple = 16
+    min_size = 16
+    arbitrary_time = True
+
+    def __init__(self, widths: tuple[int, int, int, int], side_channels: int, first_kernel: int = 3) -> None:
+        super().__init__()
+        c1, c2, c3, c4 = widths
+        self.encoder = Encoder(widths, first_kernel)
+        self.decoder4 = Decoder(2 * c4 + 1, 2 * c4, 4 + c3, side_channels)
+        self.decoder3 = Decoder(3 * c3 + 4, 3 * c3, 4 + c2, side_channels)
+        self.decoder2 = Decoder(3 * c2 + 4, 3 * c2, 4 + c1, side_channels)
+        self.decoder1 = Decoder(3 * c1 + 4, 3 * c1, 8, side_channels)
+
+    def encode(self, frame0: Tensor, frame1: Tensor, *, scale: float = 1.0) -> IFRNetEncoding:
+        """Pyramids of both frames, whose common mean (a number per sample) is taken off first."""
+        mean = torch.stack((frame0, frame1)).mean(dim=(0, 2, 3, 4)).view(-1, 1, 1, 1)
+        levels = self.encoder(resize(torch.cat((frame0 - mean, frame1 - mean)), scale))
+        features0, features1 = zip(*(level.chunk(2) for level in levels), strict=True)
+        return IFRNetEncoding(frame0, frame1, scale, mean, list(features0), list(features1))
+
+    def decode(
+        self,
+        encoding: Encoding,
+        time: Tensor,
+        *,
+        target: Tensor | None = None,
+        reference: Tensor | None = None,
+        reference_time: Tensor | None = None,
+    ) -> Prediction:
+        """Predict the frame at `time` (B 1 1 1); `target` adds its encoder features for the geometry loss."""
+        assert isinstance(encoding, IFRNetEncoding)
+        e, up = encoding, 1 / encoding.scale
+        plane = time.expand(-1, 1, *e.features0[3].shape[-2:])
+        flow, feature = self.decoder4(torch.cat((e.features0[3], e.features1[3], plane), dim=1)).split_with_sizes(
+            (4, self.decoder4.out_channels - 4), dim=1
+        )
+        flows, features = [flow], [feature]
+        for level, decoder in ((2, self.decoder3), (1, self.decoder2), (0, self.decoder1)):
+            warped = (warp(e.features0[level], flow[:, :2]), warp(e.features1[level], flow[:, 2:]))
+            delta, feature = decoder(torch.cat((feature, *warped, flow), dim=1)).split_with_sizes(
+                (4, decoder.out_channels - 4), dim=1
+            )
+            flow = delta + resize_flow(flow, 2)
+            flows.append(flow)
+            features.append(feature)
+        last = features.pop()  # of the last decoder: mask logit, residual colours
+        flows[-1] = flow = resize_flow(flow, up)
+        mask, residual = resize(torch.sigmoid(last[:, :1]), up), resize(last[:, 1:], up)
+        warped0 = warp(e.frame0 - e.mean, flow[:, :2])
+        warped1 = warp(e.frame1 - e.mean, flow[:, 2:])
+        merged = mask * warped0 + (1 - mask) * warped1 + e.mean
+        return Prediction(
+            frame=torch.clamp(merged + residual, 0, 1),
+            merged=[merged],
+            flow0=[f[:, :2] for f in flows],
+            flow1=[f[:, 2:] for f in flows],
+            mask=[mask],
+            residual=residual,
+            features=features,
+            # Level 4 of the target is not read by any loss.
+            target_features=None if target is None else self.encoder(target - e.mean, levels=3)[::-1],
+        )
+
+
+class Encoder(nn.Module):
+    """Four levels of two convolutions, each level at half the size of the one before."""
+
+    def __init__(self, widths: tuple[int, int, int, int], first_kernel: int) -> None:
+        super().__init__()
+        channels = 3
+        for level, width in enumerate(widths, start=1):
+            kernel = first_kernel if level == 1 else 3
+            block = nn.Sequential(conv_prelu(channels, width, kernel, stride=2), conv_prelu(width, width))
+            self.add_module(f"pyramid{level}", block)
+            channels = width
+
+    def forward(self, x: Tensor, levels: int = 4) -> list[Tensor]:
+        """Features of a picture B 3 H W, half size first."""
+        pyramid = []
+        for level in range(1, levels + 1):
+            x = self.get_submodule(f"pyramid{level}")(x)
+            pyramid.append(x)
+        return pyramid
+
+
+class Decoder(nn.Module):
+    """Entry convolution, residual block, transposed convolution to twice the size."""
+
+    def __init__(self, in_channels: int, width: int, out_channels: int, side_channels: int) -> None:
+        super().__init__()
+        self.out_channels = out_channels
+        self.convblock = nn.Sequential(
+            conv_prelu(in_channels, width),
+            SideChannelBlock(width, side_channels),
+            nn.ConvTranspose2d(width, out_channels, 4, stride=2, padding=1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B in H W to B out 2H 2W."""
+        return self.convblock(x)

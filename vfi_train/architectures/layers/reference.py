@@ -1,0 +1,26 @@
+"""Iterative reference-based estimation: a far target in short steps, each starting from the last."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def reference_schedule(time: Tensor, reference_time: Tensor | float, iterations: int) -> list[tuple[Tensor, Tensor]]:
+    """The (target map, reference map) of each step from `reference_time` to `time`, evenly spaced.
+
+    Args:
+        time: B 1 1 1 or B 1 H W, where the last step arrives.
+        reference_time: of the same shape, or 0: where the first reference is.
+        iterations: number of steps, at least 1.
+
+    Raises:
+        ValueError: fewer than one iteration.
+
+    Source: InterpAny-Clearer (Zhong et al., ECCV 2024), iterative reference-based estimation.
+    """
+    if iterations < 1:
+        raise ValueError(f"reference-based estimation takes at least 1 iteration; got {iterations}")
+    stops = [
+        time * step / iterations + reference_time * (iterations - step) / iterations for step in range(iterations + 1)
+    ]
+    return list(zip(stops[1:], stops[:-1], strict=True))

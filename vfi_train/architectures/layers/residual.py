@@ -1,0 +1,36 @@
+"""Convolution blocks that several families are made of."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class SideChannelBlock(nn.Module):
+    """A residual block whose last `side_channels` channels pass through a convolution of their own twice.
+
+    Source: IFRNet (Kong et al., CVPR 2022), section 3.3; AMT's decoders have it too.
+    """
+
+    def __init__(self, width: int, side_channels: int) -> None:
+        super().__init__()
+        self.split = (width - side_channels, side_channels)
+        self.conv1 = conv_prelu(width, width)
+        self.conv2 = conv_prelu(side_channels, side_channels)
+        self.conv3 = conv_prelu(width, width)
+        self.conv4 = conv_prelu(side_channels, side_channels)
+        self.conv5 = nn.Conv2d(width, width, 3, padding=1)
+        self.prelu = nn.PReLU(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """B C H W to the same shape."""
+        main, side = self.conv1(x).split_with_sizes(self.split, dim=1)
+        main, side = self.conv3(torch.cat((main, self.conv2(side)), dim=1)).split_with_sizes(self.split, dim=1)
+        return self.prelu(x + self.conv5(torch.cat((main, self.conv4(side)), dim=1)))
+
+
+def conv_prelu(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolution that keeps the size (or divides it by `stride`), then a PReLU with a slope per channel."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2), nn.PReLU(out_channels)
+    )

@@ -1,0 +1,45 @@
+"""Backward warping and resizing: the two operations on which every family agrees."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def warp(image: Tensor, flow: Tensor, *, padding_mode: str = "border") -> Tensor:
+    """Sample `image` where `flow` points: out(x) = image(x + flow(x)), bilinear, borders repeated.
+
+    Args:
+        image: B C H W.
+        flow: B 2 H W, pixels, x then y.
+        padding_mode: what lies outside of the image ("border" or "zeros").
+
+    Returns:
+        B C H W in the image's dtype. Coordinates are computed in float32 at least, whatever autocast says:
+        bfloat16 has eight bits, too few to address a pixel.
+
+    Source: align_corners=True over linspace(-1, 1), as in RIFE, IFRNet, AMT and EMA-VFI (`warp` in each).
+    """
+    height, width = flow.shape[-2:]
+    with torch.autocast(device_type=flow.device.type, enabled=False):
+        flow = flow if flow.dtype == torch.float64 else flow.float()
+        y = torch.linspace(-1, 1, height, device=flow.device, dtype=flow.dtype).view(1, height, 1)
+        x = torch.linspace(-1, 1, width, device=flow.device, dtype=flow.dtype).view(1, 1, width)
+        grid_x = x + flow[:, 0] * (2 / max(width - 1, 1))
+        grid_y = y + flow[:, 1] * (2 / max(height - 1, 1))
+        grid = torch.stack((grid_x, grid_y), dim=-1)
+        out = F.grid_sample(image.to(grid.dtype), grid, mode="bilinear", padding_mode=padding_mode, align_corners=True)
+    return out.to(image.dtype)
+
+
+def resize(x: Tensor, factor: float) -> Tensor:
+    """Bilinear resize by `factor` (align_corners False, no antialiasing); the size is rounded down."""
+    if factor == 1:
+        return x
+    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def resize_flow(flow: Tensor, factor: float) -> Tensor:
+    """Resize a flow and its unit with it: its values stay pixels of the map that holds them."""
+    return flow if factor == 1 else resize(flow, factor) * factor

@@ -1,0 +1,254 @@
+"""RIFE: three flow blocks, a privileged teacher, a refinement U-net.
+
+The flow blocks, each at twice the resolution of the one before, estimate the flows from the wanted moment
+to both frames and a mask; the U-net, fed with warped context features, adds a residual. In training a fourth
+block that sees the true frame, the teacher, continues from the third.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from vfi_train.architectures.base import Architecture, Encoding
+from vfi_train.architectures.layers.reference import reference_schedule
+from vfi_train.architectures.layers.warp import resize, resize_flow
+from vfi_train.architectures.rife.blocks import ContextNet, FlowBlock, UNet, split_pair, warp_pair
+from vfi_train.contract import Prediction
+
+
+@dataclass
+class RIFEEncoding(Encoding):
+    """What all times share. A *pair* holds frame 0 and frame 1 beside each other: one call does both."""
+
+    shrinks: list[float]  # how many times smaller than the frames each flow block works
+    pictures: list[Tensor]  # for each flow block B 6 h w: the pair at its size
+    context: list[Tensor]  # four levels, fine to coarse, 2B C h w: for each sample frame 0, then frame 1
+
+
+class RIFE(Architecture):
+    """RIFE for the frame in the middle; `time` is not read.
+
+    Args:
+        widths: channels of the flow blocks, coarse to fine; the teacher has the last.
+        stride: of the first convolutions: 2, or 1 for twice the working resolution.
+        teacher: build the privileged teacher, which answers when `target` is given. A network that is not
+            trained can do without; `load_published` takes both kinds of checkpoint into both.
+
+    The prediction's `merged`, `flow0`, `flow1` and `mask` have three full-size entries, one per flow block.
+    Its `teacher` has the teacher's one of each, and the teacher's blend as `frame`.
+    """
+
+    family = "rife"
+    size_multiple = 32
+    full_size_multiple = 32
+    min_size = 32
+    channel_order = "bgr"
+    index_channels: ClassVar[int] = 0  # channels beside the frames that tell of the time
+
+    def __init__(self, widths: tuple[int, int, int] = (240, 150, 90), stride: int = 2, teacher: bool = True) -> None:
+        super().__init__()
+        if stride not in (1, 2):
+            raise ValueError(f"RIFE takes stride 2, or 1 for twice the working resolution; got {stride}")
+        frames = 6 + self.index_channels
+        refining = frames + 6 + 1 + 4  # warped frames, mask logit, flow
+        self.block0 = FlowBlock(frames, widths[0], stride)
+        self.block1 = FlowBlock(refining, widths[1], stride)
+        self.block2 = FlowBlock(refining, widths[2], stride)
+        self.block_tea = FlowBlock(refining + 3, widths[2], stride) if teacher else None
+        self.contextnet = ContextNet(stride)
+        self.unet = UNet(stride)
+
+    def check(
+        self,
+        frame0: Tensor,
+        frame1: Tensor,
+        time: float | Tensor = 0.5,
+        *,
+        scale: float = 1.0,
+        reference: Tensor | None = None,
+    ) -> None:
+        """As `Architecture.check`; the U-net works at full size: `scale` above 1 allows no smaller frames."""
+        super().check(frame0, frame1, time, scale=min(scale, 1.0), reference=reference)
+
+    def encode(self, frame0: Tensor, frame1: Tensor, *, scale: float = 1.0) -> RIFEEncoding:
+        """Context features of both frames, and the frames at the size of each flow block.
+
+        `scale` divides the published list [4, 2, 1] of how much smaller the blocks work: 0.5 gives [8, 4, 2].
+        The teacher always works at full size; flows stay in pixels of the full size.
+        """
+        pair = torch.cat((frame0, frame1), dim=1)
+        shrinks = [shrink / scale for shrink in (4, 2, 1)]
+        pictures = [resize(pair, 1 / shrink) for shrink in shrinks]
+        return RIFEEncoding(frame0, frame1, scale, shrinks, pictures, self.contextnet(split_pair(pair)))
+
+    def decode(
+        self,
+        encoding: Encoding,
+        time: Tensor,
+        *,
+        target: Tensor | None = None,
+        reference: Tensor | None = None,
+        reference_time: Tensor | None = None,
+    ) -> Prediction:
+        """Predict the frame at `time`; `target` adds the teacher's answer, where there is a teacher."""
+        assert isinstance(encoding, RIFEEncoding)
+        return self.predict(encoding, self.index(encoding, time), target)
+
+    def index(self, encoding: RIFEEncoding, time: Tensor) -> list[Tensor]:
+        """What tells the flow blocks of the time, each B C H W."""
+        return []
+
+    def predict(self, encoding: RIFEEncoding, index: list[Tensor], target: Tensor | None) -> Prediction:
+        """One pass of the network."""
+        e, pair = encoding, torch.cat((encoding.frame0, encoding.frame1), dim=1)
+        student: Stage | None = None
+        stages = []
+        blocks = (self.block0, self.block1, self.block2)
+        for block, pictures, shrink in zip(blocks, e.pictures, e.shrinks, strict=True):
+            student = next_stage(block, student, pair, pictures, index, shrink)
+            stages.append(student)
+        last = stages[-1]
+        seen = torch.cat((pair, last.warped, last.logit, last.flow), dim=1)
+        residual = self.unet(seen, e.context, last.flow)
+        return Prediction(
+            frame=torch.clamp(last.merged + residual, 0, 1),
+            merged=[stage.merged for stage in stages],
+            flow0=[stage.flow[:, :2] for stage in stages],
+            flow1=[stage.flow[:, 2:] for stage in stages],
+            mask=[stage.mask for stage in stages],
+            residual=residual,
+            teacher=self.teach(last, pair, index, target),
+        )
+
+    def teach(self, student: Stage, pair: Tensor, index: list[Tensor], target: Tensor | None) -> Prediction | None:
+        """The teacher's answer, where there is a teacher. Its gradients reach the student too."""
+        if self.block_tea is None or target is None:
+            return None
+        stage = next_stage(self.block_tea, student, pair, pair, index, 1.0, target)
+        return Prediction(
+            frame=stage.merged,
+            merged=[stage.merged],
+            flow0=[stage.flow[:, :2]],
+            flow1=[stage.flow[:, 2:]],
+            mask=[stage.mask],
+        )
+
+
+class RIFEm(RIFE):
+    """RIFE at any time, the same for all pixels: a plane beside the frames. Options as `RIFE`."""
+
+    arbitrary_time = True
+    index_channels = 1
+
+    def index(self, encoding: RIFEEncoding, time: Tensor) -> list[Tensor]:
+        """The time as a plane."""
+        return [plane(time, encoding.frame0)]
+
+
+class RIFEd(RIFEm):
+    """RIFE with a distance index map: 0 = still at frame 0, 1 = arrived at frame 1. Options as `RIFE`."""
+
+    takes_time_map = True
+
+
+class RIFEdr(RIFEd):
+    """RIFE that starts from a reference frame with a known distance map; without one, from frame 0 at map 0.
+
+    It takes `iterations` steps to the target, each with the last one's answer as its reference. In training
+    mode, and wherever `target` is given, it takes one.
+
+    Args:
+        iterations: published 2, in the browser demo 3.
+        widths, stride, teacher: as `RIFE`.
+    """
+
+    takes_reference = True
+    index_channels = 5
+
+    def __init__(
+        self,
+        widths: tuple[int, int, int] = (240, 150, 90),
+        stride: int = 2,
+        teacher: bool = True,
+        iterations: int = 2,
+    ) -> None:
+        super().__init__(widths, stride, teacher)
+        self.iterations = iterations
+
+    def decode(
+        self,
+        encoding: Encoding,
+        time: Tensor,
+        *,
+        target: Tensor | None = None,
+        reference: Tensor | None = None,
+        reference_time: Tensor | None = None,
+    ) -> Prediction:
+        """Predict the frame at `time` from `reference` (B 3 H W) at `reference_time` (B 1 1 1 or B 1 H W)."""
+        assert isinstance(encoding, RIFEEncoding)
+        if (reference is None) != (reference_time is None):
+            given = "reference" if reference_time is None else "reference_time"
+            raise ValueError(f"RIFEdr takes `reference` with `reference_time`; got `{given}` alone: give both")
+        image = encoding.frame0 if reference is None else reference
+        start = torch.zeros_like(time) if reference_time is None else reference_time
+        steps = 1 if self.training or target is not None else self.iterations
+        for target_map, reference_map in reference_schedule(time, start, steps):
+            index = [plane(target_map, image), plane(reference_map, image), image]
+            prediction = self.predict(encoding, index, target)
+            image = prediction.frame
+        return prediction
+
+
+@dataclass
+class Stage:
+    """The estimate after a flow block, at full size."""
+
+    flow: Tensor  # B 4 H W, pixels: to frame 0, then to frame 1
+    logit: Tensor  # B 1 H W, of the mask
+    mask: Tensor  # B 1 H W, the weight of frame 0
+    warped: Tensor  # B 6 H W, a pair
+    merged: Tensor  # B 3 H W
+
+
+def next_stage(
+    block: FlowBlock,
+    last: Stage | None,
+    pair: Tensor,
+    pictures: Tensor,
+    index: list[Tensor],
+    shrink: float,
+    target: Tensor | None = None,
+) -> Stage:
+    """Let `block` refine the last stage.
+
+    Args:
+        block: the next flow block.
+        last: None before the first block.
+        pair: B 6 H W.
+        pictures: the pair at the block's size, B 6 H/shrink W/shrink.
+        index: full-size maps that tell of the time.
+        shrink: how many times smaller than the frames the block works.
+        target: the true frame, for the teacher.
+    """
+    # The block sees the mask's logit, not the mask, and the flow after everything else.
+    beside = [*index, *([last.warped, last.logit] if last else []), *([] if target is None else [target])]
+    parts = [pictures]
+    if beside:
+        parts.append(resize(torch.cat(beside, dim=1), 1 / shrink))
+    if last:
+        parts.append(resize_flow(last.flow, 1 / shrink))
+    flow, logit = block(torch.cat(parts, dim=1), shrink)
+    if last:
+        flow, logit = last.flow + flow, last.logit + logit
+    warped, mask = warp_pair(split_pair(pair), flow), torch.sigmoid(logit)
+    merged = warped[:, :3] * mask + warped[:, 3:] * (1 - mask)
+    return Stage(flow, logit, mask, warped, merged)
+
+
+def plane(time: Tensor, frame: Tensor) -> Tensor:
+    """A time B 1 1 1 or B 1 H W as a map of the frame's size and dtype."""
+    return time.to(frame.dtype).expand(-1, 1, *frame.shape[-2:])

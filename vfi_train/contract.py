@@ -1,0 +1,54 @@
+"""What every part of the program agrees on: the batch that data gives and the prediction that networks give.
+
+Conventions: B = batch, H, W = rows, columns; colours are RGB, float32 in [0, 1]; flows are in pixels of the
+map that holds them, channel 0 = x (to the right), channel 1 = y (downwards), and point from the target time to
+an input frame, so that `warp(frame0, flow0)` resembles the target.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TypedDict
+
+from torch import Tensor
+
+
+class Batch(TypedDict, total=False):
+    """One batch of training or validation samples. Optional keys are absent, never None."""
+
+    frame0: Tensor  # B 3 H W
+    frame1: Tensor  # B 3 H W
+    target: Tensor  # B 3 H W, the true frame at `time`
+    time: Tensor  # B 1 1 1 (one time for all pixels) or B 1 H W (a distance index map), 0..1
+    flow: Tensor  # optional, B 4 H W: pseudo labels, target to frame0 then target to frame1
+    reference: Tensor  # optional, B 3 H W: another known frame (the [R] variants)
+    reference_time: Tensor  # optional, B 1 H W: its distance map
+    key: list[str]  # which samples these are
+
+
+@dataclass
+class Prediction:
+    """What an architecture answers. Lists run from coarse to fine; what a network does not have is None."""
+
+    frame: Tensor  # B 3 H W, the answer
+    merged: list[Tensor] | None = None  # B 3 h w: warped frames blended, before any residual
+    flow0: list[Tensor] | None = None  # B 2 h w (AMT's many fields: B N 2 h w), target time to frame0
+    flow1: list[Tensor] | None = None  # the same to frame1
+    warped0: list[Tensor] | None = None  # B 3 h w, frame0 warped to the target time
+    warped1: list[Tensor] | None = None  # the same of frame1
+    mask: list[Tensor] | None = None  # B 1 h w, after the sigmoid: the weight of frame0
+    residual: Tensor | None = None  # B 3 H W: what is added to the blend
+    features: list[Tensor] | None = None  # decoder features of the target time
+    target_features: list[Tensor] | None = None  # the encoder's features of the true frame (needs `target`)
+    teacher: Prediction | None = None  # a privileged network's answer (needs `target`)
+
+    def require(self, name: str, *, reader: str) -> Tensor | list[Tensor] | Prediction:
+        """The field `name`, or a ValueError that says who wanted it and what there is."""
+        value = getattr(self, name)
+        if value is None:
+            present = ", ".join(f.name for f in fields(self) if getattr(self, f.name) is not None)
+            raise ValueError(
+                f"{reader} reads prediction.{name}, which this architecture does not give; "
+                f"it gives {present}: take the term out of the loss, or choose another architecture"
+            )
+        return value
