@@ -1,0 +1,126 @@
+"""Published checkpoints in every wrapper; every kind of mismatch in one sentence; round trips."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from vfi_train.architectures import Architecture, create_model
+from vfi_train.weights import list_shipped, load_published, load_weights, published_state_dict
+from vfi_train.weights.names import to_ours, to_published
+
+
+@pytest.fixture
+def model() -> Architecture:
+    torch.manual_seed(0)
+    return create_model("ifrnet_tiny")
+
+
+def fresh() -> Architecture:
+    torch.manual_seed(1)
+    return create_model("ifrnet_tiny")
+
+
+def same(a: Architecture, b: Architecture) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: s,
+        lambda s: {"state_dict": s, "epoch": 3},
+        lambda s: {"model": {f"module.{k}": v for k, v in s.items()}},
+        lambda s: {f"module.{k}": v for k, v in s.items()},
+        lambda s: {f"module._orig_mod.{k}": v for k, v in s.items()},
+        lambda s: {"params_ema": s},
+    ],
+)
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", "dict"])
+def test_every_wrapper_loads(model: Architecture, wrap: object, suffix: str, tmp_path: Path) -> None:
+    content = wrap(published_state_dict(model))  # type: ignore[operator]
+    path = tmp_path / f"weights{suffix}"
+    if suffix == ".safetensors":
+        if not all(isinstance(v, torch.Tensor) for v in content.values()):
+            content = next(v for v in content.values() if isinstance(v, dict))
+        save_file(content, path)
+    elif suffix == ".pth":
+        torch.save(content, path)
+    other = fresh()
+    assert not same(model, other)
+    load_published(other, content if suffix == "dict" else path)
+    assert same(model, other)
+
+
+def test_mismatches_are_told_apart_and_change_nothing(model: Architecture, tmp_path: Path) -> None:
+    state = published_state_dict(model)
+    name = next(iter(state))
+    cases = {
+        "1 tensors are missing (encoder.pyramid1.0.0.weight)": {k: v for k, v in state.items() if k != name},
+        "1 tensors are not known (extra)": {**state, "extra": torch.zeros(1)},
+        "1 tensors have another shape (encoder.pyramid1.0.0.weight (1,) for (8, 3, 3, 3))": {
+            **state,
+            name: torch.zeros(1),
+        },
+        "1 tensors are not finite": {**state, name: torch.full_like(state[name], float("nan"))},
+        "holds no tensors": {"epoch": 3},
+    }
+    for said, content in cases.items():
+        other, before = fresh(), fresh()
+        with pytest.raises(ValueError, match=r".") as caught:
+            load_published(other, content)
+        assert said in str(caught.value)
+        assert same(other, before)
+    with pytest.raises(ValueError, match="choose the variant that the checkpoint was trained as"):
+        load_published(create_model("ifrnet_s"), state)
+
+
+def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="there is no weights file"):
+        load_published(fresh(), tmp_path / "nothing.pth")
+    for name in ("cut.pth", "cut.safetensors"):
+        (tmp_path / name).write_bytes(b"PK\x03\x04 cut short")
+        with pytest.raises(ValueError, match="no whole"):
+            load_published(fresh(), tmp_path / name)
+    ran = tmp_path / "ran"
+
+    class Hostile:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (open, (str(ran), "w"))  # type: ignore[return-value]
+
+    torch.save({"state_dict": Hostile()}, tmp_path / "hostile.pth")
+    (tmp_path / "raw.pkl").write_bytes(pickle.dumps(Hostile()))
+    for name in ("hostile.pth", "raw.pkl"):
+        with pytest.raises(ValueError, match="holds more than tensors"):
+            load_published(fresh(), tmp_path / name)
+    assert not ran.exists()
+
+
+def test_templates_translate_both_ways() -> None:
+    names = [("dec{k}.up.{rest}", "decoders.{k}.{rest}"), ("fix.weight", "bias.weight")]
+    for published, ours in (
+        ("dec4.up.0.conv.weight", "decoders.4.0.conv.weight"),
+        ("fix.weight", "bias.weight"),
+        ("other.weight", "other.weight"),
+    ):
+        assert to_ours(published, names) == ours
+        assert to_published(ours, names) == published
+
+
+@pytest.mark.parametrize("name", list_shipped())
+def test_shipped_weights_load_and_have_a_card(name: str) -> None:
+    architecture = name.removesuffix("_synthetic")
+    model = create_model(architecture)
+    path = load_weights(model, name)
+    card = path.with_suffix(".md").read_text()
+    assert "recipe:" in card
+    assert "seed" in card
+    assert path.stat().st_size < 8e6
+
+
+def test_there_are_shipped_weights() -> None:
+    assert {"ifrnet_tiny_synthetic", "ifrnet_s_synthetic"} <= set(list_shipped())

@@ -1,0 +1,1 @@
+"""One file per family whose published tensor names differ from ours."""

@@ -1,0 +1,5 @@
+"""EMA-VFI: our names are the published ones; window masks that its blocks had stored are made anew."""
+
+DROPPED = ["*.attn_mask", "*.HW"]
+
+LAYOUTS = "state dict with `module.` prefix (`ours.pkl`, `ours_small.pkl`, `ours_t.pkl`, ...), window masks dropped"

@@ -1,0 +1,3 @@
+"""IFRNet: our tensors have the published names."""
+
+LAYOUTS = "plain state dict (`IFRNet_Vimeo90K.pth`, `IFRNet_GoPro.pth`, L and S alike)"

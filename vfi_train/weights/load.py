@@ -1,0 +1,71 @@
+"""`weights=` means one thing everywhere: shipped weights by name, a run, or a file."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from vfi_train.architectures import Architecture
+from vfi_train.errors import UserError, nearest
+from vfi_train.weights.published import load_published, load_strict, read_checkpoint, unwrap
+
+OURS = "architecture."  # the network's prefix in our own checkpoints
+
+
+def load_weights(model: Architecture, weights: str | Path, runs: str | Path = "runs") -> Path:
+    """Load `weights` into `model`, all parameters or none.
+
+    Args:
+        model: the network.
+        weights: a file (ours or a published one), a run (its name or its folder: the best checkpoint), or the name
+            of weights that are shipped with the package (`list_shipped`).
+        runs: the folder where runs are looked for by name.
+
+    Returns:
+        The file that was read.
+
+    Raises:
+        UserError: nothing is called so, with the nearest names.
+        ValueError: the file does not fit the model.
+    """
+    path = find_weights(weights, runs)
+    content = read_checkpoint(path)
+    tensors = unwrap(content, str(path))
+    if all(name.startswith(OURS) for name in tensors):
+        load_strict(model, {name.removeprefix(OURS): t for name, t in tensors.items()}, str(path))
+    elif path.parent == shipped_folder():
+        load_strict(model, tensors, str(path))
+    else:
+        load_published(model, path)
+    return path
+
+
+def find_weights(weights: str | Path, runs: str | Path = "runs") -> Path:
+    """The file that `weights` means."""
+    given = Path(weights)
+    if given.is_file():
+        return given
+    shipped = shipped_folder() / f"{weights}.safetensors"
+    for folder in (given, Path(runs) / given):
+        if (folder / "checkpoints").is_dir():
+            for name in ("best.ckpt", "last.ckpt"):
+                if (folder / "checkpoints" / name).is_file():
+                    return folder / "checkpoints" / name
+            raise UserError(f"weights={weights} is a run that has no checkpoint yet: let it train on")
+    if shipped.is_file():
+        return shipped
+    trained = [p.parent.name for p in Path(runs).glob("*/checkpoints")]
+    raise UserError(
+        f"weights={weights} is no file, no run in {runs}/ and no shipped weights: "
+        f"{nearest(str(weights), [*list_shipped(), *trained])}"
+    )
+
+
+def list_shipped() -> list[str]:
+    """Names of the weights that come with the package."""
+    return sorted(path.stem for path in shipped_folder().glob("*.safetensors"))
+
+
+def shipped_folder() -> Path:
+    """Where the weights that come with the package lie, each with its card."""
+    return Path(str(files("vfi_train.weights"))) / "shipped"

@@ -1,0 +1,146 @@
+"""Published checkpoints: read safely, unwrapped, translated, loaded strictly; and ours written in their names."""
+
+from __future__ import annotations
+
+import fnmatch
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vfi_train.architectures import Architecture
+from vfi_train.weights.names import family_names, family_options, to_ours, to_published
+
+# Where published training scripts put the network's tensors in what they save.
+WRAPPERS = ("state_dict", "model", "model_state_dict", "params", "params_ema", "network", "net")
+PREFIXES = ("module.", "_orig_mod.", "net.", "model.")
+
+
+def load_published(model: Architecture, source: str | Path | Mapping[str, Any]) -> None:
+    """Load a published checkpoint into `model`, strictly.
+
+    Args:
+        model: an architecture of the checkpoint's variant.
+        source: a file (.pth, .pt, .pkl, .ckpt, .safetensors) or a state dict, in whatever wrapper and with
+            whatever prefix the published scripts gave it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no checkpoint, holds more than tensors, or does not fit; the message says how.
+    """
+    origin = "the state dict" if isinstance(source, Mapping) else str(source)
+    content = source if isinstance(source, Mapping) else read_checkpoint(source)
+    tensors = strip_prefixes(unwrap(content, origin))
+    names, dropped = family_names(model.family)
+    ours = {
+        to_ours(name, names): tensor
+        for name, tensor in tensors.items()
+        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in dropped)
+    }
+    load_strict(model, settle_options(model, ours), origin)
+
+
+def settle_options(model: Architecture, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out an optional part that the model lacks; keep the model's where the checkpoint lacks it whole."""
+    own = model.state_dict()
+    for pattern in family_options(model.family):
+        given = fnmatch.filter(tensors, pattern)
+        wanted = fnmatch.filter(own, pattern)
+        if not wanted:
+            tensors = {name: tensor for name, tensor in tensors.items() if name not in given}
+        elif not given:
+            tensors = {**tensors, **{name: own[name] for name in wanted}}
+    return tensors
+
+
+def published_state_dict(model: Architecture) -> dict[str, Tensor]:
+    """The tensors of `model` under the names that its published repository uses."""
+    names, _ = family_names(model.family)
+    return {to_published(name, names): tensor for name, tensor in model.state_dict().items()}
+
+
+def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
+    """What a checkpoint file holds, read without running any code in it."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no weights file {path}: give an existing .pth, .ckpt or .safetensors")
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"{path} is no whole safetensors file ({error}): fetch it again") from None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"{path} holds more than tensors and plain containers, and was not run ({reason[:200]}): "
+            "save its state dict alone, in a place where you trust the file"
+        ) from None
+    except (EOFError, RuntimeError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} is no whole checkpoint ({reason}): fetch or save it again") from None
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path} holds a {type(content).__name__}, not a state dict")
+    return content
+
+
+def unwrap(content: Mapping[str, Any], origin: str) -> dict[str, Tensor]:
+    """The dict of tensors inside of a saved checkpoint."""
+    for _ in range(3):
+        tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
+        if tensors:
+            return tensors
+        wrapper = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if wrapper is None:
+            break
+        content = content[wrapper]
+    raise ValueError(
+        f"{origin} holds no tensors at its top nor under {', '.join(WRAPPERS)}; its keys: "
+        f"{', '.join(map(str, list(content)[:8])) or 'none'}"
+    )
+
+
+def strip_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names without what wrappers like DistributedDataParallel put before all of them."""
+    while tensors:
+        prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in tensors)), None)
+        if prefix is None:
+            break
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def load_strict(model: torch.nn.Module, tensors: Mapping[str, Tensor], origin: str) -> None:
+    """Load tensors by name; anything missing, left over, of another shape or not finite is one ValueError."""
+    expected = model.state_dict()
+    missing = [name for name in expected if name not in tensors]
+    unexpected = [name for name in tensors if name not in expected]
+    shapes = [
+        f"{name} {tuple(tensors[name].shape)} for {tuple(expected[name].shape)}"
+        for name in expected
+        if name in tensors and tensors[name].shape != expected[name].shape
+    ]
+    broken = [name for name in tensors if tensors[name].is_floating_point() and not tensors[name].isfinite().all()]
+    problems = [
+        f"{len(found)} {what} ({', '.join(found[:3])}{', ...' if len(found) > 3 else ''})"
+        for what, found in (
+            ("tensors are missing", missing),
+            ("tensors are not known", unexpected),
+            ("tensors have another shape", shapes),
+            ("tensors are not finite", broken),
+        )
+        if found
+    ]
+    if problems:
+        raise ValueError(
+            f"{origin} does not fit {type(model).__name__}: {'; '.join(problems)}: "
+            "choose the variant that the checkpoint was trained as"
+        )
+    model.load_state_dict(dict(tensors), strict=True)
