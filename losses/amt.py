@@ -1,0 +1,33 @@
+"""AMT's own loss term: flow distillation that many finest fields decide about."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from losses.distillation import FlowDistillation, robust_weight
+
+
+class MultiFieldFlowDistillation(FlowDistillation):
+    """`FlowDistillation` for a network whose finest flows are many fields, B N 2 H W.
+
+    A label is trusted at a pixel as far as the worst of the fields agrees with it there. The fields are not
+    distilled themselves: they may leave the label where another motion explains the frames better.
+
+    Args:
+        weight: of the term; published 0.002 (AMT-S, AMT-L) and 0.005 (AMT-G).
+        beta: how quickly trust falls, per pixel of error.
+
+    Source: AMT (Li et al., CVPR 2023), `MultipleFlowLoss` of the published repository.
+    """
+
+    def __init__(self, weight: float = 0.002, beta: float = 0.3) -> None:
+        super().__init__(weight, beta)
+
+    def trust(self, finest: Tensor, label: Tensor) -> Tensor:
+        """Trust in a label (B 2 H W) given the finest fields (B N 2 H W): B 1 H W, without gradient."""
+        if finest.ndim != 5:
+            raise ValueError(
+                f"{type(self).__name__} compares labels with many flow fields, B N 2 H W, and got "
+                f"{tuple(finest.shape)}: use FlowDistillation for a network of one flow per direction"
+            )
+        return robust_weight(finest.transpose(1, 2), label.unsqueeze(2), self.beta).amin(2)

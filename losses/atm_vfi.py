@@ -1,0 +1,94 @@
+"""Terms of ATM-VFI's criterion that no other family has."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from losses.base import Term
+from losses.census import census_loss
+from losses.laplacian import Laplacian
+from vfi_train.contract import Batch, Prediction
+
+
+class WarpingLaplacian(Laplacian):
+    """Laplacian pyramid loss of the blends of all scales, the finest one with the residual added, unclamped.
+
+    So this term trains the residual too, also where the clamp of the answer stops the main term's gradient.
+
+    Args:
+        weight: see `Term`.
+        levels: bands at full size, half, a quarter, ...
+
+    Source: ATM-VFI's published trainer ("warping loss"); its list of blends ends in the refined picture,
+    because the residual is added in place.
+    """
+
+    def __init__(self, weight: float = 0.25, levels: int | Sequence[int] = (5, 5, 4, 3, 2)) -> None:
+        super().__init__(weight, "merged", levels)
+        self.reads = ("merged", "residual")
+
+    def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
+        """A scalar; see `Term.forward`."""
+        assert prediction.merged is not None
+        assert prediction.residual is not None
+        *coarse, finest = prediction.merged
+        refined = dataclasses.replace(prediction, merged=[*coarse, finest + prediction.residual])
+        return super().forward(refined, batch)
+
+
+class WarpedCensus(Term):
+    """Census loss between both warped frames, summed over scales: they should show the same picture.
+
+    Source: ATM-VFI's published trainer ("bidirectional warp"), where it is off.
+    """
+
+    reads = ("warped0", "warped1")
+
+    def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
+        """A scalar; see `Term.forward`."""
+        assert prediction.warped0 is not None
+        assert prediction.warped1 is not None
+        pairs = zip(prediction.warped0, prediction.warped1, strict=True)
+        return torch.stack([bordered_census_loss(x, y) for x, y in pairs]).sum()
+
+
+class Sobel(Term):
+    """Mean absolute difference of edge strengths.
+
+    Source: ATM-VFI's published trainer ("edge"), where it is off; the weight is that of an older revision.
+    """
+
+    filters: Tensor  # 4 1 3 3: along x, along y, along both diagonals
+
+    def __init__(self, weight: float = 0.25) -> None:
+        super().__init__(weight)
+        x = torch.tensor([[2.0, 0, -2], [4, 0, -4], [2, 0, -2]])
+        diagonal = torch.tensor([[0.0, -2, -4], [2, 0, -2], [4, 2, 0]])
+        filters = torch.stack((x, x.T, diagonal, diagonal.flip(1)))
+        self.register_buffer("filters", filters[:, None], persistent=False)
+
+    def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
+        """A scalar; see `Term.forward`."""
+        return (self.strength(prediction.frame) - self.strength(batch["target"])).abs().mean()
+
+    def strength(self, frame: Tensor) -> Tensor:
+        """Root of the summed squares of four directions' edges in the luma of a frame: B 3 H W to B 1 H W."""
+        edges = F.conv2d(grey(frame, (0.299, 0.587, 0.114)), self.filters.to(frame), padding=1)
+        return torch.sqrt((edges**2).sum(dim=1, keepdim=True) + 1e-8)
+
+
+def bordered_census_loss(x: Tensor, y: Tensor) -> Tensor:
+    """Census loss (7x7) of two frames B 3 H W, zeros around them; the outermost pixels count as zero."""
+    greys = [F.pad(grey(frame, (0.2989, 0.5870, 0.1140)), (2, 2, 2, 2)) for frame in (x, y)]
+    return census_loss(greys[0], greys[1], 7) * (greys[0].shape[-2:].numel() / x.shape[-2:].numel())
+
+
+def grey(frame: Tensor, weights: tuple[float, float, float]) -> Tensor:
+    """Weighted sum of R, G and B: B 3 H W to B 1 H W."""
+    red, green, blue = frame.split(1, dim=1)
+    return weights[0] * red + weights[1] * green + weights[2] * blue

@@ -1,0 +1,139 @@
+"""Census losses: compare how each pixel relates to its neighbours, so that brightness changes cost little.
+
+The soft census transform squashes the difference d of a neighbour and the centre to d / sqrt(0.81 + d^2); two
+pictures differ there by s^2 / (0.1 + s^2), s being the difference of the two. Source: IFRNet, section 3.4.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from losses.base import Term
+from vfi_train.contract import Batch, Prediction
+
+SQUASH = 0.81
+HALF = 0.1
+
+
+def census_loss(x: Tensor, y: Tensor, patch: int) -> Tensor:
+    """Mean soft Hamming distance of the census transforms of `x` and `y`.
+
+    Args:
+        x, y: B C H W, both sides at least `patch`; each channel by itself.
+        patch: odd side of the neighbourhood; the centre, which never differs, counts in the mean.
+
+    Returns:
+        A scalar. The border, where a patch leaves the picture, counts as zero and stays in the denominator.
+
+    Loss and gradient come from one pass over half of the offsets, the other half being their mirror images: no
+    tensor of patch^2 channels is ever made, and only the gradient itself is kept for the backward pass.
+    """
+    return _CensusLoss.apply(x, y, patch)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class Census(Term):
+    """Census loss on the grey predicted and true frames; no gradient through the target.
+
+    Source: IFRNet, section 3.4 ("ternary"), grey as the plain mean of the colours on [0, 1].
+    """
+
+    def __init__(self, weight: float = 1.0, patch: int = 7) -> None:
+        super().__init__(weight)
+        self.patch = patch
+
+    def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
+        """A scalar; see `Term.forward`."""
+        grey = (prediction.frame.mean(1, keepdim=True), batch["target"].detach().mean(1, keepdim=True))
+        return census_loss(*grey, self.patch)
+
+
+class Geometry(Term):
+    """Census loss between the decoder's features and the encoder's features of the true frame, over all levels.
+
+    Nothing is detached: the encoder learns from the true frame too.
+
+    Source: IFRNet, section 3.4 (feature space geometry consistency); published weight 0.01, patch 3.
+    """
+
+    reads = ("features", "target_features")
+
+    def __init__(self, weight: float = 0.01, patch: int = 3) -> None:
+        super().__init__(weight)
+        self.patch = patch
+
+    def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
+        """A scalar, summed over the levels; see `Term.forward`."""
+        assert prediction.features is not None
+        assert prediction.target_features is not None
+        pairs = zip(prediction.features, prediction.target_features, strict=True)
+        return torch.stack([census_loss(x, y, self.patch) for x, y in pairs]).sum()
+
+
+class _CensusLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, patch: int) -> Tensor:
+        if x.shape != y.shape or min(x.shape[-2:]) < patch:
+            raise ValueError(
+                f"the census loss takes two pictures of one shape, at least {patch} pixels a side; "
+                f"got {tuple(x.shape)} and {tuple(y.shape)}"
+            )
+        scale = 1 / (x.numel() * patch**2)
+        gradients = [
+            torch.zeros_like(t, memory_format=torch.contiguous_format) if needed else None
+            for t, needed in zip((x, y), ctx.needs_input_grad, strict=False)
+        ]
+        total = x.new_zeros(())
+        for dy, dx in _half_of_the_offsets(patch):
+            total = total + _offset(x, y, dy, dx, patch // 2, scale, gradients)
+        ctx.save_for_backward(*gradients)
+        return total * scale
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x, y = (None if g is None else g * outer[0] for g in ctx.saved_tensors)
+        return x, y, None
+
+
+def _offset(
+    x: Tensor, y: Tensor, dy: int, dx: int, border: int, scale: float, gradients: list[Tensor | None]
+) -> Tensor:
+    """The sum over one offset and its mirror image; adds to the gradients what they contribute.
+
+    The distance at p for the mirrored offset is the distance at p - offset for the offset, so a pixel counts
+    once for being inside of the border itself, and once more where its neighbour is.
+    """
+    height, width = x.shape[-2:]
+    top, bottom = border - dy, height - border
+    left, right = border - max(dx, 0), width - border - min(dx, 0)
+    centre = (..., slice(top, bottom), slice(left, right))
+    neighbour = (..., slice(top + dy, bottom + dy), slice(left + dx, right + dx))
+    counts = x.new_zeros(bottom - top, right - left)
+    counts[dy:, max(dx, 0) : right - left + min(dx, 0)] += 1
+    counts[: bottom - top - dy, max(-dx, 0) : right - left - max(dx, 0)] += 1
+
+    difference_x, difference_y = x[neighbour] - x[centre], y[neighbour] - y[centre]
+    root_x = difference_x.square().add_(SQUASH).rsqrt_()
+    root_y = difference_y.square().add_(SQUASH).rsqrt_()
+    s = difference_x.mul_(root_x).sub_(difference_y.mul_(root_y))
+    squared = s.square()
+    denominator = squared + HALF
+    total = (squared / denominator).mul_(counts).sum()
+    if any(gradient is not None for gradient in gradients):
+        slope = s.mul_(counts).div_(denominator.square_()).mul_(2 * HALF * SQUASH * scale)
+        for gradient, root, sign in zip(gradients, (root_x, root_y), (1, -1), strict=True):
+            if gradient is not None:
+                part = root.pow(3).mul_(slope)
+                gradient[neighbour].add_(part, alpha=sign)
+                gradient[centre].sub_(part, alpha=sign)
+    return total
+
+
+def _half_of_the_offsets(patch: int) -> list[tuple[int, int]]:
+    """(rows, columns) from the centre to the neighbours that follow it in raster order."""
+    reach = range(-(patch // 2), patch // 2 + 1)
+    return [(dy, dx) for dy in reach for dx in reach if (dy, dx) > (0, 0)]

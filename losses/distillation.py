@@ -1,0 +1,67 @@
+"""Learning flow from another network's flow."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from losses.base import Term
+from vfi_train.contract import Batch, Prediction
+
+
+def robust_weight(flow: Tensor, label: Tensor, beta: float = 0.3) -> Tensor:
+    """How far a label is to be trusted: exp(-beta * end-point error), B 1 H W, without gradient.
+
+    Args:
+        flow, label: B 2 H W, pixels.
+        beta: how quickly trust falls, per pixel of error.
+
+    Source: IFRNet, section 3.4 (task-oriented flow distillation).
+    """
+    x, y = (flow.detach() - label).unbind(1)
+    return torch.exp(-beta * torch.sqrt(x.square() + y.square())).unsqueeze(1)
+
+
+def adaptive_charbonnier(difference: Tensor, weight: Tensor) -> Tensor:
+    """Mean of (difference^2 + eps^2)^alpha with alpha = weight / 2, eps = 10^(-(10 weight - 1) / 3).
+
+    A Charbonnier loss where the weight is 1, a constant without gradient where it is 0.
+    """
+    squared_epsilon = torch.pow(10.0, -(20 * weight - 2) / 3)
+    # exp(alpha log u) instead of pow: its gradient needs no second power.
+    return torch.exp(torch.log(difference.square() + squared_epsilon) * (weight / 2)).mean()
+
+
+class FlowDistillation(Term):
+    """Distance of the coarser flows, enlarged to full size, to flow labels, trusted where the finest flow agrees.
+
+    The finest flow itself is not distilled. Flows of level k come in pixels of their own map and are enlarged
+    together with their unit.
+
+    Source: IFRNet, section 3.4; published weight 0.01.
+    """
+
+    reads = ("flow0", "flow1", "batch.flow")
+
+    def __init__(self, weight: float = 0.01, beta: float = 0.3) -> None:
+        super().__init__(weight)
+        self.beta = beta
+
+    def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
+        """A scalar, summed over levels and directions; see `Term.forward`."""
+        assert prediction.flow0 is not None
+        assert prediction.flow1 is not None
+        terms = []
+        for flows, label in zip((prediction.flow0, prediction.flow1), batch["flow"].split(2, dim=1), strict=True):
+            *coarse, finest = flows
+            weight = self.trust(finest, label)
+            for flow in coarse:
+                factor = label.shape[-1] / flow.shape[-1]
+                enlarged = F.interpolate(flow, size=label.shape[-2:], mode="bilinear", align_corners=False)
+                terms.append(adaptive_charbonnier(factor * enlarged - label, weight))
+        return torch.stack(terms).sum()
+
+    def trust(self, finest: Tensor, label: Tensor) -> Tensor:
+        """Trust in a label given the finest flow (both B 2 H W): B 1 H W, without gradient."""
+        return robust_weight(finest, label, self.beta)

@@ -1,0 +1,122 @@
+"""Differences of Laplacian pyramids: the main loss of RIFE, EMA-VFI and ATM-VFI."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from losses.base import Term
+from vfi_train.contract import Batch, Prediction
+
+
+class Laplacian(Term):
+    """Mean absolute difference of the bands of two Laplacian pyramids, summed over bands.
+
+    The low-pass picture that remains after the last band is not compared. Where the field is a list, the loss
+    is summed over its entries, each against the target halved (bilinear, align_corners True) to its size.
+
+    Args:
+        weight: see `Term`.
+        field: what is compared with the target: "frame", "merged", or a field of the teacher,
+            "teacher.frame".
+        levels: number of bands; a sequence gives one for full size, one for half, one for a quarter, ...
+            Sides are multiples of 2^levels and at least 2^(levels + 1).
+
+    Source: RIFE, EMA-VFI and ATM-VFI, which agree on the pyramid. RIFE compares the frame and the teacher's
+    frame, weight 1; EMA-VFI the frame with weight 1 and both blends with 0.5; ATM-VFI the frame with weight 1
+    and the blends of all scales with 0.25, levels 5, 5, 4, 3, 2.
+    """
+
+    def __init__(self, weight: float = 1.0, field: str = "frame", levels: int | Sequence[int] = 5) -> None:
+        super().__init__(weight)
+        self.field = field
+        self.reads = (field.split(".")[0],)
+        self.levels = levels if isinstance(levels, int) else tuple(levels)
+        self.pyramid = LaplacianPyramid()
+
+    def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
+        """A scalar; see `Term.forward`."""
+        value: object = prediction
+        for name in self.field.split("."):
+            assert isinstance(value, Prediction)
+            value = value.require(name, reader=f"the Laplacian loss of {self.field}")
+        entries = [value] if isinstance(value, Tensor) else value
+        assert isinstance(entries, list)
+        targets = [batch["target"]]
+        terms = []
+        for entry in reversed(entries):  # from fine to coarse
+            while targets[-1].shape[-2:] != entry.shape[-2:]:
+                targets.append(_half(targets[-1], entry))
+            scale = len(targets) - 1
+            terms.append(self.pyramid.distance(entry, targets[-1], self._levels_at(scale)))
+        return torch.stack(terms).sum()
+
+    def _levels_at(self, scale: int) -> int:
+        if isinstance(self.levels, int):
+            return self.levels
+        if scale >= len(self.levels):
+            raise ValueError(
+                f"the Laplacian loss of {self.field} has levels for {len(self.levels)} sizes, {self.levels}; "
+                f"the prediction has 1/{2**scale} of the target's size: give levels for {scale + 1} sizes"
+            )
+        return self.levels[scale]
+
+
+class LaplacianPyramid(nn.Module):
+    """Band-pass levels of a picture: what each halving (5x5 binomial blur, every second pixel) loses."""
+
+    blur: Tensor  # 1 1 5 5, sums to 1
+    enlarge: Tensor  # 4 1 3 3: four times the blur as it meets an enlarged picture's four kinds of pixels
+
+    def __init__(self) -> None:
+        super().__init__()
+        taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+        # A picture enlarged by zeros has samples at even places alone: they meet every second tap.
+        phases = 2 * torch.stack((taps[0::2], F.pad(taps[1::2], (1, 0))))
+        self.register_buffer("blur", torch.outer(taps, taps)[None, None], persistent=False)
+        self.register_buffer(
+            "enlarge", torch.einsum("ay,bx->abyx", phases, phases).reshape(4, 1, 3, 3), persistent=False
+        )
+
+    def forward(self, image: Tensor, levels: int) -> list[Tensor]:
+        """Bands of `image` (B C H W), full size first, each half as wide as the one before.
+
+        Raises:
+            ValueError: a side that is no multiple of 2^levels, or is smaller than 2^(levels + 1).
+        """
+        batch, channels, height, width = image.shape
+        if height % 2**levels or width % 2**levels or min(height, width) < 2 ** (levels + 1):
+            raise ValueError(
+                f"a Laplacian pyramid of {levels} levels takes sides that are multiples of {2**levels} and "
+                f"at least {2 ** (levels + 1)}; got {height}x{width}: choose another crop or fewer levels"
+            )
+        bands = []
+        x = image.reshape(batch * channels, 1, height, width)
+        for _ in range(levels):
+            small = F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), self.blur.to(x), stride=2)
+            bands.append((x - self._enlarged(small)).unflatten(0, (batch, channels)).squeeze(2))
+            x = small
+        return bands
+
+    def distance(self, image: Tensor, target: Tensor, levels: int) -> Tensor:
+        """Sum over bands of the mean absolute difference."""
+        # The pyramid is linear: that of the difference is the difference of both.
+        return torch.stack([band.abs().mean() for band in self(image - target, levels)]).sum()
+
+    def _enlarged(self, x: Tensor) -> Tensor:
+        """Twice the size: zeros between samples, reflected borders, four times the blur."""
+        # Reflection at the enlarged picture's last row, which is zeros, repeats the last sample.
+        x = F.pad(F.pad(x, (1, 0, 1, 0), mode="reflect"), (0, 1, 0, 1), mode="replicate")
+        return F.pixel_shuffle(F.conv2d(x, self.enlarge.to(x)), 2)
+
+
+def _half(target: Tensor, entry: Tensor) -> Tensor:
+    if target.shape[-1] < entry.shape[-1] or min(target.shape[-2:]) < 2:
+        raise ValueError(
+            f"the Laplacian loss compares pictures at the target's size, a half, a quarter, ... of it; "
+            f"got {tuple(entry.shape)} for a target halved to {tuple(target.shape)}"
+        )
+    return F.interpolate(target, scale_factor=0.5, mode="bilinear", align_corners=True)

@@ -1,0 +1,152 @@
+"""Differences of VGG features: what a perceptual loss is in EMA-VFI's CO3D fork, in ATM-VFI and in RIFE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from losses.base import Term
+from losses.vgg import normalised, run, vgg_layers
+from vfi_train.contract import Batch, Prediction
+from vfi_train.errors import nearest
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Which features are compared, and how.
+
+    `slices` are runs of layers of VGG's `features`, first and last + 1, each reading the one before; `weights` are
+    those of the slices' mean absolute differences; the Gram matrices of the slices `styled` differ by `style_error`;
+    `side`: normalised pictures are resized to this square first.
+    """
+
+    backbone: str
+    slices: tuple[tuple[int, int], ...]
+    weights: tuple[float, ...]
+    styled: tuple[int, ...] = ()
+    style_error: Callable[[Tensor, Tensor], Tensor] = F.l1_loss
+    side: int | None = None
+
+
+RECIPES = {
+    "ema_vfi_co3d": Recipe(
+        "vgg16",
+        slices=((0, 4), (4, 9), (9, 16), (16, 23)),  # relu1_2, relu2_2, relu3_3, relu4_3
+        weights=(1, 1, 1, 1),
+        styled=(2, 3),
+        side=224,
+    ),
+    "atm_vfi": Recipe(
+        "vgg19",
+        # relu1_2, relu2_2, relu3_4, relu4_4, relu5_4; as published, layers 16 and 17 are run twice
+        slices=((0, 4), (4, 9), (9, 18), (16, 27), (27, 36)),
+        weights=(1, 1, 1, 1, 1),
+        styled=(0, 1, 2, 3, 4),
+        style_error=F.mse_loss,
+    ),
+    "rife": Recipe(
+        "vgg19",
+        slices=((0, 2), (2, 7), (7, 12), (12, 21), (21, 30)),  # relu1_1, relu2_1, relu3_1, relu4_1, relu5_1
+        weights=(0.1 / 2.6, 0.1 / 4.8, 0.1 / 3.7, 0.1 / 5.6, 1 / 1.5),
+    ),
+}
+
+
+class Perceptual(Term):
+    """Mean absolute difference of VGG features, summed over slices of layers, and of their Gram matrices if asked.
+
+    The backbone is frozen, and neither among the parameters nor in a state dict: no checkpoint holds it.
+
+    Args:
+        weight: see `Term`.
+        recipe: "ema_vfi_co3d", "atm_vfi" or "rife"; see `RECIPES`.
+        fields: what is compared with the target, and the weight of each; where a field is a list, the sum over its
+            entries, all of the target's size.
+        content: weight of the features' difference.
+        style: weight of the difference of Gram matrices, features (C, H W) times their transpose, which are not
+            divided by their size; 0: none.
+        reverse_channels: pictures are BGR, as for networks of that order: turn them, since VGG was trained on RGB.
+            EMA-VFI's fork does not.
+        folder: where the backbone's weights lie; null: torch's cache.
+
+    Raises:
+        UserError: the backbone's weights are not there (at construction).
+
+    Source: EMA-VFI's CO3D fork (half the Laplacian and half this, for the frame with weight 1, both blends with
+    0.5; style weight 1 if asked), ATM-VFI's published trainer (content 0.05, style 5e-9), RIFE's file of losses
+    (used in no recipe).
+    """
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        recipe: str = "ema_vfi_co3d",
+        fields: Mapping[str, float] | None = None,
+        content: float = 1.0,
+        style: float = 0.0,
+        reverse_channels: bool = False,
+        folder: str | Path | None = None,
+    ) -> None:
+        super().__init__(weight)
+        if recipe not in RECIPES:
+            raise ValueError(f"there is no perceptual recipe {recipe!r}; {nearest(recipe, RECIPES)}")
+        self.recipe = RECIPES[recipe]
+        if style and not self.recipe.styled:
+            raise ValueError(f"the perceptual recipe {recipe!r} has no style part: leave style at 0")
+        self.fields = {"frame": 1.0} if fields is None else dict(fields)
+        self.reads = tuple(self.fields)
+        self.content, self.style, self.reverse_channels = content, style, reverse_channels
+        # In a tuple, so that it is no submodule; `_apply` takes it along all the same.
+        self._backbone = (vgg_layers(self.recipe.backbone, self.recipe.slices[-1][1], folder),)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        self._backbone[0]._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
+    def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
+        """A scalar; see `Term.forward`."""
+        with torch.no_grad():
+            target = self.features(batch["target"])
+        values = []
+        for field, weight in self.fields.items():
+            value = prediction.require(field, reader="the perceptual loss")
+            for entry in value if isinstance(value, list) else [value]:
+                assert isinstance(entry, Tensor)
+                if entry.shape != batch["target"].shape:
+                    raise ValueError(
+                        f"the perceptual loss compares pictures of the target's shape {tuple(batch['target'].shape)}; "
+                        f"prediction.{field} has {tuple(entry.shape)}: take the field out of `fields`"
+                    )
+                values.append(weight * self.distance(self.features(entry), target))
+        return torch.stack(values).sum()
+
+    def features(self, picture: Tensor) -> list[Tensor]:
+        """The output of each slice for a picture B 3 H W in [0, 1]."""
+        picture = normalised(picture.flip(1) if self.reverse_channels else picture)
+        if self.recipe.side is not None:
+            size = (self.recipe.side, self.recipe.side)
+            picture = F.interpolate(picture, size, mode="bilinear", align_corners=False)
+        return run(self._backbone[0], picture, self.recipe.slices)
+
+    def distance(self, features: list[Tensor], target: list[Tensor]) -> Tensor:
+        """Weighted content and style differences of two pictures' features."""
+        total = features[0].new_zeros(())
+        if self.content:
+            pairs = zip(self.recipe.weights, features, target, strict=True)
+            total = total + self.content * torch.stack([w * F.l1_loss(x, y) for w, x, y in pairs]).sum()
+        if self.style:
+            grams = [self.recipe.style_error(gram(features[i]), gram(target[i])) for i in self.recipe.styled]
+            total = total + self.style * torch.stack(grams).sum()
+        return total
+
+
+def gram(features: Tensor) -> Tensor:
+    """Which channels fire together: B C H W to B C C, sums over pixels."""
+    flat = features.flatten(2)
+    return flat @ flat.transpose(1, 2)
