@@ -1,0 +1,177 @@
+"""What all datamodules share: loaders that are a function of (seed, epoch, position), and exact resume."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from datamodules.few import FewSamples
+from datamodules.loader import (
+    EverySample,
+    GlobalBatches,
+    SampleSource,
+    SeededSamples,
+    TrainLoader,
+    collate,
+    one_thread,
+    split_batch,
+)
+from datamodules.progress import Progress
+from vfi_train.contract import Batch
+
+
+class VFIDataModule(LightningDataModule):
+    """A training set and a held-out set. A dataset writes `train_source`, `held_out_source` and `check`.
+
+    Args:
+        batch_size: samples per optimizer step, over all devices and accumulated micro-batches.
+        device_batch_size: the largest batch that fits one device; null: any fits. The Trainer is given
+            `accumulate_grad_batches` from `split_batch`.
+        val_batch_size: samples per validation batch and device; null: as many as in training.
+        num_workers: processes that prepare batches, for each device; 0: the main process does.
+        seed: of the order and the augmentation.
+        overfit: train and validate on this many training samples, each drawn once: a network that can learn
+            learns them by heart.
+        pin_memory: page-locked batches for faster transfer; null: when there is a GPU.
+
+    Attributes:
+        arbitrary_time: whether there are targets at other times than 0.5.
+        gives_flow: whether batches hold `flow`.
+    """
+
+    arbitrary_time: bool = False
+    gives_flow: bool = False
+    allow_zero_length_dataloader_with_multiple_devices = True  # fewer held-out samples than processes
+
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        device_batch_size: int | None = None,
+        val_batch_size: int | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+        pin_memory: bool | None = None,
+        overfit: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.batch_size, self.device_batch_size = batch_size, device_batch_size
+        self.val_batch_size = val_batch_size
+        self.num_workers, self.seed = num_workers, seed
+        self.pin_memory = torch.cuda.is_available() if pin_memory is None else pin_memory
+        self.overfit = overfit
+        self.progress = Progress(self)
+        self._sources: tuple[SampleSource, SampleSource] | None = None
+
+    def train_source(self) -> SampleSource:
+        """The training samples."""
+        raise NotImplementedError
+
+    def held_out_source(self) -> SampleSource:
+        """The samples that validation and test see, the same every time."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Raise a DataError with one sentence when data is missing; fast, called before any training."""
+
+    def setup(self, stage: str | None = None) -> None:
+        """Find the samples; `train_size` and `val_size` are known from here on."""
+        if self._sources is None:
+            self.check()
+            if self.overfit is None:
+                self._sources = (self.train_source(), self.held_out_source())
+            else:
+                few = FewSamples(self.train_source(), self.overfit, self.seed)
+                self._sources = (few.repeated(self.batch_size), few)
+
+    @property
+    def train_size(self) -> int:
+        """Number of training samples in an epoch."""
+        return len(self._source(0))
+
+    @property
+    def val_size(self) -> int:
+        """Number of held-out samples."""
+        return len(self._source(1))
+
+    def train_dataloader(self) -> DataLoader:
+        """The micro-batches of this process; goes on where the checkpoint that was loaded stopped."""
+        per_device, accumulate = split_batch(self.batch_size, self._world_size, self.device_batch_size)
+        if self.trainer is not None and self.trainer.accumulate_grad_batches != accumulate:
+            raise ValueError(
+                f"data.batch_size={self.batch_size} on {self._world_size} devices takes "
+                f"trainer.accumulate_grad_batches={accumulate}, not {self.trainer.accumulate_grad_batches}: "
+                "leave it to data.device_batch_size"
+            )
+        batches = GlobalBatches(
+            self.train_size,
+            self.batch_size,
+            per_device,
+            self.seed,
+            self._rank,
+            self._world_size,
+            position=lambda: self.progress.start(per_device * self._world_size, len(batches)),
+        )
+        return TrainLoader(self._samples(0), batch_sampler=batches, **self._options())
+
+    def val_dataloader(self) -> DataLoader:
+        """The held-out samples of this process: each sample once over all processes, none twice."""
+        batch_size = self.val_batch_size
+        if batch_size is None:
+            batch_size = split_batch(self.batch_size, self._world_size, self.device_batch_size)[0]
+        batches = EverySample(self.val_size, batch_size, self._rank, self._world_size)
+        return DataLoader(self._samples(1), batch_sampler=batches, **self._options())
+
+    def test_dataloader(self) -> DataLoader:
+        """As `val_dataloader`."""
+        return self.val_dataloader()
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
+        """Frames that travelled as uint8 become float32 in [0, 1]."""
+        return to_float(batch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position in the data, for the checkpoint."""
+        return self.progress.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint's position."""
+        self.progress.load_state_dict(state_dict)
+
+    def _source(self, which: int) -> SampleSource:
+        if self._sources is None:
+            raise RuntimeError(f"{type(self).__name__} does not know its samples yet: call setup() first")
+        return self._sources[which]
+
+    def _samples(self, which: int) -> SeededSamples:
+        return SeededSamples(self._source(which), self.seed)
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "num_workers": self.num_workers,
+            "persistent_workers": self.num_workers > 0,
+            "pin_memory": self.pin_memory,
+            "collate_fn": collate,
+            "worker_init_fn": one_thread,
+        }
+
+    @property
+    def _world_size(self) -> int:
+        return 1 if self.trainer is None else self.trainer.world_size
+
+    @property
+    def _rank(self) -> int:
+        return 0 if self.trainer is None else self.trainer.global_rank
+
+
+def to_float(batch: Batch) -> Batch:
+    """The batch with every uint8 tensor as float32 in [0, 1]."""
+
+    def convert(value: Any) -> Any:
+        return value.float().div_(255) if isinstance(value, Tensor) and value.dtype == torch.uint8 else value
+
+    return {name: convert(value) for name, value in batch.items()}  # type: ignore[return-value]

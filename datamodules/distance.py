@@ -1,0 +1,153 @@
+"""Distance index maps: for each pixel of one frame, how far along its path to another it is at a third.
+
+A map is 0 where a pixel is still at the start frame and 1 where it has arrived at the end frame. It is made from
+two flows (`distance_map`), stored at half size in float16 (`shrink`), and made ready for a network by clipping and
+blurring (`MapPreparation`), in an order that differs between the published recipes (`PREPARATIONS`).
+
+Source: InterpAny-Clearer (Zhong et al., ECCV 2024), section 3.1, and its repository.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+TIME_EPSILON = 1e-6  # frame numbers
+# OpenCV's Gaussians of these sizes for a standard deviation of 0: fixed tables, no samples of a Gaussian.
+BLURS = {5: np.array((1, 4, 6, 4, 1)) / 16, 9: np.array((4, 13, 30, 51, 60, 51, 30, 13, 4)) / 256}
+
+
+def distance_map(flow_to_end: Array, flow_to_middle: Array) -> Array:
+    """The share of the whole motion that each pixel has done: <middle, end> / |end|^2.
+
+    Args:
+        flow_to_end: H W 2, pixels, from the start frame to the end frame.
+        flow_to_middle: H W 2, pixels, from the start frame to the frame in between.
+
+    Returns:
+        H W, float32, neither clipped nor guarded: beyond 0..1 where flows disagree, NaN where `flow_to_end` is 0.
+
+    Source: InterpAny-Clearer, section 3.1.
+    """
+    if flow_to_end.shape != flow_to_middle.shape or flow_to_end.ndim != 3 or flow_to_end.shape[2] != 2:
+        raise ValueError(
+            f"a distance map takes two flows H W 2 of one size; got {flow_to_end.shape} and {flow_to_middle.shape}"
+        )
+    end, middle = flow_to_end.astype(np.float32), flow_to_middle.astype(np.float32)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return (middle * end).sum(axis=2) / (end * end).sum(axis=2)
+
+
+def shrink(distance: Array, ratio: int = 2) -> NDArray[np.float16]:
+    """A map H W as it is stored: mean of `ratio` x `ratio` pixels (2 for Vimeo90K), then float16."""
+    height, width = distance.shape
+    if not 1 <= ratio <= min(height, width):
+        raise ValueError(f"a map of {height}x{width} cannot be shrunk by {ratio}: choose 1 to {min(height, width)}")
+    small = cv2.resize(distance, (width // ratio, height // ratio), interpolation=cv2.INTER_AREA)
+    with np.errstate(over="ignore"):  # too far for float16: infinite
+        return small.astype(np.float16)
+
+
+def enlarge(stored: NDArray, size: tuple[int, int]) -> Array:
+    """A stored map at the frame's size (height, width), float32: pixels are repeated where the factor is whole."""
+    if stored.ndim != 2:
+        raise ValueError(f"a distance map is H W; got the shape {stored.shape}")
+    return np.asarray(cv2.resize(stored.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA), np.float32)
+
+
+def blur(distance: Array, taps: int) -> Array:
+    """Smooth a map H W with OpenCV's Gaussian of 5 or 9 taps; borders mirrored without repeating the edge."""
+    if taps not in BLURS:
+        raise ValueError(f"a map is blurred with 5 or 9 taps; got {taps}")
+    kernel = BLURS[taps]
+    smooth = cv2.sepFilter2D(distance, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(smooth, np.float32)
+
+
+@dataclass(frozen=True)
+class MapPreparation:
+    """What makes a stored map ready for a network, and when.
+
+    Args:
+        clip: limit the map to 0..1.
+        taps: size of the Gaussian blur after that: 5, 9, or 0 for none.
+        moment: do both on the `stored` map before it is enlarged, on the map of the whole `frame`, or on the `crop`
+            after all augmentations.
+    """
+
+    clip: bool = True
+    taps: int = 9
+    moment: Literal["stored", "frame", "crop"] = "frame"
+
+    def __post_init__(self) -> None:
+        if self.moment not in ("stored", "frame", "crop"):
+            raise ValueError(f"a map is prepared at the moment 'stored', 'frame' or 'crop'; got {self.moment!r}")
+        if self.taps not in (0, *BLURS):
+            raise ValueError(f"a map is blurred with 5 or 9 taps, or 0 for none; got {self.taps}")
+
+    def load(self, stored: NDArray, size: tuple[int, int]) -> Array:
+        """The map at the frame's size (height, width), to be augmented with the frames."""
+        distance = stored.astype(np.float32)
+        if self.moment == "stored":
+            distance = self._settle(distance)
+        distance = enlarge(distance, size)
+        return self._settle(distance) if self.moment == "frame" else distance
+
+    def finish(self, distance: Array) -> Array:
+        """The map H W of a crop, ready for the network; a NaN in it means that the sample is of no use."""
+        return self._settle(distance) if self.moment == "crop" else distance
+
+    def _settle(self, distance: Array) -> Array:
+        distance = distance.clip(0, 1) if self.clip else distance
+        return blur(distance, self.taps) if self.taps else distance
+
+
+# What the published recipes do. RIFE's [D] and every evaluation outside of RIFE's [D,R] work at half size.
+PREPARATIONS = {
+    "rife_d": MapPreparation(taps=5, moment="stored"),
+    "rife_dr": MapPreparation(moment="crop"),
+    "rife_dr_test": MapPreparation(moment="frame"),
+    "amt_s_d": MapPreparation(moment="frame"),
+    "amt_s_dr": MapPreparation(moment="frame"),
+    "ifrnet_d": MapPreparation(moment="frame"),
+    "ifrnet_dr": MapPreparation(moment="frame"),
+    "ema_vfi_d": MapPreparation(moment="crop"),
+    "ema_vfi_dr": MapPreparation(clip=False, taps=0),
+    "test": MapPreparation(taps=5, moment="stored"),
+}
+
+
+def time_index(start: int, middle: int, end: int, epsilon: float = TIME_EPSILON) -> float:
+    """The time of frame `middle` between the frames `start` and `end`, by their numbers.
+
+    (middle - start) / (end - start + epsilon). A reversed triple (6, 3, 0) gives the time seen from frame 6, which the
+    epsilon of the published recipes puts a little above its true value: up to 1 + 1e-6 for the end frame.
+
+    Raises:
+        ValueError: `start` and `end` are one frame, or `middle` is outside of them.
+
+    Source: InterpAny-Clearer's datasets.
+    """
+    if start == end or not min(start, end) <= middle <= max(start, end):
+        raise ValueError(
+            f"frame {middle} has no time between the frames {start} and {end}: "
+            "give two different frames and one from the first to the last"
+        )
+    return (middle - start) / (end - start + epsilon)
+
+
+def time_indices(count: int, epsilon: float = 0.0) -> list[float]:
+    """The times of `count` frames evenly between two: j / (count + 1 + epsilon), j = 1..count.
+
+    The published [T] commands give `epsilon` 1e-6, those with uniform maps 0.
+
+    Source: InterpAny-Clearer's inference and test commands.
+    """
+    if count < 1:
+        raise ValueError(f"the number of frames between two is 1 or more; got {count}")
+    return [j / (count + 1 + epsilon) for j in range(1, count + 1)]

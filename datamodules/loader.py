@@ -1,0 +1,204 @@
+"""Which samples make up which batch, with which random numbers: a function of seed, epoch and position alone.
+
+The global batch of optimizer step k holds the same samples, with the same augmentation, whatever the number
+of processes, of workers or of accumulated micro-batches, and whether or not the run was stopped and resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from vfi_train.contract import Batch
+
+Sample = dict[str, Any]
+
+
+class DataError(RuntimeError):
+    """Data that is missing or broken, in one sentence, which it stays on its way out of a worker process."""
+
+    message = True  # asks torch to raise it anew in the main process by DataError(message=...)
+
+    def __init__(self, message: str) -> None:
+        if "Original Traceback" in message:  # torch gives the worker's whole traceback; its end is the sentence
+            message = message.rstrip().rsplit(f"{type(self).__name__}: ", 1)[-1]
+        super().__init__(message)
+
+
+class SampleSource(Protocol):
+    """A dataset as this package sees it: numbered samples, drawn with the random numbers that it is given.
+
+    A sample holds `frame0`, `frame1`, `target` (H W 3, uint8, or float32 in [0, 1]), `time` (a number, or a
+    distance map H W), `key`, and, where the dataset gives it, `flow` (H W 4, float32, pixels: target to
+    frame0 as x, y, then target to frame1).
+    """
+
+    def __len__(self) -> int: ...
+
+    def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
+        """The sample; `rng` is None for held-out ones, which are the same every time."""
+        ...
+
+
+class SeededSamples(Dataset[Sample]):
+    """Asks a source for samples by (epoch, index); the random numbers of each come from (seed, epoch, index).
+
+    An epoch of None is for held-out samples: no random numbers.
+    """
+
+    def __init__(self, source: SampleSource, seed: int) -> None:
+        self.source = source
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, position: tuple[int | None, int]) -> Sample:
+        epoch, index = position
+        rng = None if epoch is None else np.random.default_rng((self.seed, epoch, index))
+        return self.source.sample(index, rng)
+
+
+class GlobalBatches(Sampler[list[tuple[int, int]]]):
+    """Micro-batches of one process for one epoch of training, as lists of (epoch, index).
+
+    Micro-batch j of process r takes the slice [j * world * b + r * b : + b] of the global batch, b being
+    `per_device`. The samples left over when the dataset does not divide by `batch_size` sit out this epoch
+    (others do in the next: the order is drawn anew).
+
+    Args:
+        size: number of samples of the dataset.
+        batch_size: samples per optimizer step, over all processes and accumulated micro-batches.
+        per_device: samples per micro-batch of one process.
+        seed: of the order.
+        rank, world_size: which process of how many.
+        position: asked at each `begin` for (epoch, micro-batches of it that are already done).
+
+    Raises:
+        ValueError: the dataset is smaller than one global batch.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        batch_size: int,
+        per_device: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        position: Callable[[], tuple[int, int]] = lambda: (0, 0),
+    ) -> None:
+        if size < batch_size:
+            raise ValueError(
+                f"the training set has {size} samples, fewer than one batch of data.batch_size={batch_size}: "
+                "choose a smaller batch, or more data"
+            )
+        self.size, self.batch_size, self.per_device, self.seed = size, batch_size, per_device, seed
+        self.rank, self.world_size, self.position = rank, world_size, position
+        self.accumulate = batch_size // (per_device * world_size)
+        self.epoch, self.done = 0, 0
+
+    def __len__(self) -> int:
+        """Micro-batches of a whole epoch, also where the next iteration resumes in the middle of one."""
+        return self.size // self.batch_size * self.accumulate
+
+    def begin(self) -> None:
+        """Ask for the position at which the next iteration starts."""
+        self.epoch, self.done = self.position()
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch, done = self.epoch, self.done
+        order = np.random.default_rng((self.seed, epoch)).permutation(self.size).tolist()
+        for number in range(done, len(self)):
+            start = (number * self.world_size + self.rank) * self.per_device
+            yield [(epoch, index) for index in order[start : start + self.per_device]]
+
+
+class TrainLoader(DataLoader):
+    """A DataLoader over `GlobalBatches`; its iteration begins once, though torch starts the sampler twice."""
+
+    batch_sampler: GlobalBatches
+
+    def __iter__(self) -> Any:
+        self.batch_sampler.begin()
+        return super().__iter__()
+
+
+class EverySample(Sampler[list[tuple[None, int]]]):
+    """Batches of held-out samples of one process: rank r takes r, r + world, ...; none is taken twice."""
+
+    def __init__(self, size: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+        self.indices, self.batch_size = range(rank, size, world_size), batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.indices) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[tuple[None, int]]]:
+        for start in range(0, len(self.indices), self.batch_size):
+            yield [(None, index) for index in self.indices[start : start + self.batch_size]]
+
+
+def split_batch(batch_size: int, world_size: int, device_batch_size: int | None = None) -> tuple[int, int]:
+    """Samples per device and micro-batch, and micro-batches per optimizer step, for a global batch.
+
+    Args:
+        batch_size: samples per optimizer step.
+        world_size: number of devices.
+        device_batch_size: the largest batch that fits one device; None: any fits.
+
+    Returns:
+        (per_device, accumulate): per_device * accumulate * world_size = batch_size.
+
+    Raises:
+        ValueError: it does not divide.
+    """
+    for name, value in (("data.batch_size", batch_size), ("data.device_batch_size", device_batch_size)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name}={value} is not a number of samples: give 1 or more")
+    if batch_size % world_size:
+        raise ValueError(
+            f"data.batch_size={batch_size} does not divide by {world_size} devices: choose a multiple of {world_size}"
+        )
+    share = batch_size // world_size
+    per_device = share if device_batch_size is None else min(share, device_batch_size)
+    if share % per_device:
+        fitting = [n for n in range(1, per_device) if share % n == 0][-1]
+        raise ValueError(
+            f"data.batch_size={batch_size} is {share} samples for each of {world_size} devices, which does "
+            f"not divide by data.device_batch_size={device_batch_size}: choose {fitting}"
+        )
+    return per_device, share // per_device
+
+
+def collate(samples: list[Sample]) -> Batch:
+    """Stack samples to a batch; frames keep their type (uint8 moves four times faster than float32)."""
+    batch: dict[str, Any] = {"key": [sample["key"] for sample in samples]}
+    for name in samples[0]:
+        if name in ("frame0", "frame1", "target", "reference", "flow"):
+            batch[name] = _stack(samples, name)
+        elif name in ("time", "reference_time"):
+            times = np.stack([np.asarray(sample[name], dtype=np.float32) for sample in samples])
+            batch[name] = torch.from_numpy(times.reshape(len(samples), 1, *(times.shape[1:] or (1, 1))))
+    return batch  # type: ignore[return-value]
+
+
+def one_thread(worker: int) -> None:
+    """Keep OpenCV to one thread in a worker process: there are as many workers as wanted."""
+    cv2.setNumThreads(0)
+
+
+def _stack(samples: list[Sample], name: str) -> Tensor:
+    shapes = {sample[name].shape for sample in samples}
+    if len(shapes) > 1:
+        raise DataError(
+            f"the samples {samples[0]['key']} ... {samples[-1]['key']} give {name} of different sizes "
+            f"{sorted(shapes)}, which one batch cannot hold: crop them to one size, or use batches of 1"
+        )
+    stacked = np.stack([sample[name] for sample in samples])
+    return torch.from_numpy(np.ascontiguousarray(stacked.transpose(0, 3, 1, 2)))

@@ -1,0 +1,109 @@
+"""Scenes that are drawn, not downloaded: exact frames at any time, exact flow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from datamodules.base import VFIDataModule
+from datamodules.loader import Sample
+from datamodules.scene_style import SceneStyle
+
+HELD_OUT = 2**32 - 1  # an epoch that no training reaches: the stream of the held-out scenes
+
+
+class Synthetic(VFIDataModule):
+    """Moving textured scenes, drawn anew in every epoch; the held-out ones are the same in every run.
+
+    Args:
+        size: height and width in pixels, or [height, width].
+        train_samples: samples per epoch.
+        val_samples: held-out samples.
+        times: the target's time: a number, a list to choose from, or "uniform" for any in 0..1.
+        background_motion, object_motion: the longest way from the middle of time to either end, pixels.
+        nonuniform: 0: straight paths at constant speed; up to 1: curved, faster and slower.
+        flow: give the exact flow.
+        **loader: see `VFIDataModule`.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int | Sequence[int] = 64,
+        train_samples: int = 4096,
+        val_samples: int = 64,
+        times: float | Sequence[float] | str = 0.5,
+        background_motion: float = 2.0,
+        object_motion: float = 4.0,
+        nonuniform: float = 0.0,
+        flow: bool = True,
+        **loader: Any,
+    ) -> None:
+        super().__init__(**loader)
+        height, width = (size, size) if isinstance(size, int) else size
+        _require("data.nonuniform", nonuniform, 0 <= nonuniform <= 1, "a number from 0 to 1")
+        _require("data.size", size, min(height, width) >= 16, "at least 16 pixels a side")
+        self.style = SceneStyle(height, width, background_motion, object_motion, nonuniform)
+        self.times = _times(times)
+        self.arbitrary_time = self.times != (0.5,)
+        self.gives_flow = flow
+        self.train_samples, self.val_samples = train_samples, val_samples
+
+    def train_source(self) -> SyntheticScenes:
+        """Scenes of (seed, epoch, index)."""
+        return SyntheticScenes(self.style, self.train_samples, self.times, self.gives_flow)
+
+    def held_out_source(self) -> SyntheticScenes:
+        """Scenes of the index alone."""
+        return SyntheticScenes(self.style, self.val_samples, self.times, self.gives_flow)
+
+
+class SyntheticScenes:
+    """A source of samples (see `loader.SampleSource`). `times` is empty for any time."""
+
+    def __init__(self, style: SceneStyle, samples: int, times: tuple[float, ...], flow: bool) -> None:
+        self.style, self.samples, self.times, self.flow = style, samples, times, flow
+
+    def __len__(self) -> int:
+        return self.samples
+
+    def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
+        """Draw a scene and render two ends and a time between."""
+        name = "held-out" if rng is None else "scene"
+        if rng is None:
+            rng = np.random.default_rng((0, HELD_OUT, index))
+        scene = self.style.draw(rng)
+        time = float(rng.choice(self.times)) if self.times else float(rng.uniform())
+        moment = scene.at(time)
+        sample: Sample = {
+            "frame0": to_uint8(scene.render(0)),
+            "frame1": to_uint8(scene.render(1)),
+            "target": to_uint8(moment.picture()),
+            "time": time,
+            "key": f"synthetic/{name}-{index:06d}-t{time:.3f}",
+        }
+        if self.flow:
+            sample["flow"] = moment.flow(0, 1)
+        return sample
+
+
+def to_uint8(picture: np.ndarray) -> np.ndarray:
+    """A picture in [0, 1], rounded to 8 bits."""
+    return (picture * 255 + 0.5).astype(np.uint8)
+
+
+def _times(times: float | Sequence[float] | str) -> tuple[float, ...]:
+    if times == "uniform":
+        return ()
+    wanted = 'a number from 0 to 1, a list of such numbers, or "uniform"'
+    values = [times] if isinstance(times, int | float) else times
+    numbers = not isinstance(values, str) and all(isinstance(t, int | float) and 0 <= t <= 1 for t in values)
+    _require("data.times", times, numbers and len(values) > 0, wanted)
+    return tuple(float(t) for t in values)
+
+
+def _require(key: str, value: object, condition: bool, wanted: str) -> None:
+    if not condition:
+        raise ValueError(f"{key}={value} is not {wanted}")

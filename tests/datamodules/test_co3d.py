@@ -1,0 +1,65 @@
+"""CO3D's sampling against the published fork of EMA-VFI."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from datamodules.co3d import inner_times, middle_triplet, packs, random_triplet, subsample, time_of
+from tests.golden_cases import load
+
+INFO = load("functions_EMA-VFI", "co3d_sampling").info
+EPSILON = 1e-6  # what the published times add to the divisor
+
+
+@pytest.mark.parametrize("pictures", [202, 200, 198])
+def test_packs_are_the_published_ones(pictures: int) -> None:
+    expected = INFO["packs"][f"len{pictures}_tg18"]
+    got = [[pack.start, pack.stop] for pack in packs(pictures, 18, drop_last_exact=True)]
+    assert got == expected
+    whole = [[pack.start, pack.stop] for pack in packs(pictures)]
+    assert whole == expected + ([[187, 198]] if pictures == 198 else [])
+
+
+def test_single_pictures_are_no_pack() -> None:
+    assert packs(35, 18) == packs(0) == []
+    assert packs(36, 18) == [range(i, i + 2) for i in range(0, 36, 2)]
+
+
+@pytest.mark.parametrize("kept", [45, 36, 18])
+def test_subsample_is_the_published_one(kept: int) -> None:
+    assert subsample(202, kept) == INFO["subsample"][f"len202_n{kept}"]
+
+
+def test_times_are_the_published_ones_without_the_epsilon() -> None:
+    for row in INFO["timestep_examples"]:
+        span = row["ind"][2] - row["ind"][0]
+        assert time_of(tuple(row["ind"])) == pytest.approx(row["t"] * (span + EPSILON) / span, rel=1e-14)
+    published = np.array(INFO["makepix_times_pack11"])
+    np.testing.assert_allclose(inner_times(11), published * (10 + EPSILON) / 10, rtol=1e-14)
+    assert inner_times(3) == [0.5]
+
+
+def test_random_triplets_are_ordered_and_alike() -> None:
+    rng = np.random.default_rng(0)
+    counts = Counter(random_triplet(5, rng) for _ in range(5000))
+    assert set(counts) == {(a, b, c) for a in range(5) for b in range(a + 1, 5) for c in range(b + 1, 5)}
+    assert max(abs(count - 500) for count in counts.values()) < 4 * (5000 * 0.1 * 0.9) ** 0.5  # 4 sigma
+
+
+def test_middle_triplet() -> None:
+    assert middle_triplet(11) == (0, 5, 10)
+    assert time_of(middle_triplet(11)) == 0.5
+    assert middle_triplet(10) == (0, 5, 9)
+    assert time_of(middle_triplet(10)) == 5 / 9
+
+
+def test_mistakes_are_one_sentence() -> None:
+    with pytest.raises(ValueError, match=r"one pack or more; got wanted=0"):
+        packs(202, 0)
+    with pytest.raises(ValueError, match=r"a pack of 2 pictures has no triplet"):
+        random_triplet(2, np.random.default_rng(0))
+    with pytest.raises(ValueError, match=r"of 3 pictures, 1 to 3 can be kept; got 4"):
+        subsample(3, 4)

@@ -1,0 +1,181 @@
+"""Augmentations against the published ones, and properties that hold for any."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from datamodules.loader import DataError
+from datamodules.scene_style import SceneStyle
+from datamodules.transforms import (
+    CenterCrop,
+    Compose,
+    HorizontalFlip,
+    RandomCrop,
+    RandomResize,
+    ReverseChannels,
+    ReverseTime,
+    Rotate90,
+    Transform,
+    Transpose,
+    VerticalFlip,
+    crop,
+)
+from tests.golden_cases import load
+from vfi_train.architectures.layers.warp import warp
+
+PUBLISHED = {
+    "resize": RandomResize(2, 1),
+    "reverse_channel": ReverseChannels(1),
+    "vertical_flip": VerticalFlip(1),
+    "horizontal_flip": HorizontalFlip(1),
+    "rotate": Transpose(1),
+    "reverse_time": ReverseTime(1),
+}
+EVERY = [*PUBLISHED.values(), Rotate90(1), CenterCrop(20), RandomCrop((18, 22))]
+RNG = np.random.default_rng(0)
+NAMES = {"frame0": "img0", "target": "imgt", "frame1": "img1", "flow": "flow"}
+
+
+def golden_sample(prefix: str = "") -> dict[str, Any]:
+    arrays = load("functions_IFRNet", "augmentation").arrays
+    return {name: arrays[prefix + golden] for name, golden in NAMES.items()}
+
+
+def assert_equal(got: dict[str, Any], prefix: str) -> None:
+    for name, expected in golden_sample(prefix).items():
+        assert got[name].dtype == expected.dtype
+        digits = 0 if expected.dtype == np.uint8 else 3e-7  # the published flow is enlarged in float64
+        np.testing.assert_allclose(got[name], expected, rtol=0, atol=digits, err_msg=f"{prefix}{name}")
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_each_equals_the_published_one(name: str) -> None:
+    sample = {**golden_sample(), "time": 0.5, "key": "golden"}
+    assert_equal(PUBLISHED[name](sample, RNG), f"{name}_")
+    assert_equal(sample, "")  # the given sample is as it was
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_each_equals_amts(name: str) -> None:
+    """AMT's differ from IFRNet's in nothing; its golden holds pictures as float32 that were uint8."""
+    arrays = load("functions_AMT", "augmentations").arrays
+    frames = {n: arrays[NAMES[n]].astype(np.uint8) for n in ("frame0", "target", "frame1")}
+    got = PUBLISHED[name]({**frames, "flow": arrays["flow"], "time": 0.5, "key": "golden"}, RNG)
+    for ours, published in NAMES.items():
+        expected = arrays[f"random_{name}_{published}"]
+        # The published flow, of up to 14 pixels, is enlarged in float64: float32's last digit differs.
+        digits = 1e-6 if (name, ours) == ("resize", "flow") else 0
+        np.testing.assert_allclose(got[ours], expected, rtol=0, atol=digits, err_msg=ours)
+
+
+def test_all_in_the_published_order() -> None:
+    sample = crop(PUBLISHED["resize"]({**golden_sample(), "time": 0.5, "key": "golden"}, RNG), 2, 3, 6, 6)
+    assert_equal(Compose([t for name, t in PUBLISHED.items() if name != "resize"])(sample, RNG), "all_")
+
+
+def scene(time: float = 0.5) -> dict[str, Any]:
+    drawn = SceneStyle(height=24, width=32).draw(np.random.default_rng(5))
+    return {
+        "frame0": drawn.render(0),
+        "frame1": drawn.render(1),
+        "target": drawn.render(time),
+        "flow": drawn.at(time).flow(0, 1),
+        "time": time,
+        "key": "scene",
+    }
+
+
+def warp_errors(sample: dict[str, Any]) -> np.ndarray:
+    """2 H W: how far the warped frames are from the target, at each pixel."""
+
+    def tensor(array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).double().permute(2, 0, 1)[None]
+
+    warped = [warp(tensor(sample[f"frame{i}"]), tensor(sample["flow"][..., 2 * i : 2 * i + 2])) for i in (0, 1)]
+    return np.stack([(w - tensor(sample["target"])).abs().sum(dim=1)[0].numpy() for w in warped])
+
+
+@pytest.mark.parametrize(
+    ("transform", "moved"),
+    [
+        (VerticalFlip(1), lambda e: e[:, ::-1]),
+        (HorizontalFlip(1), lambda e: e[:, :, ::-1]),
+        (Transpose(1), lambda e: e.swapaxes(1, 2)),
+        (Rotate90(1), lambda e: np.rot90(e, axes=(1, 2))),
+        (ReverseTime(1), lambda e: e[::-1]),
+        (ReverseChannels(1), lambda e: e),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_flow_stays_true_to_the_pixel(transform: Transform, moved: Any) -> None:
+    sample = scene()
+    np.testing.assert_allclose(warp_errors(transform(sample, RNG)), moved(warp_errors(sample)), atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["vertical_flip", "horizontal_flip", "rotate", "reverse_time", "reverse_channel"])
+def test_twice_is_the_identity(name: str) -> None:
+    sample = {**scene(0.25), "time": np.linspace(0, 1, 24 * 32, dtype=np.float32).reshape(24, 32)}
+    twice = PUBLISHED[name](PUBLISHED[name](sample, RNG), RNG)
+    for key in ("frame0", "frame1", "target", "flow"):
+        np.testing.assert_array_equal(twice[key], sample[key])
+    np.testing.assert_allclose(twice["time"], sample["time"], atol=1e-7)
+
+
+def test_four_quarter_turns_are_the_identity() -> None:
+    sample = scene()
+    turned = Compose([Rotate90(1)] * 4)(sample, RNG)
+    np.testing.assert_array_equal(turned["flow"], sample["flow"])
+    np.testing.assert_array_equal(turned["frame0"], sample["frame0"])
+
+
+def test_reversing_time_turns_the_time() -> None:
+    assert ReverseTime(1)(scene(0.25), RNG)["time"] == 0.75
+    distance = np.full((24, 32), 0.125, np.float32)
+    assert (ReverseTime(1)({**scene(), "time": distance}, RNG)["time"] == 0.875).all()
+
+
+@pytest.mark.parametrize("transform", EVERY, ids=lambda t: type(t).__name__)
+def test_a_distance_map_goes_with_the_pixels(transform: Transform) -> None:
+    """A map equal to a channel of all frames stays equal to it; time reversal alone turns it."""
+    ramp = np.random.default_rng(1).random((24, 32)).astype(np.float32)
+    picture = np.repeat(ramp[..., None], 3, axis=2)
+    sample = {"frame0": picture, "frame1": picture, "target": picture, "time": ramp, "key": "ramp"}
+    got = transform(sample, np.random.default_rng(2))
+    expected = 1 - got["target"] if isinstance(transform, ReverseTime) else got["target"]
+    np.testing.assert_array_equal(got["time"], expected[..., 0])
+    assert got["frame0"].shape == got["target"].shape
+
+
+def test_crops_reach_every_place_and_no_other() -> None:
+    rng, seen = np.random.default_rng(0), set()
+    rows, columns = np.mgrid[:5, :6]
+    picture = np.stack((rows, columns, rows), axis=2).astype(np.uint8)
+    sample = {"frame0": picture, "frame1": picture, "target": picture, "time": 0.5, "key": "grid"}
+    for _ in range(300):
+        got = RandomCrop((3, 4))(sample, rng)["frame0"]
+        assert got.shape == (3, 4, 3)
+        seen.add((int(got[0, 0, 0]), int(got[0, 0, 1])))
+    assert seen == {(top, left) for top in range(3) for left in range(3)}
+    middle = CenterCrop(2)(sample, rng)["frame0"]
+    assert (int(middle[0, 0, 0]), int(middle[0, 0, 1])) == (1, 2)  # floor(5 / 2) - 1, 6 / 2 - 1
+
+
+def test_a_crop_that_does_not_fit_is_one_sentence() -> None:
+    with pytest.raises(DataError, match=r"^scene is 24x32 pixels, too small for a crop of 64x64"):
+        RandomCrop(64)(scene(), RNG)
+
+
+@pytest.mark.parametrize("probability", [0.05, 0.5, 0.9])
+def test_a_transform_acts_with_its_probability(probability: float) -> None:
+    rng, sample = np.random.default_rng(3), scene()
+    acted = sum(ReverseTime(probability)(sample, rng) is not sample for _ in range(2000))
+    assert abs(acted / 2000 - probability) < 4 * (probability * (1 - probability) / 2000) ** 0.5  # 4 sigma
+
+
+def test_a_probability_beyond_one_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"ReverseTime takes a probability from 0 to 1; got 50"):
+        ReverseTime(50)

@@ -1,0 +1,316 @@
+"""Footage of one's own: decoding, cuts, standing pictures, the split, the cache."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import pickle
+import shutil
+from collections import namedtuple
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from datamodules import cuts, frame_cache
+from datamodules.loader import DataError
+from datamodules.scene_style import SceneStyle
+from datamodules.synthetic import to_uint8
+from datamodules.transforms import RandomCrop
+from datamodules.video import Video
+
+STYLE = SceneStyle(height=48, width=80, background_motion=8, object_motion=10, nonuniform=1)
+
+
+def moving(seed: int, count: int) -> list[np.ndarray]:
+    """Frames of a scene in motion."""
+    scene = STYLE.draw(np.random.default_rng(seed))
+    return [to_uint8(scene.render(i / (count - 1))) for i in range(count)]
+
+
+def write(path: Path, frames: Sequence[np.ndarray]) -> Path:
+    """A lossless video."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=24)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "bgr0"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def write_folder(path: Path, frames: Sequence[np.ndarray]) -> Path:
+    path.mkdir(parents=True)
+    for i, frame in enumerate(frames):
+        cv2.imwrite(str(path / f"{i}.png"), frame[..., ::-1])
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "footage"
+
+
+def data(root: Path | None, **options: Any) -> Video:
+    settings: dict[str, Any] = {"root": None, "cache_dir": None, "batch_size": 2}
+    if root is not None:
+        beside = root.parent.parent if root.suffix else root.parent
+        settings.update(root=str(root), cache_dir=str(beside / "cache"))
+    return Video(**{**settings, **options})
+
+
+def firsts(source: Any) -> list[int]:
+    return [first for _, first in source.triplets]
+
+
+def keys(source: Any) -> list[str]:
+    return [source.sample(i, None)["key"] for i in range(len(source))]
+
+
+def test_frames_are_decoded_exactly(folder: Path) -> None:
+    frames = moving(0, 12)
+    module = data(write(folder / "clip.mkv", frames), still=0)
+    module.setup()
+    sample = module.train_source().sample(2, None)
+    for name, i in (("frame0", 2), ("target", 3), ("frame1", 4)):
+        np.testing.assert_array_equal(sample[name], frames[i])
+    assert sample["key"] == "clip/000002-000004"
+    assert sample["time"] == 0.5
+
+
+def test_folders_of_pictures_are_clips_too_in_the_order_of_their_numbers(folder: Path) -> None:
+    frames = moving(0, 12)
+    module = data(write_folder(folder / "shots" / "a", frames).parent, still=0)
+    module.setup()
+    assert keys(module.held_out_source()) == ["a/000009-000011"]
+    np.testing.assert_array_equal(module.held_out_source().sample(0, None)["frame1"], frames[11])
+
+
+@pytest.mark.parametrize("gap", [1, 2])
+def test_no_triplet_crosses_a_cut_or_stands_still(folder: Path, gap: int) -> None:
+    a, b, c = moving(1, 12), moving(2, 12), moving(3, 10)
+    frames = [*a, *b, *[b[-1]] * 6, *c]  # a cut at 12, standing from 23 to 29, a cut at 30
+    module = data(write(folder / "clip.mkv", frames), gap=gap)
+    module.setup()
+    opened = module.cache.open(module._clips()[0])
+    assert [i for i, value in enumerate(opened.unexplained) if value > module.cut] == [12, 30]
+    spans = [range(first, first + 2 * gap + 1) for first in firsts(module.train_source())]
+    spans += [range(first, first + 2 * gap + 1) for first in firsts(module.held_out_source())]
+    assert all(cut not in span[1:] for span in spans for cut in (12, 30))
+    # The last target of the second scene is at 22: from 23 on nothing moves.
+    expected = [range(12 - 2 * gap), range(12, 23 - gap), range(30, 40 - 2 * gap)]
+    moved = [i for part in expected for i in part]
+    assert [span[0] for span in spans] == [i for i in moved if i in {s[0] for s in spans}]  # in order, none twice
+    left_out = set(moved) - {span[0] for span in spans}
+    assert len(left_out) <= 2 * gap  # for the margin before what is held out
+
+
+def test_pans_are_not_cuts() -> None:
+    scene = SceneStyle(height=96, width=512, background_motion=0, objects=(4, 4)).draw(np.random.default_rng(4))
+    picture = to_uint8(scene.render(0.5))
+    views = [cuts.small(picture[:, left : left + 160]) for left in range(0, 320, 40)]  # a quarter per frame
+    changes = [cuts.change(a, b) for a, b in itertools.pairwise(views)]
+    unexplained = [cuts.unexplained(a, b) for a, b in itertools.pairwise(views)]
+    assert min(changes) > 16
+    assert max(unexplained) < 8
+
+
+def test_different_scenes_are_cuts() -> None:
+    views = [cuts.small(moving(seed, 2)[0]) for seed in range(12)]
+    unexplained = [cuts.unexplained(a, b) for a, b in itertools.pairwise(views)]
+    assert min(unexplained) > 16
+
+
+def test_one_clip_holds_out_its_end_and_shares_no_frame(folder: Path) -> None:
+    module = data(write(folder / "clip.mkv", moving(0, 40)), gap=2, still=0, held_out=0.25)
+    module.setup()
+    train, held_out = (
+        {f for first in firsts(s) for f in range(first, first + 5)}
+        for s in (module.train_source(), module.held_out_source())
+    )
+    assert module.val_size == 9  # a quarter of 36
+    assert not train & held_out
+    assert max(train) == min(held_out) - 1
+    assert max(held_out) == 39
+
+
+def test_several_clips_are_held_out_whole(folder: Path) -> None:
+    for seed in range(5):
+        write(folder / f"part{seed}" / "shot.mkv", moving(seed, 6))
+    module = data(folder, still=0, held_out=0.4)
+    module.setup()
+    train, held_out = (
+        {k.rsplit("/", 1)[0] for k in keys(s)} for s in (module.train_source(), module.held_out_source())
+    )
+    assert len(held_out) == 2
+    assert train | held_out == {f"part{i}/shot" for i in range(5)}
+    assert not train & held_out
+    assert (module.train_size, module.val_size) == (12, 8)
+    assert data(folder, still=0, held_out=0.4, val_samples=3).held_out_source().__len__() == 3
+
+
+def test_a_crop_reads_its_own_rows_of_the_file_alone(folder: Path) -> None:
+    module = data(write(folder / "clip.mkv", moving(0, 12)), still=0, transforms=[RandomCrop(16)])
+    source = module.train_source()
+    frames, _ = source.triplets[0]
+    sample = source.sample(0, np.random.default_rng(0))
+    assert sample["frame0"].shape == (16, 16, 3)
+    assert np.shares_memory(sample["frame0"], frames._map)  # a view: nothing was copied
+    again = pickle.loads(pickle.dumps(source))
+    assert len(pickle.dumps(source)) < 60_000  # without the frames
+    np.testing.assert_array_equal(again.sample(0, np.random.default_rng(0))["target"], sample["target"])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches(folder: Path, workers: int) -> None:
+    crop = [RandomCrop((16, 24))]
+    module = data(write(folder / "clip.mkv", moving(0, 14)), still=0, transforms=crop, num_workers=workers, seed=3)
+    module.setup()
+    batches = list(module.train_dataloader())
+    assert [b["frame0"].shape for b in batches] == [(2, 3, 16, 24)] * (module.train_size // 2)
+    one = data(folder / "clip.mkv", still=0, transforms=crop, seed=3)
+    one.setup()
+    for a, b in zip(batches, one.train_dataloader(), strict=True):
+        assert a["key"] == b["key"]
+        assert bool((a["target"] == b["target"]).all())
+
+
+def test_frames_are_decoded_once_and_anew_when_they_or_the_options_change(
+    folder: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = write(folder / "clip.mkv", moving(0, 12))
+    for _ in range(2):
+        data(path, still=0).setup()
+    assert capsys.readouterr().out.count("decoded clip: 12 frames of 48x80") == 1
+    small = data(path, still=0, max_side=40)
+    small.setup()
+    assert small.train_source().sample(0, None)["frame0"].shape == (24, 40, 3)
+    assert "24x40" in capsys.readouterr().out
+    write(path, moving(5, 14))
+    data(path, still=0).setup()
+    assert "decoded clip: 14 frames" in capsys.readouterr().out
+
+
+def test_a_killed_run_leaves_nothing_half_written(folder: Path) -> None:
+    path = write(folder / "clip.mkv", moving(0, 12))
+    cache = folder.parent / "cache"
+    small, calls = cuts.small, []
+
+    def killing(frame: np.ndarray) -> np.ndarray:
+        calls.append(frame)
+        return os._exit(9) if len(calls) == 7 else small(frame)
+
+    def run() -> None:
+        cuts.small = killing
+        data(path).prepare_data()
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    process.join()
+    assert process.exitcode == 9
+    assert [p.suffix for p in cache.iterdir()] == [".partial"]
+    module = data(path, still=0)
+    module.setup()
+    assert len(module.cache.open(module._clips()[0])) == 12
+    assert [p.suffix for p in cache.iterdir()] == [""]  # what the killed run left is cleared away
+
+
+def test_an_error_while_decoding_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(folder / "clip.mkv", moving(0, 12))
+
+    def full(frame: np.ndarray) -> np.ndarray:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cuts, "small", full)
+    with pytest.raises(DataError, match=r"^the disk of data\.cache_dir=\S+ filled up while clip was decoded: "):
+        data(path).prepare_data()
+    assert not list((folder.parent / "cache").iterdir())
+
+
+def test_a_disk_too_small_is_refused_before_decoding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(folder / "clip.mkv", moving(0, 12))
+    usage = namedtuple("usage", "free")
+    size = 12 * 48 * 80 * 3
+    monkeypatch.setattr(frame_cache.shutil, "disk_usage", lambda _: usage(size - 1))
+    with pytest.raises(DataError, match=r"take 0\.0 GiB, but data\.cache_dir=\S+ has 0\.0 GiB free: .*data\.max_side"):
+        data(path).check()
+    data(path, max_side=40).check()
+    monkeypatch.setattr(frame_cache.shutil, "disk_usage", lambda _: usage(size))
+    data(path).check()
+
+
+def test_a_broken_cache_is_one_sentence(folder: Path) -> None:
+    module = data(write(folder / "clip.mkv", moving(0, 12)), still=0)
+    module.prepare_data()
+    with (module.cache.place(module._clips()[0]) / "frames.u8").open("r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(DataError, match=r"^\S+ is broken: delete it, and it will be decoded anew$"):
+        module.setup()
+
+
+def junk(path: Path) -> None:
+    path.mkdir()
+    (path / "a.mp4").write_text("this is no video")
+
+
+def mixed(path: Path) -> None:
+    write_folder(path / "a", moving(0, 3))
+    cv2.imwrite(str(path / "a" / "1.png"), np.zeros((10, 12, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: None, r"^there is no data\.root=\S+: give a video, a folder of videos, or folders of frames$"),
+        (lambda p: p.mkdir(), r"^data\.root=\S+ holds neither videos \(\.mp4, .*\) nor folders of pictures"),
+        (junk, r"^\S+a\.mp4 cannot be read as a video \(Invalid data.*\): repair it, or take it out of data\.root$"),
+        (lambda p: write(p / "a.mkv", moving(0, 2)[:1]), r"^\S+a\.mkv holds only one frame, which is no video"),
+        (mixed, r"^\S+1\.png is 10x12, but 0\.png beside it is 48x80: the frames of a clip have one size$"),
+        (
+            lambda p: write(p / "a.mkv", [moving(0, 2)[0]] * 8),
+            r"gives 0 training and 0 held-out triplets at data\.gap=1 without cuts and standing pictures: ",
+        ),
+    ],
+    ids=["missing", "empty", "unreadable", "one frame", "mixed sizes", "standing"],
+)
+def test_footage_that_does_not_do_is_one_sentence(make: Callable, message: str, folder: Path) -> None:
+    make(folder)
+    module = data(folder)
+    with pytest.raises(DataError, match=message):
+        module.check(), module.setup()
+
+
+def test_a_video_cut_off_in_the_middle(folder: Path) -> None:
+    path = write(folder / "clip.mkv", moving(0, 40))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    module = data(path, still=0)
+    module.setup()  # what is there is taken
+    assert 10 < len(module.cache.open(module._clips()[0])) < 30
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"gap": 0}, r"data\.gap=0 is not"), ({"held_out": 1}, r"data\.held_out=1 is not a share")],
+)
+def test_wrong_options_are_one_sentence(options: dict, message: str, folder: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        data(folder, **options)
+    with pytest.raises(DataError, match=r"^data\.root is not set: give a video"):
+        data(None).check()
+
+
+def test_the_cache_is_the_users_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert data(None).cache.folder == tmp_path / "vfi_train" / "video"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert data(None).cache.folder == tmp_path / ".cache" / "vfi_train" / "video"
+    assert not os.listdir(tmp_path)
+    shutil.rmtree(tmp_path)
