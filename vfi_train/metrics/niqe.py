@@ -1,0 +1,178 @@
+"""NIQE: how natural a picture looks, without a true one to compare it with.
+
+A picture's blocks are described by 36 numbers each; NIQE is the distance of their mean and covariance from those of
+pristine photographs. The statistics of the photographs are read from a file that the user names (`read_pristine`).
+
+Source: Mittal, Soundararajan and Bovik, "Making a 'Completely Blind' Image Quality Analyzer", SPL 2013, as BasicSR
+computes it (the InterpAny-Clearer benchmarks).
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Array = NDArray[np.float64]
+BLOCK = 96  # pixels, at full size; half of it at half size
+LUMA = np.array((65.481, 128.553, 24.966))  # of R, G, B in 0..1, to Y in 16..235
+SHAPES = {"mu_pris_param": (1, 36), "cov_pris_param": (36, 36), "gaussian_window": (7, 7)}
+SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows, columns
+# Cubic convolution (a = -0.5) stretched to half size, at 3.5, 2.5, 1.5 and 0.5 pixels from the new pixel's centre.
+HALVING = np.array((-0.01171875, -0.03515625, 0.11328125, 0.43359375))
+
+ALPHAS = np.arange(200, 10_001) / 1000
+_LOG_GAMMA = {k: np.array([math.lgamma(k / alpha) for alpha in ALPHAS]) for k in (1, 2, 3)}
+RATIOS = np.exp(2 * _LOG_GAMMA[2] - _LOG_GAMMA[1] - _LOG_GAMMA[3])  # E|x|^2 / E[x^2] of a Gaussian of that shape
+
+
+@dataclass(frozen=True)
+class Pristine:
+    """Statistics of pristine photographs: mean (36) and covariance (36 36) of features, and the 7x7 window."""
+
+    mean: Array
+    covariance: Array
+    window: Array
+
+
+def read_pristine(path: str | Path) -> Pristine:
+    """Read the statistics from a file in BasicSR's layout (`niqe_pris_params.npz`).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it does not hold the three arrays.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"NIQE needs statistics of pristine photographs, and there is no file {path}: "
+            "give the path of BasicSR's niqe_pris_params.npz"
+        )
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            arrays = {name: np.asarray(content[name], np.float64) for name in SHAPES if name in content}
+    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no whole .npz file of numbers ({error}): fetch it again") from None
+    shapes = {name: array.shape for name, array in arrays.items()}
+    if shapes != SHAPES:
+        raise ValueError(f"{path} holds {shapes or 'none'} of the arrays {SHAPES}: give BasicSR's niqe_pris_params.npz")
+    return Pristine(arrays["mu_pris_param"][0], arrays["cov_pris_param"], arrays["gaussian_window"])
+
+
+def niqe(picture: Tensor, pristine: Pristine, *, rounded: bool = False) -> Tensor:
+    """Distance of pictures from pristine ones: the lower, the more natural.
+
+    Args:
+        picture: B 3 H W, RGB, 0..1; two blocks of 96x96 at least, what is beyond whole blocks is left out.
+        pristine: what `read_pristine` gives.
+        rounded: round the picture to 8 bit first, as the [D], [T,R] and [D,R] benchmarks do.
+
+    Returns:
+        B numbers, float64, on the CPU.
+
+    Raises:
+        ValueError: a picture is too small or has fewer than two blocks with texture.
+
+    Source: InterpAny-Clearer's benchmarks (BasicSR's function without a crop of the border).
+    """
+    if picture.ndim != 4 or picture.shape[1] != 3 or (picture.shape[2] // BLOCK) * (picture.shape[3] // BLOCK) < 2:
+        raise ValueError(
+            f"NIQE takes pictures B 3 H W of two blocks of {BLOCK}x{BLOCK} at least; got {tuple(picture.shape)}"
+        )
+    pictures = picture.detach().double().cpu().numpy().transpose(0, 2, 3, 1)
+    if rounded:
+        pictures = (pictures * 255).round() / 255
+    distances = [_distance(features(luma(p).round(), pristine.window), pristine) for p in pictures]
+    return torch.tensor(distances, dtype=torch.float64)
+
+
+def luma(picture: Array) -> Array:
+    """Y of a picture H W 3, RGB 0..1, in the 16..235 of BT.601, not rounded."""
+    return picture @ LUMA + 16
+
+
+def features(y: Array, window: Array) -> Array:
+    """36 numbers for each block of a grey picture H W in 0..255: N 36, 18 from full size and 18 from half size."""
+    height, width = (side // BLOCK * BLOCK for side in y.shape)
+    y = y[:height, :width]
+    full = block_features(_blocks(normalise(y, window), BLOCK))
+    half = block_features(_blocks(normalise(halve(y), window), BLOCK // 2))
+    return np.concatenate((full, half), axis=1)
+
+
+def normalise(y: Array, window: Array) -> Array:
+    """A grey picture H W less its windowed mean, over its windowed standard deviation plus 1."""
+    mean = cv2.filter2D(y, cv2.CV_64F, window, borderType=cv2.BORDER_REPLICATE)
+    square = cv2.filter2D(y * y, cv2.CV_64F, window, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray((y - mean) / (np.sqrt(np.abs(square - mean * mean)) + 1))
+
+
+def halve(y: Array) -> Array:
+    """A picture H W of even sides at half size: MATLAB's bicubic `imresize` with antialiasing."""
+    for _ in range(2):
+        padded = np.pad(y, ((3, 3), (0, 0)), mode="symmetric")
+        rows = y.shape[0]
+        y = sum(
+            weight * (padded[k : k + rows : 2] + padded[7 - k : 7 - k + rows : 2]) for k, weight in enumerate(HALVING)
+        ).T
+    return y
+
+
+def block_features(blocks: Array) -> Array:
+    """18 numbers for each block N H W: its shape and spread, then shape, mean and spreads of four products.
+
+    The products are those of each pixel and a neighbour, around the block's border. NaN where a block has no
+    texture.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        alpha, left, right = fit(blocks)
+        columns = [alpha, (left + right) / 2]
+        for shift in SHIFTS:
+            alpha, left, right = fit(blocks * np.roll(blocks, shift, axis=(1, 2)))
+            gammas = _gamma(2, alpha) / _gamma(1, alpha)
+            columns += [alpha, (right - left) * gammas, left, right]
+    return np.stack(columns, axis=1)
+
+
+def fit(x: Array) -> tuple[Array, Array, Array]:
+    """The asymmetric generalised Gaussian of each of N sets of numbers (N H W): shape, left and right spread."""
+    x = x.reshape(len(x), -1)
+    square = x * x
+    negative, positive = x < 0, x > 0
+    left = np.sqrt((square * negative).sum(axis=1) / negative.sum(axis=1))
+    right = np.sqrt((square * positive).sum(axis=1) / positive.sum(axis=1))
+    g = left / right
+    ratio = np.abs(x).mean(axis=1) ** 2 / square.mean(axis=1) * (g**3 + 1) * (g + 1) / (g**2 + 1) ** 2
+    alpha = ALPHAS[np.abs(RATIOS - ratio[:, None]).argmin(axis=1)]
+    spread = np.sqrt(_gamma(1, alpha) / _gamma(3, alpha))
+    return alpha, left * spread, right * spread
+
+
+def _distance(described: Array, pristine: Pristine) -> float:
+    whole = described[~np.isnan(described).any(axis=1)]
+    if len(whole) < 2:
+        raise ValueError(
+            f"NIQE needs two blocks with texture at least; this picture has {len(whole)} of {len(described)}: "
+            "leave out flat pictures"
+        )
+    off = pristine.mean - np.nanmean(described, axis=0)
+    covariance = (pristine.covariance + np.cov(whole, rowvar=False)) / 2
+    return float(np.sqrt(off @ np.linalg.pinv(covariance) @ off))
+
+
+def _blocks(x: Array, side: int) -> Array:
+    """N side side, row by row."""
+    rows, columns = x.shape[0] // side, x.shape[1] // side
+    return x.reshape(rows, side, columns, side).swapaxes(1, 2).reshape(-1, side, side)
+
+
+def _gamma(k: int, alpha: Array) -> Array:
+    """The gamma function of k / alpha, for shapes of the table."""
+    return np.exp(_LOG_GAMMA[k][np.rint(alpha * 1000).astype(int) - 200])

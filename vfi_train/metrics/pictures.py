@@ -1,0 +1,101 @@
+"""Metrics over datasets: the mean over pictures, exact whatever the batches and processes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from vfi_train.metrics.functional import interpolation_error, psnr, ssim2d, ssim3d, ssim_uniform
+
+VARIANTS = {"3d": ssim3d, "2d": ssim2d, "uniform": ssim_uniform}
+
+
+class PictureMetric(Metric):
+    """The mean over pictures of a number for each picture.
+
+    Sum and count are the states, both added up over processes, so that uneven shares and a last short batch
+    count each picture once.
+    """
+
+    is_differentiable = False
+    full_state_update = False
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # float64 keeps a sum over any dataset exact to the digits of a picture; Apple's GPUs have none.
+        wide = torch.float32 if torch.backends.mps.is_available() else torch.float64
+        self.add_state("total", torch.zeros((), dtype=wide), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
+
+    def score(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """B numbers for RGB pictures B 3 H W in [0, 1]."""
+        raise NotImplementedError
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        """Count B pictures, B 3 H W in [0, 1]."""
+        scores = self.score(prediction, target)
+        self.total += scores.sum().to(self.total.dtype)
+        self.count += len(scores)
+
+    def compute(self) -> Tensor:
+        """The mean so far; NaN before the first picture."""
+        return (self.total / self.count).float()
+
+
+class PSNR(PictureMetric):
+    """Mean of `functional.psnr`, dB.
+
+    Args:
+        rounded: round predictions to 8 bit first.
+        luma: compare luma alone.
+        options: of `torchmetrics.Metric`.
+    """
+
+    higher_is_better = True
+
+    def __init__(self, *, rounded: bool = False, luma: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.rounded, self.luma = rounded, luma
+
+    def score(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """PSNR of each picture."""
+        return psnr(prediction, target, rounded=self.rounded, luma=self.luma)
+
+
+class SSIM(PictureMetric):
+    """Mean of a structural similarity.
+
+    Args:
+        variant: "3d" (what VFI papers report), "2d" or "uniform" (scikit-image's defaults); see `functional`.
+        rounded: round predictions to 8 bit first.
+        options: of `torchmetrics.Metric`.
+    """
+
+    higher_is_better = True
+
+    def __init__(
+        self, *, variant: Literal["3d", "2d", "uniform"] = "3d", rounded: bool = False, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        if variant not in VARIANTS:
+            raise ValueError(f"variant of SSIM is one of {', '.join(VARIANTS)}; got {variant!r}")
+        self.variant, self.rounded = variant, rounded
+
+    def score(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """SSIM of each picture."""
+        return VARIANTS[self.variant](prediction, target, rounded=self.rounded)
+
+
+class InterpolationError(PictureMetric):
+    """Mean of `functional.interpolation_error`, grey levels."""
+
+    higher_is_better = False
+
+    def score(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Interpolation error of each picture."""
+        return interpolation_error(prediction, target)
