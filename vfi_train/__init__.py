@@ -1,0 +1,1 @@
+"""Train, compare and reproduce video frame interpolation networks."""

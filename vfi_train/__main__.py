@@ -1,0 +1,12 @@
+"""`python -m vfi_train`: train what the configuration says. See conf/train.yaml for its keys."""
+
+from vfi_train.cli import run
+
+
+def main() -> None:
+    """Run the training program on the command line's arguments."""
+    run("train", "vfi_train.train:train")
+
+
+if __name__ == "__main__":
+    main()

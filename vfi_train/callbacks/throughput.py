@@ -1,0 +1,46 @@
+"""How fast a training runs, and how much of the time it waits for data."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import lightning as L
+
+
+class Throughput(L.Callback):
+    """Logs `train/samples_per_second` (all processes together) and `train/data_wait` (share of the time, 0..1).
+
+    Both are means since the row before. The clock is the host's: no synchronisation with the GPU.
+    """
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Begin to count."""
+        self._reset()
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """The batch is here: what has passed since the last one ended was waiting."""
+        self._wait += time.perf_counter() - self._batch_end
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count, and log where Lightning writes a row."""
+        self._batch_end = time.perf_counter()
+        self._samples += len(batch["key"]) * trainer.world_size
+        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            seconds = self._batch_end - self._start
+            pl_module.log("train/samples_per_second", self._samples / seconds)
+            pl_module.log("train/data_wait", self._wait / seconds)
+            self._reset()
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Validation is neither training nor waiting."""
+        self._reset()
+
+    def _reset(self) -> None:
+        self._start = self._batch_end = time.perf_counter()
+        self._wait = 0.0
+        self._samples = 0

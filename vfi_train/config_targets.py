@@ -1,0 +1,101 @@
+"""Every `_target_` block of a configuration against the signature of what it calls."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from hydra.utils import get_object
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from vfi_train.errors import UserError, nearest
+
+
+def check_targets(config: DictConfig) -> None:
+    """Find keys that a target does not take, and values of a kind that its type hints rule out.
+
+    Raises:
+        UserError: naming the key, what was given and what would do.
+    """
+    for path, block in _blocks(config, ""):
+        name = str(block["_target_"])
+        try:
+            target = get_object(name)
+        except Exception as error:
+            raise UserError(f"{path}._target_={name} cannot be imported ({error})") from error
+        _check_call(path, target, block)
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a plain config value suits a type hint; what cannot be judged passes."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(fits(value, argument) for argument in arguments)
+    if origin is typing.Literal:
+        return value in arguments
+    if hint is type(None):
+        return value is None
+    if hint in (bool, str):
+        return isinstance(value, hint)
+    if hint is int:
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        return whole and not isinstance(value, bool)
+    if hint is float:
+        return not isinstance(value, bool) and isinstance(value, (int, float))
+    kind = origin or hint
+    if isinstance(kind, type) and isinstance(value, (bool, int, float, str)):
+        # A list or a table was wanted and a single value came; other classes cannot be judged from here.
+        return kind not in (list, tuple, dict) and kind.__module__ != "collections.abc"
+    return True
+
+
+def phrase(hint: Any) -> str:
+    """A type hint in words."""
+    names = {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        str: "a text",
+        type(None): "null",
+    }
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(phrase(argument) for argument in arguments))
+    if origin is typing.Literal:
+        return "one of " + ", ".join(map(str, arguments))
+    if (origin or hint) in (list, tuple) or getattr(origin or hint, "__module__", "") == "collections.abc":
+        return "a list"
+    return names.get(hint, str(getattr(hint, "__name__", hint)))
+
+
+def _check_call(path: str, target: Any, block: DictConfig) -> None:
+    try:
+        parameters = inspect.signature(target).parameters
+        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    except (TypeError, ValueError, NameError):
+        return  # compiled callables have no signature: they speak for themselves when called
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for key in map(str, block):
+        if key.startswith("_"):
+            continue
+        if key not in parameters and not open_ended:
+            raise UserError(f"there is no key {key!r} in {path}: {nearest(key, set(parameters) - {'self'})}")
+        value: Any = block[key]
+        judged = not isinstance(value, (DictConfig, ListConfig))
+        if judged and value is not None and key in hints and not fits(value, hints[key]):
+            raise UserError(f"{path}.{key}={value!s} is not {phrase(hints[key])}")
+
+
+def _blocks(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
+    if isinstance(node, DictConfig):
+        if "_target_" in node:
+            yield path, node
+        for key in node:
+            if not OmegaConf.is_missing(node, key):
+                yield from _blocks(node[key], f"{path}.{key!s}".lstrip("."))
+    elif isinstance(node, ListConfig):
+        for i, item in enumerate(node):
+            yield from _blocks(item, f"{path}[{i}]")

@@ -1,0 +1,208 @@
+"""One training: from a configuration to a finished run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from datamodules.base import split_batch
+from vfi_train.architectures import Architecture
+from vfi_train.architectures.base import count_parameters
+from vfi_train.checkpoint_io import AtomicCheckpointIO
+from vfi_train.config_targets import check_targets
+from vfi_train.console import is_first_process, say
+from vfi_train.csv_log import CSVLog
+from vfi_train.errors import UserError
+from vfi_train.modules.base import InterpolationModule
+from vfi_train.run_directory import RunDirectory, run_name
+from vfi_train.weights import load_weights
+
+log = logging.getLogger("vfi_train")
+
+
+def train(config: DictConfig) -> None:
+    """Train what `config` says in its run directory; go on where it stopped; end with a table of results."""
+    quiet()
+    check_targets(config)
+    run = RunDirectory(Path(config.runs) / run_name(config), plain(config))
+    if run.finished and config.resume == "auto":
+        run.open("auto")
+        say(f"{run.path} is finished: {describe_finish(run)}; train another with name=..., or use weights={run.name}")
+        return
+    data = instantiate(config.data, _convert_="all")
+    data.check()
+    # From here on the folder belongs to this run.
+    if is_first_process():
+        run.open(config.resume)
+    L.seed_everything(config.seed, workers=False, verbose=False)
+    module = build_module(config)
+    checkpoint = run.last_checkpoint
+    if config.weights is not None and checkpoint is None:
+        source = load_weights(module.architecture, config.weights, config.runs)
+        say(f"weights start from {source}")
+    check_pairing(module.architecture, data)
+    trainer = build_trainer(config, run, data)
+    share_cores(trainer, config.data.num_workers)
+    rewind_logs(trainer, checkpoint)
+    began = time.monotonic()
+    say(describe(config, run, module, data, trainer, checkpoint))
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    if trainer.is_global_zero:
+        summary = {
+            "steps": trainer.global_step,
+            "minutes_since_start": round((time.monotonic() - began) / 60, 2),
+        }
+        run.finish(summary)
+    if config.report:
+        from vfi_train.report import final_report
+
+        start = None
+        if config.weights is not None:
+            start = instantiate(config.model, _convert_="all")
+            load_weights(start, config.weights, config.runs)
+        final_report(trainer, module, data, run, start)
+
+
+def build_module(config: DictConfig) -> InterpolationModule:
+    """The LightningModule with network, losses, optimizer and schedule."""
+    make = instantiate(config.module, _partial_=True)  # objects given to instantiate would be made configs
+    return make(
+        architecture=instantiate(config.model, _convert_="all"),
+        loss=instantiate(config.loss, _convert_="all"),
+        optimizer=instantiate(config.optimizer, _convert_="all"),
+        schedule=instantiate(config.schedule, _convert_="all"),
+        total_steps=config.trainer.max_steps,
+        seed=config.seed,
+    )
+
+
+def build_trainer(config: DictConfig, run: RunDirectory, data: Any) -> L.Trainer:
+    """Lightning's Trainer with the global batch split over devices and all intervals in optimizer steps."""
+    callbacks = {
+        name: instantiate(block, **({"dirpath": str(run.checkpoints)} if "dirpath" in block else {}))
+        for name, block in config.callbacks.items()
+        if block is not None
+    }
+    profiler = config.trainer.profiler
+    trainer: L.Trainer = instantiate(
+        config.trainer,
+        profiler=instantiate(profiler, dirpath=str(run.path)) if profiler is not None else None,
+        _convert_="all",
+        default_root_dir=str(run.path),
+        max_epochs=-1,
+        deterministic=config.deterministic,
+        benchmark=config.trainer.benchmark and not config.deterministic,
+        use_distributed_sampler=False,
+        check_val_every_n_epoch=None,
+        log_every_n_steps=config.log_every,
+        callbacks=list(callbacks.values()),
+        logger=build_loggers(config, run),
+        plugins=[AtomicCheckpointIO()],
+    )
+    _, accumulate = split_batch(config.data.batch_size, trainer.world_size, config.data.device_batch_size)
+    trainer.accumulate_grad_batches = accumulate
+    trainer.val_check_interval = config.validate_every * accumulate
+    return trainer
+
+
+def build_loggers(config: DictConfig, run: RunDirectory) -> list[Any]:
+    """The loggers of the configuration; each is told the run's folder and, where it takes one, its name."""
+    loggers = []
+    for block in config.logger.values():
+        if block is None:
+            continue
+        extra = {"name": run.name, "group": block.group or experiment(config)} if "project" in block else {}
+        loggers.append(instantiate(block, directory=str(run.path), _convert_="all", **extra))
+    for logger in loggers:
+        logger.log_hyperparams(run.config)
+    return loggers
+
+
+def share_cores(trainer: L.Trainer, workers: int) -> None:
+    """Leave a core to each data worker: threads that wait for a busy core make a step many times slower.
+
+    OMP_NUM_THREADS, where it is set, has the last word.
+    """
+    if trainer.strategy.root_device.type == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        torch.set_num_threads(max(1, cores // trainer.world_size - workers))
+
+
+def rewind_logs(trainer: L.Trainer, checkpoint: Path | None) -> None:
+    """Take rows that lie after the checkpoint out of the CSV log: those steps are done again."""
+    step = -1 if checkpoint is None else torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"]
+    for logger in trainer.loggers:
+        if isinstance(logger, CSVLog):
+            logger.rewind(step)
+
+
+def check_pairing(architecture: Architecture, data: Any) -> None:
+    """Refuse data whose times the network would ignore."""
+    if data.arbitrary_time and not architecture.arbitrary_time:
+        raise UserError(
+            f"{type(architecture).__name__} predicts the middle frame alone, but this dataset asks for other times: "
+            "choose an architecture for arbitrary times, or fix the data's times to 0.5"
+        )
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The configuration, resolved, as plain containers."""
+    container = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(container, dict)
+    return yaml.safe_load(yaml.safe_dump(container))
+
+
+def experiment(config: DictConfig) -> str | None:
+    """The name of the chosen experiment, if any."""
+    return HydraConfig.get().runtime.choices.get("experiment")
+
+
+def describe(
+    config: DictConfig,
+    run: RunDirectory,
+    module: InterpolationModule,
+    data: Any,
+    trainer: L.Trainer,
+    checkpoint: Path | None,
+) -> str:
+    """One line at the start: what is trained, on what, how, where."""
+    devices = f"{trainer.world_size} {'process' if trainer.world_size == 1 else 'processes'}"
+    accumulation = f", {trainer.accumulate_grad_batches} accumulated" if trainer.accumulate_grad_batches > 1 else ""
+    return (
+        f"{'going on with' if checkpoint else 'training'} {run.path}: "
+        f"{count_parameters(module.architecture):,} parameters, {config.trainer.max_steps:,} steps, "
+        f"global batch {config.data.batch_size} ({devices}{accumulation})"
+    )
+
+
+def describe_finish(run: RunDirectory) -> str:
+    """What finished.json says, in words."""
+    import json
+
+    summary = json.loads((run.path / "finished.json").read_text())
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in summary.items())
+
+
+def quiet() -> None:
+    """Our own lines and real warnings, not Lightning's tips."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*dataloader is not resumable.*")  # ours is: datamodules/loader.py
+    warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")  # Lightning's own, with this torch
+    warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")  # rows go on over epochs
+    warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")

@@ -1,0 +1,77 @@
+"""Weights & Biases: online when the user is logged in, offline otherwise, never a prompt and never a hang."""
+
+from __future__ import annotations
+
+import logging
+import netrc
+import os
+import secrets
+import string
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning.pytorch.loggers import WandbLogger
+
+from vfi_train.console import is_first_process
+
+log = logging.getLogger(__name__)
+INIT_TIMEOUT = 30  # seconds that an online start may take before the run goes on offline
+
+
+def wandb_logger(
+    directory: str | Path,
+    name: str,
+    project: str = "vfi_train",
+    group: str | None = None,
+    tags: Sequence[str] = (),
+    mode: Literal["auto", "online", "offline"] = "auto",
+) -> WandbLogger:
+    """The run's W&B logger; a run that goes on keeps its id.
+
+    Args:
+        directory: the run directory; the id is kept in it.
+        name: the run's name.
+        project, group, tags: W&B's own.
+        mode: auto is online where a login is found and WANDB_MODE does not say otherwise.
+    """
+    online = mode == "online" or (mode == "auto" and is_logged_in())
+    options = {"name": name, "project": project, "group": group, "tags": list(tags)}
+    run = _start(Path(directory), online, options) if is_first_process() else None
+    return WandbLogger(save_dir=directory, experiment=run, offline=not online, project=project, name=name)
+
+
+def _start(directory: Path, online: bool, options: dict[str, Any]) -> Any:
+    import wandb
+
+    settings = wandb.Settings(init_timeout=INIT_TIMEOUT, silent=True)
+    options |= {"id": _run_id(directory), "resume": "allow", "dir": directory, "settings": settings}
+    try:
+        return wandb.init(mode="online" if online else "offline", **options)
+    except wandb.errors.Error as error:
+        log.warning("W&B cannot be reached (%s): this run is logged offline", str(error).splitlines()[0])
+        return wandb.init(mode="offline", **options)
+
+
+def is_logged_in() -> bool:
+    """Whether W&B may be used online without asking anybody anything."""
+    mode = os.environ.get("WANDB_MODE", "")
+    if mode:
+        return mode == "online"
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1].split("/")[0].split(":")[0]
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def _run_id(directory: Path) -> str:
+    """The id in the run's folder; made on the first start."""
+    path = directory / "wandb_id"
+    if not path.exists():
+        alphabet = string.ascii_lowercase + string.digits
+        directory.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(secrets.choice(alphabet) for _ in range(8)))
+    return path.read_text().strip()
