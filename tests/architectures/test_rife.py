@@ -197,7 +197,7 @@ def test_a_checkpoint_with_half_a_teacher_is_refused() -> None:
 
 
 def test_a_checkpoint_of_another_variant_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"fit RIFEm: 4 have another shape \(block0.conv0.0.0.weight"):
+    with pytest.raises(ValueError, match=r"fit RIFEm: 4 tensors have another shape \(block0.conv0.0.0.weight"):
         load_published(create_model("rife_m"), published_tensors("rife"))
 
 
