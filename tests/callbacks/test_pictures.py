@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from unittest.mock import create_autospec
 
 import cv2
 import numpy as np
 import pytest
-from lightning.pytorch.loggers import WandbLogger
 
 from tests.callbacks.validation import MeanModule, samples, trainer
 from vfi_train.callbacks.pictures import Pictures
 from vfi_train.contract import Prediction
 from vfi_train.pictures import grid, sample_strip
+from vfi_train.wandb_log import wandb_logger
 
 
 def read(path: Path) -> np.ndarray:
@@ -66,14 +65,13 @@ def test_only_the_first_process_draws(tmp_path: Path) -> None:
 
 
 def test_wandb_gets_the_picture_of_the_step(tmp_path: Path) -> None:
-    logger = create_autospec(WandbLogger, instance=True)
-    logger.save_dir, logger.name, logger.version = str(tmp_path), "a", "b"
+    """A real run, offline: the picture lies in its media folder, named by key and step."""
+    logger = wandb_logger(tmp_path, "pictures", mode="offline")
     t = trainer(tmp_path, [Pictures(samples=2)], logger=logger)
     t.validate(MeanModule(), verbose=False)
-    (key, pictures), options = logger.log_image.call_args
-    assert key == "val/pictures"
-    assert options == {"step": 0}
-    assert (pictures[0] == read(tmp_path / "pictures" / "latest.png")).all()
+    logger.experiment.finish()
+    (media,) = tmp_path.glob("wandb/offline-run-*/files/media/images/val/pictures_0_*.png")
+    assert (read(media) == read(tmp_path / "pictures" / "latest.png")).all()
 
 
 def test_counts_below_one_are_refused() -> None:
