@@ -38,6 +38,27 @@ def read(path: Path, key: str) -> NDArray[np.uint8]:
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
 
+def read_array(path: Path, key: str) -> NDArray:
+    """The array of a `.npy` file.
+
+    Args:
+        path: the file.
+        key: the sample that needs it, for the error.
+
+    Raises:
+        DataError: the file is missing, is cut off, or holds no plain array.
+    """
+    try:
+        with path.open("rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(f"sample {key}: {path} is missing") from None
+    except OSError as error:
+        raise DataError(f"sample {key}: {path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError) as error:
+        raise DataError(f"sample {key}: {path} is not a whole .npy file ({error}): make it anew") from error
+
+
 def listed(folder: Path) -> list[Path]:
     """The picture files in a folder, in the order of their names, numbers by value (2 before 10)."""
     files = [p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith(".")]
