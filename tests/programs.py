@@ -2,20 +2,62 @@
 
 from __future__ import annotations
 
+import io
+import multiprocessing
 import os
+import runpy
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "COLUMNS": "120"}
 
+# Importing torch and Lightning takes longer than most of what is tested: one clean process does it once, and every
+# program starts as a fork of it.
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["vfi_train.train", "vfi_train.report", "torchmetrics.image", "wandb"])
+
 
 def run_program(module: str, *arguments: str, cwd: Path, timeout: int = 300) -> subprocess.CompletedProcess[str]:
     """`python -m MODULE ARGUMENTS` in the folder `cwd`."""
-    command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=timeout)
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = [str(Path(folder) / name) for name in ("stdout", "stderr")]
+        process = _processes.Process(target=_main, args=(module, arguments, str(cwd), ENVIRONMENT, outputs))
+        process.start()
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise subprocess.TimeoutExpired([module, *arguments], timeout, *(Path(o).read_bytes() for o in outputs))
+        texts = [Path(output).read_text() for output in outputs]
+    return subprocess.CompletedProcess([module, *arguments], process.exitcode, *texts)
 
 
 def train(*arguments: str, cwd: Path, timeout: int = 300) -> subprocess.CompletedProcess[str]:
     """`python -m vfi_train ARGUMENTS`."""
     return run_program("vfi_train", *arguments, cwd=cwd, timeout=timeout)
+
+
+def run_fresh(module: str, *arguments: str, cwd: Path, timeout: int = 300) -> subprocess.CompletedProcess[str]:
+    """As `run_program`, in a new interpreter: for what importing itself does."""
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=timeout)
+
+
+def _main(module: str, arguments: tuple[str, ...], cwd: str, environment: dict[str, str], outputs: list[str]) -> None:
+    """The life of a forked program."""
+    for number, output in enumerate(outputs, start=1):
+        file = os.open(output, os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, number)
+        os.close(file)
+    sys.stdin = open(os.devnull)
+    sys.stdout = io.TextIOWrapper(open(1, "wb", closefd=False), line_buffering=True)
+    sys.stderr = io.TextIOWrapper(open(2, "wb", closefd=False), line_buffering=True)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(cwd)
+    sys.argv = [module, *arguments]
+    sys.path[0] = cwd  # as python -m has it
+    sys.modules.pop(module, None)  # a preloaded module that is run would be there twice
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

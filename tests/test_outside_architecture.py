@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-from tests.programs import ENVIRONMENT
+from tests.programs import train
 
 TOY = '''
 """A network that learns to blend two frames."""
@@ -59,13 +56,11 @@ def test_a_toy_network_trains_from_its_own_files(tmp_path: Path) -> None:
         path = tmp_path / "my_conf" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    command = [
-        sys.executable, "-m", "vfi_train", f"hydra.searchpath=[file://{tmp_path / 'my_conf'}]", "model=toy",
-        "loss=toy", "data.size=32", "data.train_samples=32", "data.val_samples=4", "trainer.max_steps=6",
-        "validate_every=3", "log_every=1", "logger=csv",
-    ]  # fmt: skip
-    environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    result = train(
+        f"hydra.searchpath=[file://{tmp_path / 'my_conf'}]", "model=toy", "loss=toy", "data.size=32",
+        "data.train_samples=32", "data.val_samples=4", "trainer.max_steps=6", "validate_every=3", "log_every=1",
+        "logger=csv", cwd=tmp_path,
+    )  # fmt: skip
     assert result.returncode == 0, result.stderr
     with (tmp_path / "runs" / "toy_synthetic" / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
