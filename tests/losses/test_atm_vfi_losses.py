@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from losses import LossSet
-from losses.atm_vfi import Sobel, WarpedCensus, WarpingLaplacian, bordered_census_loss
+from losses.atm_vfi import Sobel, WarpedCensus, WarpingLaplacian
+from losses.census import census_loss, luma
 from losses.charbonnier import Charbonnier
 from losses.laplacian import Laplacian
 from tests.golden_cases import frame, load
+from tests.loss_sets import loss_set
 from vfi_train.architectures import Architecture
 from vfi_train.architectures.atm_vfi.synthesis import half_size
 from vfi_train.contract import Batch, Prediction
@@ -20,10 +22,10 @@ from vfi_train.schedules import CosineTimesWarmup
 from vfi_train.weights.families.atm_vfi import NAMES
 from vfi_train.weights.names import to_ours
 
-PHASES = {  # global branch on, what trains, levels of the main term from the second call on
-    "phase1": (False, "", 3),
-    "phase2": (True, "global_", 2),
-    "phase3": (True, "", 2),
+PHASES = {  # global branch on, what trains, losses
+    "phase1": (False, "", "atm_vfi_local"),
+    "phase2": (True, "global_", "atm_vfi_global"),
+    "phase3": (True, "", "atm_vfi_global"),
 }
 
 
@@ -39,7 +41,7 @@ def test_terms() -> None:
     for name, term in terms.items():
         got = term(asked, Batch(target=target)).item()
         assert got == pytest.approx(case.info["values"][name], rel=1e-5), name
-    first = bordered_census_loss(prediction[:1], target[:1]).item()
+    first = census_loss(luma(prediction[:1]), luma(target[:1]), 7, border=1).item()
     assert first == pytest.approx(case.arrays["census_map_b0"].mean(), rel=1e-5)
 
 
@@ -90,16 +92,12 @@ def test_learning_rates() -> None:
             assert schedule(int(step), peak=peak, total=total) == pytest.approx(rate, rel=1e-9)
 
 
-def criterion(levels: int) -> LossSet:
-    return LossSet({"lap": Laplacian(levels=levels), "warping": WarpingLaplacian()})
-
-
 @functools.cache
 def golden_model(variant: str) -> Architecture:
     return load(variant, "train_step").model().train()
 
 
-def step(variant: str, phase: str, levels: int, dtype: torch.dtype) -> tuple[dict[str, Tensor], Architecture]:
+def step(variant: str, phase: str, losses: LossSet, dtype: torch.dtype) -> tuple[dict[str, Tensor], Architecture]:
     """One forward and backward pass of a phase: the loss terms, and the model with its gradients."""
     inputs = load(variant, "train_step").info["input"]["frames"]
     size, seed, batch = (inputs["height"], inputs["width"]), inputs["seed"], inputs["batch"]
@@ -109,13 +107,13 @@ def step(variant: str, phase: str, levels: int, dtype: torch.dtype) -> tuple[dic
     model.global_motion, trained, _ = PHASES[phase]
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith(trained))
-    values = criterion(levels)(model(frame0, frame1), Batch(target=target))
+    values = losses.to(dtype)(model(frame0, frame1), Batch(target=target))
     values["total"].backward()
     return values, model
 
 
 def check_terms(got: dict[str, Tensor], expected: dict[str, dict[str, float]], tolerance: float) -> None:
-    terms = {"lap": expected["terms"]["lap_loss"], "warping": expected["terms"]["warping_loss"]}
+    terms = {"laplacian": expected["terms"]["lap_loss"], "warping": expected["terms"]["warping_loss"]}
     for name, value in (terms | {"total": expected["loss"]}).items():
         assert got[name].item() == pytest.approx(value, rel=tolerance), name
 
@@ -137,7 +135,7 @@ def check_gradients(model: Architecture, expected: dict[str, float], tolerance: 
 )
 def test_training_step_in_float64(variant: str, phase: str) -> None:
     expected = load(variant, "train_step").info["phases"][phase]
-    values, model = step(variant, phase, PHASES[phase][2], torch.float64)
+    values, model = step(variant, phase, loss_set(PHASES[phase][2]), torch.float64)
     check_terms(values, expected["float64"], 1e-9)
     check_gradients(model, expected["float64"]["grad_l2"], 1e-6)
     with_gradient = [p for p in model.parameters() if p.grad is not None]
@@ -149,12 +147,14 @@ def test_training_step_in_float32(phase: str) -> None:
     """The first call of the published criterion too.
 
     Through the global branch's warps a rounding of the input moves the gradients by 0.2 % even in float64, so
-    float32 gradients are compared without it.
+    float32 gradients are compared without it, and to 1 %: processors that sum in another order differ by up to 0.1 %
+    there, and the published float32 from its float64 by up to 0.7 %.
     """
     expected = load("atm_vfi_lite", "train_step").info["phases"][phase]
     for call in expected["calls"]:
         levels = call["levels_of_the_main_lap_term"]
-        values, model = step("atm_vfi_lite", phase, levels, torch.float32)
+        losses = loss_set(PHASES[phase][2], f"loss.terms.laplacian.levels={levels}")
+        values, model = step("atm_vfi_lite", phase, losses, torch.float32)
         check_terms(values, call, 1e-5)
         if phase == "phase1":
-            check_gradients(model, call["grad_l2"], 5e-4)
+            check_gradients(model, call["grad_l2"], 1e-2)
