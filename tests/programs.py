@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import multiprocessing
 import os
 import runpy
@@ -47,13 +46,11 @@ def run_fresh(module: str, *arguments: str, cwd: Path, timeout: int = 300) -> su
 
 def _main(module: str, arguments: tuple[str, ...], cwd: str, environment: dict[str, str], outputs: list[str]) -> None:
     """The life of a forked program."""
-    for number, output in enumerate(outputs, start=1):
-        file = os.open(output, os.O_WRONLY | os.O_CREAT)
+    for number, path in enumerate([os.devnull, *outputs]):
+        file = os.open(path, os.O_RDWR | os.O_CREAT)
         os.dup2(file, number)
         os.close(file)
-    sys.stdin = open(os.devnull)
-    sys.stdout = io.TextIOWrapper(open(1, "wb", closefd=False), line_buffering=True)
-    sys.stderr = io.TextIOWrapper(open(2, "wb", closefd=False), line_buffering=True)
+    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(n, mode, 1, closefd=False) for n, mode in enumerate("rww"))
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
