@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from losses.base import Weight
 from losses.distillation import FlowDistillation, robust_weight
 
 
@@ -20,7 +21,7 @@ class MultiFieldFlowDistillation(FlowDistillation):
     Source: AMT (Li et al., CVPR 2023), `MultipleFlowLoss` of the published repository.
     """
 
-    def __init__(self, weight: float = 0.002, beta: float = 0.3) -> None:
+    def __init__(self, weight: Weight = 0.002, beta: float = 0.3) -> None:
         super().__init__(weight, beta)
 
     def trust(self, finest: Tensor, label: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from losses.base import Term
-from losses.census import census_loss
+from losses.base import Term, Weight
+from losses.census import census_loss, luma
 from losses.laplacian import Laplacian
 from vfi_train.contract import Batch, Prediction
 
@@ -28,7 +28,7 @@ class WarpingLaplacian(Laplacian):
     because the residual is added in place.
     """
 
-    def __init__(self, weight: float = 0.25, levels: int | Sequence[int] = (5, 5, 4, 3, 2)) -> None:
+    def __init__(self, weight: Weight = 0.25, levels: int | Sequence[int] = (5, 5, 4, 3, 2)) -> None:
         super().__init__(weight, "merged", levels)
         self.reads = ("merged", "residual")
 
@@ -54,7 +54,7 @@ class WarpedCensus(Term):
         assert prediction.warped0 is not None
         assert prediction.warped1 is not None
         pairs = zip(prediction.warped0, prediction.warped1, strict=True)
-        return torch.stack([bordered_census_loss(x, y) for x, y in pairs]).sum()
+        return torch.stack([census_loss(luma(x), luma(y), 7, border=1) for x, y in pairs]).sum()
 
 
 class Sobel(Term):
@@ -65,7 +65,7 @@ class Sobel(Term):
 
     filters: Tensor  # 4 1 3 3: along x, along y, along both diagonals
 
-    def __init__(self, weight: float = 0.25) -> None:
+    def __init__(self, weight: Weight = 0.25) -> None:
         super().__init__(weight)
         x = torch.tensor([[2.0, 0, -2], [4, 0, -4], [2, 0, -2]])
         diagonal = torch.tensor([[0.0, -2, -4], [2, 0, -2], [4, 2, 0]])
@@ -78,17 +78,6 @@ class Sobel(Term):
 
     def strength(self, frame: Tensor) -> Tensor:
         """Root of the summed squares of four directions' edges in the luma of a frame: B 3 H W to B 1 H W."""
-        edges = F.conv2d(grey(frame, (0.299, 0.587, 0.114)), self.filters.to(frame), padding=1)
+        red, green, blue = frame.split(1, dim=1)
+        edges = F.conv2d(0.299 * red + 0.587 * green + 0.114 * blue, self.filters.to(frame), padding=1)
         return torch.sqrt((edges**2).sum(dim=1, keepdim=True) + 1e-8)
-
-
-def bordered_census_loss(x: Tensor, y: Tensor) -> Tensor:
-    """Census loss (7x7) of two frames B 3 H W, zeros around them; the outermost pixels count as zero."""
-    greys = [F.pad(grey(frame, (0.2989, 0.5870, 0.1140)), (2, 2, 2, 2)) for frame in (x, y)]
-    return census_loss(greys[0], greys[1], 7) * (greys[0].shape[-2:].numel() / x.shape[-2:].numel())
-
-
-def grey(frame: Tensor, weights: tuple[float, float, float]) -> Tensor:
-    """Weighted sum of R, G and B: B 3 H W to B 1 H W."""
-    red, green, blue = frame.split(1, dim=1)
-    return weights[0] * red + weights[1] * green + weights[2] * blue

@@ -8,14 +8,17 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from losses.schedule import PiecewiseLinear
 from vfi_train.contract import Batch, Prediction
+
+Weight = float | PiecewiseLinear
 
 
 class Term(nn.Module):
     """One loss term: a number for a batch, before its weight.
 
     Args:
-        weight: what the term is multiplied by in the total.
+        weight: what the term is multiplied by in the total; a number, or one that follows the optimizer steps.
 
     A term says in `reads` which fields of the prediction and which optional keys of the batch it needs
     ("features", "batch.flow"), so that a set fails with one sentence where one is absent.
@@ -23,13 +26,21 @@ class Term(nn.Module):
 
     reads: tuple[str, ...] = ()
 
-    def __init__(self, weight: float = 1.0) -> None:
+    def __init__(self, weight: Weight = 1.0) -> None:
         super().__init__()
         self.weight = weight
 
     def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
         """The unweighted loss, a scalar; all tensors are float32 (float64 where the inputs are)."""
         raise NotImplementedError
+
+    def parts(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
+        """What adds up to the loss and is logged by itself; most terms have one part, which has no name."""
+        return {"": self(prediction, batch)}
+
+    def weight_at(self, step: int) -> float:
+        """The weight at an optimizer step."""
+        return self.weight(step) if isinstance(self.weight, PiecewiseLinear) else self.weight
 
 
 class LossSet(nn.Module):
@@ -45,10 +56,11 @@ class LossSet(nn.Module):
             raise ValueError("a loss needs at least one term; got none: see conf/loss for examples")
         self.terms = nn.ModuleDict(terms)
 
-    def forward(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, prediction: Prediction, batch: Batch, step: int = 0) -> dict[str, Tensor]:
         """Each term times its weight under its name, and their sum as `total`.
 
-        Computed in float32 whatever autocast says: census and robust weights need its digits.
+        A term of several parts stands as NAME_PART for each. `step` is the optimizer step, for weights that
+        follow it. Computed in float32 whatever autocast says: census and robust weights need its digits.
 
         Raises:
             ValueError: a term reads what the prediction or the batch does not have.
@@ -56,14 +68,19 @@ class LossSet(nn.Module):
         with torch.autocast(device_type=prediction.frame.device.type, enabled=False):
             prediction = _float32(prediction)
             values = {}
-            for name, term in self.terms.items():
+            for name, term in self.named_terms():
                 _require(name, term, prediction, batch)
-                values[name] = term.weight * term(prediction, batch)
+                for part, value in term.parts(prediction, batch).items():
+                    values[f"{name}_{part}" if part else name] = term.weight_at(step) * value
             return {**values, "total": torch.stack(list(values.values())).sum()}
 
+    def named_terms(self) -> list[tuple[str, Term]]:
+        """The terms and their names, in the order in which they are logged."""
+        return [(name, cast(Term, term)) for name, term in self.terms.items()]
 
-def _require(name: str, term: nn.Module, prediction: Prediction, batch: Batch) -> None:
-    for field in cast(Term, term).reads:
+
+def _require(name: str, term: Term, prediction: Prediction, batch: Batch) -> None:
+    for field in term.reads:
         if not field.startswith("batch."):
             prediction.require(field, reader=f"the loss term {name!r}")
         elif field.removeprefix("batch.") not in batch:

@@ -6,49 +6,80 @@ pictures differ there by s^2 / (0.1 + s^2), s being the difference of the two. S
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from losses.base import Term
+from losses.base import Term, Weight
 from vfi_train.contract import Batch, Prediction
 
 SQUASH = 0.81
 HALF = 0.1
 
 
-def census_loss(x: Tensor, y: Tensor, patch: int) -> Tensor:
+LUMA = (0.2989, 0.5870, 0.1140)
+
+
+def census_loss(x: Tensor, y: Tensor, patch: int, border: int | None = None) -> Tensor:
     """Mean soft Hamming distance of the census transforms of `x` and `y`.
 
     Args:
         x, y: B C H W, both sides at least `patch`; each channel by itself.
         patch: odd side of the neighbourhood; the centre, which never differs, counts in the mean.
+        border: pixels at the edge that count as zero and stay in the denominator; null: patch // 2, those whose
+            patch leaves the picture. With fewer, neighbours outside of the picture are zero.
 
     Returns:
-        A scalar. The border, where a patch leaves the picture, counts as zero and stays in the denominator.
+        A scalar.
 
     Loss and gradient come from one pass over half of the offsets, the other half being their mirror images: no
     tensor of patch^2 channels is ever made, and only the gradient itself is kept for the backward pass.
     """
-    return _CensusLoss.apply(x, y, patch)  # type: ignore[no-any-return, no-untyped-call]
+    margin = 0 if border is None else patch // 2 - border
+    if margin == 0:
+        return _CensusLoss.apply(x, y, patch)  # type: ignore[no-any-return, no-untyped-call]
+    if not 0 < margin <= patch // 2:
+        raise ValueError(f"the border of a census loss of {patch}x{patch} pixels is 0 to {patch // 2}; got {border}")
+    wide_x, wide_y = (F.pad(t, (margin,) * 4) for t in (x, y))
+    larger = wide_x.shape[-2:].numel() / x.shape[-2:].numel()
+    return _CensusLoss.apply(wide_x, wide_y, patch) * larger  # type: ignore[no-any-return, no-untyped-call]
+
+
+def luma(frame: Tensor) -> Tensor:
+    """0.2989 R + 0.5870 G + 0.1140 B of a frame B 3 H W: B 1 H W."""
+    red, green, blue = frame.split(1, dim=1)
+    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
 
 
 class Census(Term):
     """Census loss on the grey predicted and true frames; no gradient through the target.
 
-    Source: IFRNet, section 3.4 ("ternary"), grey as the plain mean of the colours on [0, 1].
+    Args:
+        weight: see `Term`.
+        patch: odd side of the neighbourhood.
+        grey: the plain mean of the colours, or their luma.
+        border: see `census_loss`.
+
+    Source: IFRNet, section 3.4 ("ternary"): patch 7, mean, border 3; so AMT. RIFE's, EMA-VFI's and ATM-VFI's
+    files of losses have patch 7, luma, border 1, for a term that no recipe uses.
     """
 
-    def __init__(self, weight: float = 1.0, patch: int = 7) -> None:
+    def __init__(
+        self, weight: Weight = 1.0, patch: int = 7, grey: Literal["mean", "luma"] = "mean", border: int | None = None
+    ) -> None:
         super().__init__(weight)
-        self.patch = patch
+        if grey not in ("mean", "luma"):
+            raise ValueError(f"grey={grey} is none of mean, luma")
+        self.patch, self.grey, self.border = patch, grey, border
 
     def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
         """A scalar; see `Term.forward`."""
-        grey = (prediction.frame.mean(1, keepdim=True), batch["target"].detach().mean(1, keepdim=True))
-        return census_loss(*grey, self.patch)
+        pictures = (prediction.frame, batch["target"].detach())
+        x, y = (luma(p) if self.grey == "luma" else p.mean(1, keepdim=True) for p in pictures)
+        return census_loss(x, y, self.patch, self.border)
 
 
 class Geometry(Term):
@@ -61,7 +92,7 @@ class Geometry(Term):
 
     reads = ("features", "target_features")
 
-    def __init__(self, weight: float = 0.01, patch: int = 3) -> None:
+    def __init__(self, weight: Weight = 0.01, patch: int = 3) -> None:
         super().__init__(weight)
         self.patch = patch
 

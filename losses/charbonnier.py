@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from losses.base import Term
+from losses.base import Term, Weight
 from vfi_train.contract import Batch, Prediction
 
 
@@ -20,7 +20,7 @@ class Charbonnier(Term):
     Source: IFRNet and AMT, epsilon 1e-3.
     """
 
-    def __init__(self, weight: float = 1.0, epsilon: float = 1e-3) -> None:
+    def __init__(self, weight: Weight = 1.0, epsilon: float = 1e-3) -> None:
         super().__init__(weight)
         self.epsilon = epsilon
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from losses.base import Term
+from losses.base import Term, Weight
 from vfi_train.contract import Batch, Prediction
 
 
@@ -44,7 +44,7 @@ class FlowDistillation(Term):
 
     reads = ("flow0", "flow1", "batch.flow")
 
-    def __init__(self, weight: float = 0.01, beta: float = 0.3) -> None:
+    def __init__(self, weight: Weight = 0.01, beta: float = 0.3) -> None:
         super().__init__(weight)
         self.beta = beta
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from losses.base import Term
+from losses.base import Term, Weight
 from vfi_train.contract import Batch, Prediction
 
 
@@ -30,7 +30,7 @@ class Laplacian(Term):
     and the blends of all scales with 0.25, levels 5, 5, 4, 3, 2.
     """
 
-    def __init__(self, weight: float = 1.0, field: str = "frame", levels: int | Sequence[int] = 5) -> None:
+    def __init__(self, weight: Weight = 1.0, field: str = "frame", levels: int | Sequence[int] = 5) -> None:
         super().__init__(weight)
         self.field = field
         self.reads = (field.split(".")[0],)

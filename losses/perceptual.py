@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from losses.base import Term
+from losses.backbones import JudgedTerm
+from losses.base import Weight
 from losses.vgg import normalised, run, vgg_layers
 from vfi_train.contract import Batch, Prediction
 from vfi_train.errors import nearest
@@ -58,7 +58,7 @@ RECIPES = {
 }
 
 
-class Perceptual(Term):
+class Perceptual(JudgedTerm):
     """Mean absolute difference of VGG features, summed over slices of layers, and of their Gram matrices if asked.
 
     The backbone is frozen, and neither among the parameters nor in a state dict: no checkpoint holds it.
@@ -85,7 +85,7 @@ class Perceptual(Term):
 
     def __init__(
         self,
-        weight: float = 1.0,
+        weight: Weight = 1.0,
         recipe: str = "ema_vfi_co3d",
         fields: Mapping[str, float] | None = None,
         content: float = 1.0,
@@ -93,27 +93,28 @@ class Perceptual(Term):
         reverse_channels: bool = False,
         folder: str | Path | None = None,
     ) -> None:
-        super().__init__(weight)
         if recipe not in RECIPES:
             raise ValueError(f"there is no perceptual recipe {recipe!r}; {nearest(recipe, RECIPES)}")
-        self.recipe = RECIPES[recipe]
-        if style and not self.recipe.styled:
+        chosen = RECIPES[recipe]
+        if style and not chosen.styled:
             raise ValueError(f"the perceptual recipe {recipe!r} has no style part: leave style at 0")
+        if not content and not style:
+            raise ValueError("a perceptual loss compares content, style or both: give one of them a weight")
+        super().__init__(weight, vgg_layers(chosen.backbone, chosen.slices[-1][1], folder))
+        self.recipe = chosen
         self.fields = {"frame": 1.0} if fields is None else dict(fields)
         self.reads = tuple(self.fields)
         self.content, self.style, self.reverse_channels = content, style, reverse_channels
-        # In a tuple, so that it is no submodule; `_apply` takes it along all the same.
-        self._backbone = (vgg_layers(self.recipe.backbone, self.recipe.slices[-1][1], folder),)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        self._backbone[0]._apply(fn, recurse)
-        return super()._apply(fn, recurse)
 
     def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
         """A scalar; see `Term.forward`."""
+        return torch.stack(list(self.parts(prediction, batch).values())).sum()
+
+    def parts(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
+        """`content` and `style` by themselves where both are asked for; see `Term.parts`."""
         with torch.no_grad():
             target = self.features(batch["target"])
-        values = []
+        sums: dict[str, list[Tensor]] = {}
         for field, weight in self.fields.items():
             value = prediction.require(field, reader="the perceptual loss")
             for entry in value if isinstance(value, list) else [value]:
@@ -123,8 +124,10 @@ class Perceptual(Term):
                         f"the perceptual loss compares pictures of the target's shape {tuple(batch['target'].shape)}; "
                         f"prediction.{field} has {tuple(entry.shape)}: take the field out of `fields`"
                     )
-                values.append(weight * self.distance(self.features(entry), target))
-        return torch.stack(values).sum()
+                for part, distance in self.distances(self.features(entry), target).items():
+                    sums.setdefault(part, []).append(weight * distance)
+        found = {part: torch.stack(values).sum() for part, values in sums.items()}
+        return found if len(found) > 1 else {"": next(iter(found.values()))}
 
     def features(self, picture: Tensor) -> list[Tensor]:
         """The output of each slice for a picture B 3 H W in [0, 1]."""
@@ -132,18 +135,18 @@ class Perceptual(Term):
         if self.recipe.side is not None:
             size = (self.recipe.side, self.recipe.side)
             picture = F.interpolate(picture, size, mode="bilinear", align_corners=False)
-        return run(self._backbone[0], picture, self.recipe.slices)
+        return run(self.judge, picture, self.recipe.slices)
 
-    def distance(self, features: list[Tensor], target: list[Tensor]) -> Tensor:
-        """Weighted content and style differences of two pictures' features."""
-        total = features[0].new_zeros(())
+    def distances(self, features: list[Tensor], target: list[Tensor]) -> dict[str, Tensor]:
+        """Weighted `content` and `style` differences of two pictures' features, those that are asked for."""
+        found = {}
         if self.content:
             pairs = zip(self.recipe.weights, features, target, strict=True)
-            total = total + self.content * torch.stack([w * F.l1_loss(x, y) for w, x, y in pairs]).sum()
+            found["content"] = self.content * torch.stack([w * F.l1_loss(x, y) for w, x, y in pairs]).sum()
         if self.style:
             grams = [self.recipe.style_error(gram(features[i]), gram(target[i])) for i in self.recipe.styled]
-            total = total + self.style * torch.stack(grams).sum()
-        return total
+            found["style"] = self.style * torch.stack(grams).sum()
+        return found
 
 
 def gram(features: Tensor) -> Tensor:

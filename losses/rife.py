@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from losses.base import Term
+from losses.base import Term, Weight
 from vfi_train.contract import Batch, Prediction
 
 
@@ -29,7 +29,7 @@ class TeacherDistillation(Term):
 
     reads = ("teacher", "merged", "flow0", "flow1")
 
-    def __init__(self, weight: float = 0.01, margin: float = 0.01) -> None:
+    def __init__(self, weight: Weight = 0.01, margin: float = 0.01) -> None:
         super().__init__(weight)
         self.margin = margin
 
@@ -70,7 +70,7 @@ class FlowSmoothness(Term):
     reads = ("flow0", "flow1")
     kernels: Tensor  # 2 1 3 3: d/dx, d/dy
 
-    def __init__(self, weight: float = 0.1) -> None:
+    def __init__(self, weight: Weight = 0.1) -> None:
         super().__init__(weight)
         slope, blur = torch.tensor([1.0, 0.0, -1.0]), torch.tensor([1.0, 2.0, 1.0])
         kernels = torch.stack((torch.outer(blur, slope), torch.outer(slope, blur)))

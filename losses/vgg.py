@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
-from vfi_train.errors import UserError
+from losses.backbones import load_backbone
 
-FILES = {"vgg16": "vgg16-397923af.pth", "vgg19": "vgg19-dcbb9e9d.pth"}  # torchvision's ImageNet weights
-SOURCE = "https://download.pytorch.org/models/"
 CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}  # before each halving
 WIDTHS = (64, 128, 256, 512, 512)
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, R G B
@@ -23,28 +20,14 @@ def vgg_layers(name: str, count: int, folder: str | Path | None = None) -> nn.Se
     Args:
         name: which.
         count: of layers: convolutions, ReLUs and poolings, counted as torchvision does.
-        folder: where the weights' file lies; null: torch's cache, `checkpoints` under `torch.hub.get_dir()`.
+        folder: where the weights' file lies; null: torch's cache.
 
     Raises:
         UserError: the file is not there, or holds something else.
     """
     layers = _structure(name)[:count]
-    place = Path(torch.hub.get_dir(), "checkpoints") if folder is None else Path(folder).expanduser()
-    path = place / FILES[name]
-    if not path.is_file():
-        raise UserError(
-            f"the perceptual loss needs {FILES[name]} in {place}, which is not there: fetch it from "
-            f"{SOURCE}{FILES[name]} and put it there, or name its folder by `folder` of the loss term"
-        )
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-        layers.load_state_dict({key: tensors[f"features.{key}"] for key in layers.state_dict()})
-    except Exception as error:  # torch.load raises many kinds
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{path} does not hold torchvision's {name} weights ({reason}): fetch it again from {SOURCE}{FILES[name]}"
-        ) from error
-    return layers.requires_grad_(False)
+    load_backbone(layers, name, folder, reader="the perceptual loss")
+    return layers
 
 
 def normalised(picture: Tensor) -> Tensor:

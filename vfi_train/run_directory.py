@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ NOT_THE_RUN = (
     "resume", "runs", "traceback", "report", "logger", "sweep", "checkpoint_every", "log_every",
     "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.accelerator",
     "data.num_workers", "data.root", "data.cache_dir", "data.pin_memory", "data.device_batch_size",
-    "callbacks.progress", "callbacks.pictures", "callbacks.throughput",
+    "backbones", "loss.terms.*.folder", "callbacks.progress", "callbacks.pictures", "callbacks.throughput",
 )  # fmt: skip
 
 
@@ -115,7 +116,7 @@ _ABSENT = object()
 
 
 def _is_outside(key: str) -> bool:
-    return any(key == outside or key.startswith(f"{outside}.") for outside in NOT_THE_RUN)
+    return any(fnmatchcase(key, outside) or fnmatchcase(key, f"{outside}.*") for outside in NOT_THE_RUN)
 
 
 def _leaves(node: Any, prefix: str = "") -> dict[str, Any]:

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from losses import LossSet
-from losses.census import census_loss
+from losses.census import Census
 from losses.laplacian import Laplacian
 from tests.golden_cases import Case, assert_near, frame, golden, load
+from tests.loss_sets import loss_set
 from vfi_train.architectures import Architecture, create_model
 from vfi_train.architectures.base import count_parameters
 from vfi_train.architectures.ema_vfi import EMAVFI
@@ -138,10 +138,6 @@ def test_scales_and_test_time_augmentation(variant: str, call: str) -> None:
 # --- training
 
 
-def recipe() -> LossSet:
-    return LossSet({"frame": Laplacian(), "blends": Laplacian(0.5, "merged")})
-
-
 def norm(x: Tensor) -> float:
     """Summed in float64: float32 loses the fourth digit of a million squares on one core."""
     return x.double().norm().item()
@@ -160,7 +156,7 @@ def test_training_step_equals_the_published_one(variant: str) -> None:
     target = frame(i["height"], i["width"], 0.5, i["seed"], i["batch"])
     frames, batch = inputs(case), Batch(target=target)
     got = model(*frames, half(frames[0]))
-    total = recipe()(got, batch)["total"]
+    total = loss_set("ema_vfi")(got, batch)["total"]
     total.backward()
     assert_near(got.frame, case.arrays["pred"], 1e-5)
     expected = [case.arrays[key].item() for key in ("lap_pred", "lap_merged_stage1", "lap_merged_stage2")]
@@ -195,7 +191,7 @@ def test_one_time_per_item_and_frozen_parts() -> None:
     target = torch.stack([frame(i["height"], i["width"], time, i["seed"], 2)[k] for k, time in enumerate(times)])
     batch = Batch(target=target)
     got = model(*inputs(case), torch.tensor(times))
-    total = recipe()(got, batch)["total"]
+    total = loss_set("ema_vfi")(got, batch)["total"]
     total.backward()
     assert_near(got.frame, case.arrays["pred"], 1e-5)
     assert total.item() == pytest.approx(case.arrays["loss"].item(), rel=1e-5)
@@ -293,10 +289,9 @@ def test_warp() -> None:
 
 def test_census_that_training_does_not_use() -> None:
     case = load(FUNCTIONS, "ternary_unused")
-    grey = torch.tensor([0.2989, 0.5870, 0.1140]).view(1, 3, 1, 1)
-    x, y = ((grey * frame(32, 40, phase, 6)).sum(1, keepdim=True) for phase in (0.0, 1.0))
-    inside = case.tensor("out")[:, :, 3:-3, 3:-3]
-    assert_near(census_loss(x, y, 7), inside.sum() / x.numel(), 1e-6)
+    x, y = (frame(32, 40, phase, 6) for phase in (0.0, 1.0))
+    loss = Census(patch=7, grey="luma", border=1)(Prediction(frame=x), Batch(target=y))
+    assert_near(loss, case.tensor("out").mean(), 1e-7)
 
 
 # --- properties

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 import pytest
 import torch
@@ -158,3 +159,15 @@ def test_training_step_in_float32(phase: str) -> None:
         check_terms(values, call, 1e-5)
         if phase == "phase1":
             check_gradients(model, call["grad_l2"], 1e-2)
+
+
+@pytest.mark.slow
+def test_training_step_of_the_perceptual_phase(vgg19: Path) -> None:
+    expected = load("atm_vfi_lite", "train_step").info["phases"]["phase4"]["float64"]
+    losses = loss_set("atm_vfi_perceptual", f"backbones={vgg19}")
+    values, model = step("atm_vfi_lite", "phase3", losses, torch.float64)
+    check_terms(values, expected, 1e-9)
+    for name in ("content", "style"):
+        published = expected["terms"][{"content": "perceptual_loss", "style": "style_loss"}[name]]
+        assert values[f"perceptual_{name}"].item() == pytest.approx(published, rel=1e-9)
+    check_gradients(model, expected["grad_l2"], 1e-6)

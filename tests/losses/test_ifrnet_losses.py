@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from losses import LossSet
-from losses.census import Census, Geometry, census_loss
-from losses.charbonnier import Charbonnier, charbonnier
-from losses.distillation import FlowDistillation, adaptive_charbonnier, robust_weight
+from losses.census import Census, census_loss
+from losses.charbonnier import charbonnier
+from losses.distillation import adaptive_charbonnier, robust_weight
 from tests.golden_cases import Case, assert_near, frame, load
+from tests.loss_sets import loss_set
 from vfi_train.contract import Batch, Prediction
 
 
@@ -97,9 +97,7 @@ def ifrnet_step(case: Case) -> Batch:
 def test_training_step_equals_the_published_one(variant: str, name: str) -> None:
     case = load(variant, name)
     model, batch = case.model(), ifrnet_step(case)
-    loss = LossSet({"charbonnier": Charbonnier(), "census": Census(), "geometry": Geometry()})
-    if "flow" in batch:
-        loss.terms["distillation"] = FlowDistillation()
+    loss = loss_set("ifrnet" if "flow" in batch else "ifrnet_unlabelled")
     prediction = model(batch["frame0"], batch["frame1"], batch["time"], target=batch["target"])
     values = loss(prediction, batch)
     parts = {

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from losses import LossSet
-from losses.laplacian import Laplacian
+from losses.backbones import FILES
 from losses.perceptual import RECIPES, Perceptual
-from losses.vgg import FILES, vgg_layers
+from losses.vgg import normalised, vgg_layers
 from tests.golden_cases import frame, load
 from tests.goldens import golden
+from tests.loss_sets import loss_set
 from vfi_train.contract import Batch, Prediction
 from vfi_train.errors import UserError
 
@@ -40,15 +42,41 @@ def test_terms_are_the_published_ones(folder: Path) -> None:
     features, target = term.features(prediction.frame), term.features(batch["target"])
     blocks = [(x - y).abs().mean().item() for x, y in zip(features, target, strict=True)]
     assert blocks == pytest.approx(values["content_layers"], rel=1e-5)
-    assert term.distance(features, target).item() == pytest.approx(values["content"], rel=1e-5)
+    assert term(prediction, batch).item() == pytest.approx(values["content"], rel=1e-5)
     term.style = 1.0
-    assert term.distance(features, target).item() == pytest.approx(values["with_style"], rel=1e-5)
+    assert term(prediction, batch).item() == pytest.approx(values["with_style"], rel=1e-5)
+    assert set(LossSet({"vgg": term})(prediction, batch)) == {"vgg_content", "vgg_style", "total"}
 
 
 def test_the_published_mixture(folder: Path) -> None:
     prediction, batch = pair()
-    losses = LossSet({"lap": Laplacian(0.5), "perceptual": Perceptual(0.5, folder=folder)})
+    losses = loss_set("ema_vfi_perceptual", f"backbones={folder}")
+    prediction.merged = [batch["target"]]  # adds nothing
     assert losses(prediction, batch)["total"].item() == pytest.approx(CASE.info["values"]["mixed"], rel=1e-5)
+
+
+def test_terms_are_atm_vfis(vgg19: Path) -> None:
+    values = load("functions_ATM-VFI", "losses").info["values"]
+    prediction, batch = Prediction(frame=frame(64, 96, 0.0, 8, 2)), Batch(target=frame(64, 96, 0.5, 8, 2))
+    prediction.merged, prediction.residual = [batch["target"]], torch.zeros_like(prediction.frame)
+    losses = loss_set("atm_vfi_perceptual", f"backbones={vgg19}", "~loss.terms.warping", "~loss.terms.laplacian")
+    got = losses(prediction, batch)
+    assert got["perceptual_content"].item() == pytest.approx(0.05 * values["vgg_perceptual_unweighted"], rel=1e-5)
+    assert got["perceptual_style"].item() == pytest.approx(5e-9 * values["vgg_style_unweighted"], rel=1e-4)
+
+
+def test_rifes_recipe_compares_the_layers_that_it_names(vgg19: Path) -> None:
+    layers = vgg_layers("vgg19", 30, vgg19)
+    x, y = frame(32, 48, 0.0, 3), frame(32, 48, 1.0, 3)
+    expected = 0.0
+    weights = {1: 0.1 / 2.6, 6: 0.1 / 4.8, 11: 0.1 / 3.7, 20: 0.1 / 5.6, 29: 1 / 1.5}
+    a, b = normalised(x), normalised(y)
+    for number, layer in enumerate(layers):
+        a, b = layer(a), layer(b)
+        if number in weights:
+            expected += weights[number] * (a - b).abs().mean().item()
+    term = Perceptual(recipe="rife", folder=vgg19)
+    assert term(Prediction(frame=x), Batch(target=y)).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_fields_are_weighted_and_lists_summed(folder: Path) -> None:
@@ -82,12 +110,13 @@ def test_the_backbone_is_frozen_and_in_no_checkpoint(folder: Path) -> None:
     assert value.item() == pytest.approx(CASE.info["values"]["content"], rel=1e-5)
     value.backward()
     assert picture.grad.abs().sum() > 0
-    assert not any(p.requires_grad or p.grad is not None for p in term._backbone[0].parameters())
+    assert not any(p.requires_grad or p.grad is not None for p in term.judge.parameters())
 
 
 def test_a_missing_or_wrong_file_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
-        UserError, match=r"^the perceptual loss needs vgg16-397923af\.pth in .*: fetch it from https://"
+        UserError,
+        match=r"^the perceptual loss needs vgg16-397923af\.pth in .*: run `python -m vfi_train\.prepare",
     ):
         Perceptual(folder=tmp_path)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
@@ -108,7 +137,7 @@ def test_unknown_recipes_and_styles_are_refused() -> None:
 @pytest.mark.parametrize("name", ["vgg16", "vgg19"])
 def test_the_structure_is_torchvisions(name: str, tmp_path: Path) -> None:
     with torch.device("meta"):
-        theirs = getattr(__import__("torchvision").models, name)(weights=None).features
+        theirs = getattr(torchvision.models, name)(weights=None).features
     saved = {f"features.{k}": torch.zeros(1).expand(v.shape) for k, v in theirs.state_dict().items()}
     torch.save(saved, tmp_path / FILES[name])
     ours = vgg_layers(name, len(theirs), tmp_path)

@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from losses import LossSet
-from losses.laplacian import Laplacian
 from losses.rife import FlowSmoothness, TeacherDistillation
 from tests.golden_cases import assert_near, frame, load
+from tests.loss_sets import loss_set
 from tests.rife_cases import flows, rife_inputs, rife_model
 from vfi_train.architectures import create_model
 from vfi_train.contract import Batch, Prediction
@@ -80,21 +79,17 @@ def test_smoothness_equals_the_published_term() -> None:
     assert_near(term.slopes(flow).reshape(-1, 1, 32, 48)[:3], case.arrays["map"], 1e-5)
 
 
-def rife_loss(distillation: float) -> LossSet:
-    return LossSet(
-        {
-            "student": Laplacian(),
-            "teacher": Laplacian(field="teacher.frame"),
-            "distillation": TeacherDistillation(distillation),
-        }
-    )
-
-
 @pytest.mark.parametrize(
-    ("folder", "weight"),
-    [("rife", 0.01), ("rife_2r", 0.01), ("rife_m", 0.002), ("rife_d", 0.002), ("rife_dr", 0.002)],
+    ("folder", "loss", "weight"),
+    [
+        ("rife", "rife", 0.01),
+        ("rife_2r", "rife", 0.01),
+        ("rife_m", "rife_m", 0.002),
+        ("rife_d", "rife_m", 0.002),
+        ("rife_dr", "rife_m", 0.002),
+    ],
 )
-def test_training_step_equals_the_published_one(folder: str, weight: float) -> None:
+def test_training_step_equals_the_published_one(folder: str, loss: str, weight: float) -> None:
     case = load(folder, "train_step")
     model, given = rife_model(case), rife_inputs(case)
     batch = Batch(target=given["target"])
@@ -103,9 +98,9 @@ def test_training_step_equals_the_published_one(folder: str, weight: float) -> N
     assert_near(flows(prediction.teacher)[0][:1], case.arrays["flow_teacher"], 1e-4, "flow_teacher")
     assert_near(prediction.teacher.frame[:1], case.arrays["merged_teacher"], 1e-5, "merged_teacher")
 
-    values = rife_loss(weight)(prediction, batch)
+    values = loss_set(loss)(prediction, batch)
     terms = case.info["terms"]
-    assert values["student"].item() == pytest.approx(terms["lap_student"], rel=1e-5)
+    assert values["laplacian"].item() == pytest.approx(terms["lap_student"], rel=1e-5)
     assert values["teacher"].item() == pytest.approx(terms["lap_teacher"], rel=1e-5)
     assert values["distillation"].item() == pytest.approx(weight * terms["distill_unweighted"], rel=1e-5)
     assert values["total"].item() == pytest.approx(case.info["loss"], rel=1e-5)
@@ -125,4 +120,4 @@ def test_a_network_without_a_teacher_is_named() -> None:
     target = frame(64, 64, 0.5)
     prediction = model(frame(64, 64, 0.0), frame(64, 64, 1.0), target=target)
     with pytest.raises(ValueError, match=r"reads prediction\.teacher, which this architecture does not give"):
-        rife_loss(0.01)(prediction, Batch(target=target))
+        loss_set("rife")(prediction, Batch(target=target))
