@@ -54,6 +54,7 @@ def _main(module: str, arguments: tuple[str, ...], cwd: str, environment: dict[s
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
+    multiprocessing.set_start_method(None, force=True)  # type: ignore[arg-type]  # what a program would have
     sys.argv = [module, *arguments]
     sys.path[0] = cwd  # as python -m has it
     sys.modules.pop(module, None)  # a preloaded module that is run would be there twice
