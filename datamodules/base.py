@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from datamodules.collate import collate
 from datamodules.few import FewSamples
 from datamodules.loader import (
     EverySample,
@@ -16,7 +18,6 @@ from datamodules.loader import (
     SampleSource,
     SeededSamples,
     TrainLoader,
-    collate,
     one_thread,
     split_batch,
 )
@@ -41,10 +42,12 @@ class VFIDataModule(LightningDataModule):
     Attributes:
         arbitrary_time: whether there are targets at other times than 0.5.
         gives_flow: whether batches hold `flow`.
+        trains: whether there are training samples; a test set has none.
     """
 
     arbitrary_time: bool = False
     gives_flow: bool = False
+    trains: bool = True
     allow_zero_length_dataloader_with_multiple_devices = True  # fewer held-out samples than processes
 
     def __init__(
@@ -65,7 +68,7 @@ class VFIDataModule(LightningDataModule):
         self.pin_memory = torch.cuda.is_available() if pin_memory is None else pin_memory
         self.overfit = overfit
         self.progress = Progress(self)
-        self._sources: tuple[SampleSource, SampleSource] | None = None
+        self._sources: dict[str, SampleSource] | None = None
 
     def train_source(self) -> SampleSource:
         """The training samples."""
@@ -82,21 +85,17 @@ class VFIDataModule(LightningDataModule):
         """Find the samples; `train_size` and `val_size` are known from here on."""
         if self._sources is None:
             self.check()
-            if self.overfit is None:
-                self._sources = (self.train_source(), self.held_out_source())
-            else:
-                few = FewSamples(self.train_source(), self.overfit, self.seed)
-                self._sources = (few.repeated(self.batch_size), few)
+            self._sources = {}
 
     @property
     def train_size(self) -> int:
         """Number of training samples in an epoch."""
-        return len(self._source(0))
+        return len(self._source("train"))
 
     @property
     def val_size(self) -> int:
         """Number of held-out samples."""
-        return len(self._source(1))
+        return len(self._source("held_out"))
 
     def train_dataloader(self) -> DataLoader:
         """The micro-batches of this process; goes on where the checkpoint that was loaded stopped."""
@@ -107,16 +106,15 @@ class VFIDataModule(LightningDataModule):
                 f"trainer.accumulate_grad_batches={accumulate}, not {self.trainer.accumulate_grad_batches}: "
                 "leave it to data.device_batch_size"
             )
-        batches = GlobalBatches(
-            self.train_size,
-            self.batch_size,
-            per_device,
-            self.seed,
-            self._rank,
-            self._world_size,
-            position=lambda: self.progress.start(per_device * self._world_size, len(batches)),
+        batches = self.train_batches(
+            per_device, lambda: self.progress.start(per_device * self._world_size, len(batches))
         )
-        return TrainLoader(self._samples(0), batch_sampler=batches, **self._options())
+        return TrainLoader(self._samples("train"), batch_sampler=batches, **self._options())
+
+    def train_batches(self, per_device: int, position: Callable[[], tuple[int, int]]) -> GlobalBatches:
+        """Which training samples make up the micro-batches of this process; see `GlobalBatches`."""
+        size, seed, rank, world = self.train_size, self.seed, self._rank, self._world_size
+        return GlobalBatches(size, self.batch_size, per_device, seed, rank, world, position)
 
     def val_dataloader(self) -> DataLoader:
         """The held-out samples of this process: each sample once over all processes, none twice."""
@@ -124,7 +122,7 @@ class VFIDataModule(LightningDataModule):
         if batch_size is None:
             batch_size = split_batch(self.batch_size, self._world_size, self.device_batch_size)[0]
         batches = EverySample(self.val_size, batch_size, self._rank, self._world_size)
-        return DataLoader(self._samples(1), batch_sampler=batches, **self._options())
+        return DataLoader(self._samples("held_out"), batch_sampler=batches, **self._options())
 
     def test_dataloader(self) -> DataLoader:
         """As `val_dataloader`."""
@@ -142,12 +140,19 @@ class VFIDataModule(LightningDataModule):
         """Go on from a checkpoint's position."""
         self.progress.load_state_dict(state_dict)
 
-    def _source(self, which: int) -> SampleSource:
+    def _source(self, which: str) -> SampleSource:
+        """Made when it is first asked for: a test set has no training samples."""
         if self._sources is None:
             raise RuntimeError(f"{type(self).__name__} does not know its samples yet: call setup() first")
+        if which not in self._sources:
+            if self.overfit is not None:
+                few = FewSamples(self.train_source(), self.overfit, self.seed)
+                self._sources = {"train": few.repeated(self.batch_size), "held_out": few}
+            else:
+                self._sources[which] = self.train_source() if which == "train" else self.held_out_source()
         return self._sources[which]
 
-    def _samples(self, which: int) -> SeededSamples:
+    def _samples(self, which: str) -> SeededSamples:
         return SeededSamples(self._source(which), self.seed)
 
     def _options(self) -> dict[str, Any]:
@@ -169,9 +174,13 @@ class VFIDataModule(LightningDataModule):
 
 
 def to_float(batch: Batch) -> Batch:
-    """The batch with every uint8 tensor as float32 in [0, 1]."""
+    """The batch with every uint8 tensor as float32 in [0, 1]; each tensor has memory of its own, channels outermost."""
 
     def convert(value: Any) -> Any:
-        return value.float().div_(255) if isinstance(value, Tensor) and value.dtype == torch.uint8 else value
+        if not isinstance(value, Tensor):
+            return value
+        if value.dtype != torch.uint8:
+            return value.clone(memory_format=torch.contiguous_format)
+        return value.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
     return {name: convert(value) for name, value in batch.items()}  # type: ignore[return-value]

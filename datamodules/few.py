@@ -29,7 +29,7 @@ class FewSamples:
     def __len__(self) -> int:
         return self.count * self.times
 
-    def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
+    def sample(self, index: int, rng: np.random.Generator | None) -> Sample | list[Sample]:
         """Sample `index`, whatever the random numbers given."""
         index %= self.count
         return self.source.sample(index, np.random.default_rng((self.seed, 0, index)))

@@ -11,11 +11,7 @@ from typing import Any, Protocol
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
-
-from vfi_train.contract import Batch
 
 Sample = dict[str, Any]
 
@@ -37,16 +33,19 @@ class SampleSource(Protocol):
     A sample holds `frame0`, `frame1`, `target` (H W 3, uint8, or float32 in [0, 1]), `time` (a number, or a
     distance map H W), `key`, and, where the dataset gives it, `flow` (H W 4, float32, pixels: target to
     frame0 as x, y, then target to frame1).
+
+    A source whose training item is a group (all the moments between two frames) gives a list of samples, which
+    enter the batch together; sizes of batches then count groups.
     """
 
     def __len__(self) -> int: ...
 
-    def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
+    def sample(self, index: int, rng: np.random.Generator | None) -> Sample | list[Sample]:
         """The sample; `rng` is None for held-out ones, which are the same every time."""
         ...
 
 
-class SeededSamples(Dataset[Sample]):
+class SeededSamples(Dataset[Sample | list[Sample]]):
     """Asks a source for samples by (epoch, index); the random numbers of each come from (seed, epoch, index).
 
     An epoch of None is for held-out samples: no random numbers.
@@ -59,10 +58,15 @@ class SeededSamples(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, position: tuple[int | None, int]) -> Sample:
+    def __getitem__(self, position: tuple[int | None, int]) -> Sample | list[Sample]:
         epoch, index = position
         rng = None if epoch is None else np.random.default_rng((self.seed, epoch, index))
         return self.source.sample(index, rng)
+
+    def __getitems__(self, positions: list[tuple[int | None, int]]) -> list[Sample]:
+        """The samples of a batch, those of a group one after the other."""
+        given = [self[position] for position in positions]
+        return [sample for one in given for sample in (one if isinstance(one, list) else [one])]
 
 
 class GlobalBatches(Sampler[list[tuple[int, int]]]):
@@ -113,7 +117,10 @@ class GlobalBatches(Sampler[list[tuple[int, int]]]):
         self.epoch, self.done = self.position()
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        epoch, done = self.epoch, self.done
+        return self.micro_batches(self.epoch, self.done)
+
+    def micro_batches(self, epoch: int, done: int = 0) -> Iterator[list[tuple[int, int]]]:
+        """Those of an epoch after the first `done` ones."""
         order = np.random.default_rng((self.seed, epoch)).permutation(self.size).tolist()
         for number in range(done, len(self)):
             start = (number * self.world_size + self.rank) * self.per_device
@@ -176,29 +183,6 @@ def split_batch(batch_size: int, world_size: int, device_batch_size: int | None 
     return per_device, share // per_device
 
 
-def collate(samples: list[Sample]) -> Batch:
-    """Stack samples to a batch; frames keep their type (uint8 moves four times faster than float32)."""
-    batch: dict[str, Any] = {"key": [sample["key"] for sample in samples]}
-    for name in samples[0]:
-        if name in ("frame0", "frame1", "target", "reference", "flow"):
-            batch[name] = _stack(samples, name)
-        elif name in ("time", "reference_time"):
-            times = np.stack([np.asarray(sample[name], dtype=np.float32) for sample in samples])
-            batch[name] = torch.from_numpy(times.reshape(len(samples), 1, *(times.shape[1:] or (1, 1))))
-    return batch  # type: ignore[return-value]
-
-
 def one_thread(worker: int) -> None:
     """Keep OpenCV to one thread in a worker process: there are as many workers as wanted."""
     cv2.setNumThreads(0)
-
-
-def _stack(samples: list[Sample], name: str) -> Tensor:
-    shapes = {sample[name].shape for sample in samples}
-    if len(shapes) > 1:
-        raise DataError(
-            f"the samples {samples[0]['key']} ... {samples[-1]['key']} give {name} of different sizes "
-            f"{sorted(shapes)}, which one batch cannot hold: crop them to one size, or use batches of 1"
-        )
-    stacked = np.stack([sample[name] for sample in samples])
-    return torch.from_numpy(np.ascontiguousarray(stacked.transpose(0, 3, 1, 2)))

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from datamodules.collate import collate
 from datamodules.loader import (
     DataError,
     EverySample,
     GlobalBatches,
     SeededSamples,
-    collate,
     split_batch,
 )
 from tests.datamodules.sources import Numbers, NumbersData

@@ -1,0 +1,48 @@
+"""Copying a view of pixels to its place, fast."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def paste(pixels: Any, place: NDArray) -> None:
+    """Copy an array, or one number, to `place`, an array of its shape whose numbers lie one after the other.
+
+    Flips, transpositions and reversed channels of a picture are views with unusual strides, which NumPy copies
+    number by number; OpenCV's own routines do the same 10 to 50 times faster.
+    """
+    if not isinstance(pixels, np.ndarray) or not _holds_whole_pixels(pixels):
+        np.copyto(place, pixels)
+        return
+    steps: list[Any] = []
+    if pixels.strides[2] < 0:
+        pixels = pixels[..., ::-1]
+        steps.append(lambda source, to: cv2.cvtColor(source, cv2.COLOR_RGB2BGR, to))
+    if abs(pixels.strides[0]) < abs(pixels.strides[1]):
+        pixels = pixels.swapaxes(0, 1)
+        steps.append(cv2.transpose)
+    upside_down, mirrored = pixels.strides[0] < 0, pixels.strides[1] < 0
+    if upside_down or mirrored:
+        pixels = pixels[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
+        code = -1 if upside_down and mirrored else int(mirrored)
+        steps.append(lambda source, to: cv2.flip(source, code, to))
+    if not steps:
+        np.copyto(place, pixels)
+        return
+    for step in steps[:0:-1]:  # what was undone last is done first
+        pixels = step(pixels, None)
+    steps[0](pixels, place)
+
+
+def _holds_whole_pixels(array: NDArray) -> bool:
+    """Whether it is H W C of pixels that are whole in memory, turned about in any way, of a kind that OpenCV takes."""
+    if array.ndim != 3 or array.dtype not in (np.uint8, np.float32):
+        return False
+    size, channels = array.itemsize, array.shape[2]
+    rows, columns, within = (abs(stride) for stride in array.strides)
+    whole = within == size and min(rows, columns) == size * channels
+    return whole and channels <= 4 and (array.strides[2] > 0 or channels == 3)
