@@ -18,7 +18,7 @@ from datamodules.loader import (
     SampleSource,
     SeededSamples,
     TrainLoader,
-    one_thread,
+    settle_worker,
     split_batch,
 )
 from datamodules.progress import Progress
@@ -161,7 +161,7 @@ class VFIDataModule(LightningDataModule):
             "persistent_workers": self.num_workers > 0,
             "pin_memory": self.pin_memory,
             "collate_fn": collate,
-            "worker_init_fn": one_thread,
+            "worker_init_fn": settle_worker,
         }
 
     @property

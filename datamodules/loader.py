@@ -6,6 +6,8 @@ of processes, of workers or of accumulated micro-batches, and whether or not the
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -14,6 +16,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 Sample = dict[str, Any]
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 class DataError(RuntimeError):
@@ -183,6 +186,10 @@ def split_batch(batch_size: int, world_size: int, device_batch_size: int | None 
     return per_device, share // per_device
 
 
-def one_thread(worker: int) -> None:
-    """Keep OpenCV to one thread in a worker process: there are as many workers as wanted."""
+def settle_worker(worker: int) -> None:
+    """Keep OpenCV to one thread in a worker process, and keep freed memory: handed back, it would be cleared anew."""
     cv2.setNumThreads(0)
+    with contextlib.suppress(OSError, AttributeError):  # other C libraries than glibc
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)  # bytes; the most that glibc takes
+        libc.mallopt(M_TRIM_THRESHOLD, 256 << 20)

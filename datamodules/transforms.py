@@ -19,9 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.loader import DataError, Sample
+from datamodules.paste import paste
 
 FRAMES = ("frame0", "frame1", "target", "reference")
 MAPS = ("time", "reference_time")  # where they are H W
+TURNS: list[Callable[[NDArray, NDArray], tuple[NDArray, NDArray]]] = [  # what becomes of x and y
+    lambda x, y: (x, y),
+    lambda x, y: (y, -x),
+    lambda x, y: (-x, -y),
+    lambda x, y: (-y, x),
+]
+METHODS = {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
 
 
 class Transform:
@@ -46,12 +54,24 @@ class Compose:
 
     def __init__(self, transforms: Sequence[Transform]) -> None:
         self.transforms = list(transforms)
+        self._steps = self._join()
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """The sample after all of them."""
-        for transform in self.transforms:
+        for transform in self._steps:
             sample = transform(sample, rng)
         return sample
+
+    def _join(self) -> list[Callable[[Sample, np.random.Generator], Sample]]:
+        """The transforms; an enlargement and a crop after it are done at once."""
+        steps: list[Callable[[Sample, np.random.Generator], Sample]] = []
+        for transform in self.transforms:
+            before = steps[-1] if steps else None
+            if type(before) is RandomResize and isinstance(transform, RandomCrop) and before.factor % 1 == 0:
+                steps[-1] = _EnlargedCrop(before, transform)
+            else:
+                steps.append(transform)
+        return steps
 
 
 class RandomResize(Transform):
@@ -65,6 +85,35 @@ class RandomResize(Transform):
         """See the class."""
         sample = _on_maps(sample, lambda picture: _resize(picture, self.factor))
         return {**sample, "flow": sample["flow"] * np.float32(self.factor)} if "flow" in sample else sample
+
+
+class Resize(Transform):
+    """All pictures and maps at `size` (a side, or height and width), whatever their shape, and the flow with them.
+
+    Args:
+        size: pixels.
+        method: "bilinear" (OpenCV's, without smoothing), or "area": the mean of the pixels that a pixel covers.
+        rounded: to 8 bits, where the frames have them; otherwise frames become float32 in [0, 1].
+    """
+
+    def __init__(self, size: int | Sequence[int], method: str = "bilinear", rounded: bool = True) -> None:
+        super().__init__()
+        if method not in METHODS:
+            raise ValueError(f"Resize takes the method {' or '.join(METHODS)}; got {method}")
+        self.height, self.width = (size, size) if isinstance(size, int) else size
+        self.method, self.rounded = METHODS[method], rounded
+
+    def apply(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """See the class."""
+        height, width = sample["frame0"].shape[:2]
+        if not self.rounded:
+            sample = {k: _unit(v) if k in FRAMES else v for k, v in sample.items()}
+        sample = _on_maps(sample, self._resize)
+        right, down = np.float32(self.width / width), np.float32(self.height / height)
+        return _on_flow(sample, lambda x, y: (x * right, y * down))
+
+    def _resize(self, picture: NDArray) -> NDArray:
+        return cv2.resize(np.ascontiguousarray(picture), (self.width, self.height), interpolation=self.method)
 
 
 class RandomCrop(Transform):
@@ -153,7 +202,15 @@ class Rotate90(Transform):
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """See the class."""
-        return _on_flow(_on_maps(sample, np.rot90), lambda x, y: (y, -x))
+        return turn(sample, 1)
+
+
+class RandomTurn(Transform):
+    """None, one, two or three quarter turns anticlockwise, each as likely (RIFE, EMA-VFI, ATM-VFI)."""
+
+    def apply(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """See the class."""
+        return turn(sample, int(rng.integers(4)))
 
 
 class ReverseTime(Transform):
@@ -179,13 +236,38 @@ class ReverseTime(Transform):
         """See the class."""
         changed = {**_turn_times(sample), "frame0": sample["frame1"], "frame1": sample["frame0"]}
         if "flow" in sample:
-            changed["flow"] = np.concatenate((sample["flow"][..., 2:], sample["flow"][..., :2]), axis=-1)
+            changed["flow"] = _recombined(sample["flow"], np.eye(4)[[2, 3, 0, 1]])
         return changed
+
+
+class _EnlargedCrop:
+    """An enlargement by a whole number and a crop of it: only what the crop keeps is enlarged."""
+
+    def __init__(self, resize: RandomResize, cropping: RandomCrop) -> None:
+        self.resize, self.cropping = resize, cropping
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """What the two give one after the other, bit for bit, with the same random numbers."""
+        if rng.random() >= self.resize.probability:
+            return self.cropping(sample, rng)
+        rng.random()  # whether to crop: always
+        factor = int(self.resize.factor)
+        height, width = (side * factor for side in sample["frame0"].shape[:2])
+        self.cropping.check(height, width, sample["key"])
+        top, left = self.cropping.place(height, width, rng)
+        window = (top, left, self.cropping.height, self.cropping.width)
+        sample = _on_maps(sample, lambda picture: _enlarged_window(picture, factor, *window))
+        return {**sample, "flow": sample["flow"] * np.float32(factor)} if "flow" in sample else sample
 
 
 def crop(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
     """The window of the sample."""
     return _on_maps(sample, lambda p: p[top : top + height, left : left + width])
+
+
+def turn(sample: Sample, quarters: int) -> Sample:
+    """The sample after so many quarter turns anticlockwise."""
+    return _on_flow(_on_maps(sample, lambda p: np.rot90(p, quarters)), TURNS[quarters % 4])
 
 
 def _on_maps(sample: Sample, change: Callable[[NDArray], NDArray]) -> Sample:
@@ -202,9 +284,30 @@ def _on_flow(sample: Sample, change: Callable[[NDArray, NDArray], tuple[NDArray,
     """Change the components x and y of both flows."""
     if "flow" not in sample:
         return sample
-    x0, y0, x1, y1 = np.moveaxis(sample["flow"], -1, 0)
-    return {**sample, "flow": np.stack((*change(x0, y0), *change(x1, y1)), axis=-1)}
+    matrix = np.array(change(*np.eye(2)))  # a change of components is linear: its rows are the new x and y
+    return {**sample, "flow": _recombined(sample["flow"], np.kron(np.eye(2), matrix))}
+
+
+def _recombined(flow: NDArray, matrix: NDArray) -> NDArray:
+    """Each pixel's four components multiplied by a matrix 4 4."""
+    straight = np.empty(flow.shape, np.float32)
+    paste(flow, straight)  # OpenCV takes no flipped views
+    return cv2.transform(straight, matrix)
+
+
+def _unit(frame: NDArray) -> NDArray:
+    """A frame as float32 in [0, 1]."""
+    return frame.astype(np.float32) / 255 if frame.dtype == np.uint8 else frame
 
 
 def _resize(picture: NDArray, factor: float) -> NDArray:
     return cv2.resize(np.ascontiguousarray(picture), None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+
+
+def _enlarged_window(picture: NDArray, factor: int, top: int, left: int, height: int, width: int) -> NDArray:
+    """A window of the enlarged picture, made of those pixels alone that it depends on."""
+    starts = [max(0, first // factor - 1) for first in (top, left)]
+    stops = [(first + count - 1) // factor + 2 for first, count in ((top, height), (left, width))]
+    enlarged = _resize(picture[starts[0] : stops[0], starts[1] : stops[1]], factor)
+    top, left = top - starts[0] * factor, left - starts[1] * factor
+    return enlarged[top : top + height, left : left + width]

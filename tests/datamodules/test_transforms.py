@@ -179,3 +179,19 @@ def test_a_transform_acts_with_its_probability(probability: float) -> None:
 def test_a_probability_beyond_one_is_refused() -> None:
     with pytest.raises(ValueError, match=r"ReverseTime takes a probability from 0 to 1; got 50"):
         ReverseTime(50)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 1.5])
+@pytest.mark.parametrize("window", [RandomCrop((18, 22)), CenterCrop(20), RandomCrop((24, 32))])
+def test_an_enlargement_is_cropped_as_if_the_whole_had_been_made(window: RandomCrop, factor: float) -> None:
+    """Bit for bit, with the same random numbers; `Compose` enlarges only what the crop keeps."""
+    resize = RandomResize(factor, 0.7)
+    sample = {**scene(), "time": np.random.default_rng(6).random((24, 32), np.float32)}
+    sample |= {name: (sample[name] * 255).astype(np.uint8) for name in ("frame0", "frame1")}
+    for seed in range(30):
+        one_by_one, at_once = np.random.default_rng(seed), np.random.default_rng(seed)
+        expected = window(resize(sample, one_by_one), one_by_one)
+        got = Compose([resize, window])(sample, at_once)
+        assert one_by_one.random() == at_once.random()
+        for name in ("frame0", "frame1", "target", "flow", "time"):
+            np.testing.assert_array_equal(got[name], expected[name], err_msg=f"{name}, seed {seed}")
