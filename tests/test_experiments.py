@@ -15,6 +15,7 @@ import conf
 from datamodules.base import VFIDataModule
 from vfi_train.architectures import list_models
 from vfi_train.config_targets import check_targets
+from vfi_train.epochs import count_epoch
 from vfi_train.modules.base import InterpolationModule
 from vfi_train.train import build_module, check_pairing
 
@@ -43,6 +44,13 @@ def test_an_experiment_instantiates(name: str) -> None:
     trainable = sum(p.numel() for p in module.architecture.parameters())
     assert sum(p.numel() for group in optimizer.param_groups for p in group["params"]) == trainable
     assert "published" in config
+
+
+def test_a_length_in_epochs_counts_the_training_set() -> None:
+    config = composed("data.train_samples=83", "data.batch_size=8", "trainer.max_steps=${epochs:3}")
+    assert config.trainer.max_steps is None
+    count_epoch(config, instantiate(config.data, _convert_="all"))
+    assert (config.steps_per_epoch, config.trainer.max_steps) == (10, 30)  # 83 // 8 steps an epoch
 
 
 def test_there_is_a_config_for_every_architecture() -> None:

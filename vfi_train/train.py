@@ -23,6 +23,7 @@ from vfi_train.checkpoint_io import AtomicCheckpointIO
 from vfi_train.config_targets import check_targets
 from vfi_train.console import is_first_process, say
 from vfi_train.csv_log import CSVLog
+from vfi_train.epochs import count_epoch
 from vfi_train.errors import UserError
 from vfi_train.modules.base import InterpolationModule
 from vfi_train.run_directory import RunDirectory, run_name
@@ -42,6 +43,7 @@ def train(config: DictConfig) -> None:
         return
     data = instantiate(config.data, _convert_="all")
     data.check()
+    count_epoch(config, data)
     # From here on the folder belongs to this run.
     if is_first_process():
         run.open(config.resume)
