@@ -14,9 +14,7 @@ from vfi_train.contract import Prediction
 
 def rife_model(case: Case) -> RIFE:
     """The network of a golden, with the case's weights."""
-    if case.folder != "rife_dr":
-        return case.model()
-    return case.model(iterations=case.info.get("options", {}).get("iters", 1))
+    return case.model()
 
 
 def rife_inputs(case: Case) -> dict[str, Any]:

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vfi_train.architectures import Architecture, create_model
+from vfi_train.architectures import Architecture, Encoding, create_model
 from vfi_train.architectures.base import time_tensor
+from vfi_train.architectures.layers.reference import known_reference, reference_schedule
 from vfi_train.contract import Prediction
 from vfi_train.frames import Frame, from_batch, to_batch, to_map
 from vfi_train.padding import Padding, PaddingMode, PaddingSide, padded_size
@@ -42,6 +43,9 @@ class Interpolator:
             the numbers agree within float noise.
         recursive: reach times k / 2^n by halving intervals, each with time 0.5 (published tools of fixed-time
             networks, and AMT's 2^n demo). New frames are used unrounded.
+        iterations: steps from the reference (frame 0 at time 0, if none is given) to each time, where the model
+            `takes_reference`; each has the last one's answer, unrounded, as its reference (published: 2, in
+            InterpAny-Clearer's app 3).
         padding: "replicate" (the benchmarks), "zeros" (RIFE's tools) or "reflect".
         padding_side: "center" (an odd pixel goes right or to the bottom) or "right_bottom" (RIFE's tools).
         padding_multiple: pad to a multiple of this (or of a height and a width) instead of the smallest size
@@ -63,6 +67,7 @@ class Interpolator:
         tta: bool | Literal["turn", "rows"] = False,
         tta_batched: bool = True,
         recursive: bool = False,
+        iterations: int = 2,
         padding: PaddingMode = "replicate",
         padding_side: PaddingSide = "center",
         padding_multiple: int | tuple[int, int] | None = None,
@@ -75,6 +80,8 @@ class Interpolator:
         _one_of("tta", tta, (False, True, *FLIPS))
         if scale <= 0:
             raise ValueError(f"scale is a factor above 0 (1, 0.5, 0.25); got {scale}")
+        if iterations < 1:
+            raise ValueError(f"iterations is a number of steps, 1 or more; got {iterations}")
         self.model = create_model(model).eval() if isinstance(model, str) else model
         if weights is not None:
             from vfi_train.weights import load_weights  # type: ignore[attr-defined]
@@ -86,6 +93,7 @@ class Interpolator:
         self.flips = FLIPS[self.model.published_tta if tta is True else tta] if tta else None
         self.tta_batched = tta_batched
         self.recursive = recursive
+        self.iterations = iterations
         self.padding: PaddingMode = padding
         self.padding_side: PaddingSide = padding_side
         self.padding_multiple = _pair(padding_multiple)
@@ -286,11 +294,24 @@ class Interpolator:
         return replace(r, times=[time_tensor(time, r.frame0) for time in r.times], reference_time=known)
 
     def _ask(self, request: Request) -> Iterator[Prediction]:
-        r = request
-        extras = {"target": r.target, "reference": r.reference, "reference_time": r.reference_time}
-        encoding = self.model.encode(r.frame0, r.frame1, scale=self.scale)
-        for time in r.times:
-            yield self.model.decode(encoding, time, **extras)  # type: ignore[arg-type]
+        encoding = self.model.encode(request.frame0, request.frame1, scale=self.scale)
+        for time in request.times:
+            assert isinstance(time, Tensor)
+            if self.model.takes_reference:
+                yield self._approach(encoding, time, request)
+            else:
+                yield self.model.decode(encoding, time, target=request.target)
+
+    def _approach(self, encoding: Encoding, time: Tensor, request: Request) -> Prediction:
+        """The answer at `time`, reached from the reference in steps."""
+        known = request.reference_time
+        assert known is None or isinstance(known, Tensor)
+        image, start = known_reference(request.frame0, time, request.reference, known)
+        for to, since in reference_schedule(time, start, self.iterations):
+            extras = {"target": request.target, "reference": image, "reference_time": since}
+            answer = self.model.decode(encoding, to, **extras)
+            image = answer.frame
+        return answer
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class Architecture(nn.Module):
         scale: float = 1.0,
         target: Tensor | None = None,
         reference: Tensor | None = None,
-        reference_time: Tensor | None = None,
+        reference_time: float | Tensor | None = None,
     ) -> Prediction:
         """Predict the frame at `time`.
 
@@ -71,14 +71,16 @@ class Architecture(nn.Module):
             time: 0..1; a number, B 1 1 1, or B 1 H W where `takes_time_map`.
             scale: flow is estimated on frames resized by this factor (high resolution: 0.5, 0.25).
             target: the true frame, where training needs it inside the network.
-            reference, reference_time: another known frame and its distance map, where `takes_reference`.
+            reference, reference_time: another known frame and its time or distance map, where `takes_reference`;
+                without them, frame 0 at time 0. The way there in several steps is the `Interpolator`'s.
 
         Raises:
             ValueError: a size, time or reference that this architecture does not take.
         """
         self.check(frame0, frame1, time, scale=scale, reference=reference)
         encoding = self.encode(frame0, frame1, scale=scale)
-        extras = {"target": target, "reference": reference, "reference_time": reference_time}
+        known = None if reference_time is None else time_tensor(reference_time, frame0)
+        extras = {"target": target, "reference": reference, "reference_time": known}
         return self.decode(encoding, time_tensor(time, frame0), **extras)
 
     def check(

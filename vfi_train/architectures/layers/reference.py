@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+
+
+def known_reference(
+    frame0: Tensor, time: Tensor, reference: Tensor | None, reference_time: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """A reference frame and its time or map: those given, or frame 0, whose map is zero.
+
+    Raises:
+        ValueError: one is given without the other.
+    """
+    if reference is not None and reference_time is not None:
+        return reference, reference_time
+    if reference is not None or reference_time is not None:
+        given = "reference" if reference_time is None else "reference_time"
+        raise ValueError(f"`reference` and its `reference_time` belong together; got `{given}` alone: give both")
+    return frame0, torch.zeros_like(time)
 
 
 def reference_schedule(time: Tensor, reference_time: Tensor | float, iterations: int) -> list[tuple[Tensor, Tensor]]:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from vfi_train.architectures.base import Architecture, Encoding
-from vfi_train.architectures.layers.reference import reference_schedule
+from vfi_train.architectures.layers.reference import known_reference
+from vfi_train.architectures.layers.time_map import time_plane
 from vfi_train.architectures.layers.warp import resize, resize_flow
 from vfi_train.architectures.rife.blocks import ContextNet, FlowBlock, UNet, split_pair, warp_pair
 from vfi_train.contract import Prediction
@@ -146,7 +147,7 @@ class RIFEm(RIFE):
 
     def index(self, encoding: RIFEEncoding, time: Tensor) -> list[Tensor]:
         """The time as a plane."""
-        return [plane(time, encoding.frame0)]
+        return [time_plane(time, encoding.frame0.shape[-2:])]
 
 
 class RIFEd(RIFEm):
@@ -158,26 +159,11 @@ class RIFEd(RIFEm):
 class RIFEdr(RIFEd):
     """RIFE that starts from a reference frame with a known distance map; without one, from frame 0 at map 0.
 
-    It takes `iterations` steps to the target, each with the last one's answer as its reference. In training
-    mode, and wherever `target` is given, it takes one.
-
-    Args:
-        iterations: published 2, in the browser demo 3.
-        widths, stride, teacher: as `RIFE`.
+    Options as `RIFE`.
     """
 
     takes_reference = True
     index_channels = 5
-
-    def __init__(
-        self,
-        widths: tuple[int, int, int] = (240, 150, 90),
-        stride: int = 2,
-        teacher: bool = True,
-        iterations: int = 2,
-    ) -> None:
-        super().__init__(widths, stride, teacher)
-        self.iterations = iterations
 
     def decode(
         self,
@@ -190,17 +176,9 @@ class RIFEdr(RIFEd):
     ) -> Prediction:
         """Predict the frame at `time` from `reference` (B 3 H W) at `reference_time` (B 1 1 1 or B 1 H W)."""
         assert isinstance(encoding, RIFEEncoding)
-        if (reference is None) != (reference_time is None):
-            given = "reference" if reference_time is None else "reference_time"
-            raise ValueError(f"RIFEdr takes `reference` with `reference_time`; got `{given}` alone: give both")
-        image = encoding.frame0 if reference is None else reference
-        start = torch.zeros_like(time) if reference_time is None else reference_time
-        steps = 1 if self.training or target is not None else self.iterations
-        for target_map, reference_map in reference_schedule(time, start, steps):
-            index = [plane(target_map, image), plane(reference_map, image), image]
-            prediction = self.predict(encoding, index, target)
-            image = prediction.frame
-        return prediction
+        image, known = known_reference(encoding.frame0, time, reference, reference_time)
+        index = [time_plane(at, image.shape[-2:]) for at in (time, known)]
+        return self.predict(encoding, [*index, image], target)
 
 
 @dataclass
@@ -247,8 +225,3 @@ def next_stage(
     warped, mask = warp_pair(split_pair(pair), flow), torch.sigmoid(logit)
     merged = warped[:, :3] * mask + warped[:, 3:] * (1 - mask)
     return Stage(flow, logit, mask, warped, merged)
-
-
-def plane(time: Tensor, frame: Tensor) -> Tensor:
-    """A time B 1 1 1 or B 1 H W as a map of the frame's size and dtype."""
-    return time.to(frame.dtype).expand(-1, 1, *frame.shape[-2:])
