@@ -12,34 +12,58 @@ import torch
 from torch import Tensor, nn
 
 from vfi_train.architectures.base import Architecture, Encoding
+from vfi_train.architectures.layers.reference import known_reference
 from vfi_train.architectures.layers.residual import SideChannelBlock, conv_prelu
+from vfi_train.architectures.layers.time_map import time_plane
 from vfi_train.architectures.layers.warp import resize, resize_flow, warp
 from vfi_train.architectures.registry import register_model
 from vfi_train.contract import Prediction
 
 
 @register_model
-def ifrnet(**options: object) -> IFRNet:
-    """IFRNet, 4,959,692 parameters."""
-    return IFRNet(widths=(32, 48, 72, 96), side_channels=32, **options)  # type: ignore[arg-type]
+def ifrnet(reference: bool = False) -> IFRNet:
+    """IFRNet, 4,959,692 parameters.
+
+    Args:
+        reference: start from a reference frame too (`IFRNetR`), as `ifrnet_dr` does; an option of every size.
+    """
+    return _build(reference, widths=(32, 48, 72, 96), side_channels=32)
 
 
 @register_model
-def ifrnet_s(**options: object) -> IFRNet:
+def ifrnet_s(reference: bool = False) -> IFRNet:
     """IFRNet small, 2,803,610 parameters."""
-    return IFRNet(widths=(24, 36, 54, 72), side_channels=24, **options)  # type: ignore[arg-type]
+    return _build(reference, widths=(24, 36, 54, 72), side_channels=24)
 
 
 @register_model
-def ifrnet_l(**options: object) -> IFRNet:
+def ifrnet_l(reference: bool = False) -> IFRNet:
     """IFRNet large, 19,699,460 parameters; its first convolution is 7x7."""
-    return IFRNet(widths=(64, 96, 144, 192), side_channels=64, first_kernel=7, **options)  # type: ignore[arg-type]
+    return _build(reference, widths=(64, 96, 144, 192), side_channels=64, first_kernel=7)
 
 
 @register_model
-def ifrnet_tiny(**options: object) -> IFRNet:
+def ifrnet_tiny(reference: bool = False) -> IFRNet:
     """Ours, for the quickstart and for tests: IFRNet's structure at a size that two CPU cores train in minutes."""
-    return IFRNet(widths=(8, 12, 18, 24), side_channels=8, **options)  # type: ignore[arg-type]
+    return _build(reference, widths=(8, 12, 18, 24), side_channels=8)
+
+
+@register_model
+def ifrnet_d() -> IFRNet:
+    """InterpAny-Clearer's [D]: `ifrnet` by the name of its training recipe, with distance index maps."""
+    return ifrnet()
+
+
+@register_model
+def ifrnet_r() -> IFRNet:
+    """InterpAny-Clearer's [T,R]: the network of `ifrnet_dr`, trained on uniform maps."""
+    return ifrnet(reference=True)
+
+
+@register_model
+def ifrnet_dr() -> IFRNet:
+    """InterpAny-Clearer's [D,R]: 5,127,308 parameters."""
+    return ifrnet(reference=True)
 
 
 @dataclass
@@ -64,12 +88,14 @@ class IFRNet(Architecture):
     size_multiple = 16
     min_size = 16
     arbitrary_time = True
+    takes_time_map = True
 
     def __init__(self, widths: tuple[int, int, int, int], side_channels: int, first_kernel: int = 3) -> None:
         super().__init__()
         c1, c2, c3, c4 = widths
         self.encoder = Encoder(widths, first_kernel)
-        self.decoder4 = Decoder(2 * c4 + 1, 2 * c4, 4 + c3, side_channels)
+        of_reference = c4 + 1 if self.takes_reference else 0
+        self.decoder4 = Decoder(2 * c4 + 1 + of_reference, 2 * c4, 4 + c3, side_channels)
         self.decoder3 = Decoder(3 * c3 + 4, 3 * c3, 4 + c2, side_channels)
         self.decoder2 = Decoder(3 * c2 + 4, 3 * c2, 4 + c1, side_channels)
         self.decoder1 = Decoder(3 * c1 + 4, 3 * c1, 8, side_channels)
@@ -90,13 +116,11 @@ class IFRNet(Architecture):
         reference: Tensor | None = None,
         reference_time: Tensor | None = None,
     ) -> Prediction:
-        """Predict the frame at `time` (B 1 1 1); `target` adds its encoder features for the geometry loss."""
+        """Predict the frame at `time`; `target` adds its encoder features for the geometry loss."""
         assert isinstance(encoding, IFRNetEncoding)
         e, up = encoding, 1 / encoding.scale
-        plane = time.expand(-1, 1, *e.features0[3].shape[-2:])
-        flow, feature = self.decoder4(torch.cat((e.features0[3], e.features1[3], plane), dim=1)).split_with_sizes(
-            (4, self.decoder4.out_channels - 4), dim=1
-        )
+        coarse = torch.cat(self.coarse_input(e, time, reference, reference_time), dim=1)
+        flow, feature = self.decoder4(coarse).split_with_sizes((4, self.decoder4.out_channels - 4), dim=1)
         flows, features = [flow], [feature]
         for level, decoder in ((2, self.decoder3), (1, self.decoder2), (0, self.decoder1)):
             warped = (warp(e.features0[level], flow[:, :2]), warp(e.features1[level], flow[:, 2:]))
@@ -123,6 +147,32 @@ class IFRNet(Architecture):
             # Level 4 of the target is not read by any loss.
             target_features=None if target is None else self.encoder(target - e.mean, levels=3)[::-1],
         )
+
+    def coarse_input(
+        self, e: IFRNetEncoding, time: Tensor, reference: Tensor | None, reference_time: Tensor | None
+    ) -> list[Tensor]:
+        """What decoder 4 reads at 1/16: both frames' features and the time. No other place sees the time."""
+        return [e.features0[3], e.features1[3], time_plane(time, e.features0[3].shape[-2:])]
+
+
+class IFRNetR(IFRNet):
+    """IFRNet that starts from a reference frame with a known distance map; without one, from frame 0 at map 0.
+
+    The reference's features at 1/16, unwarped, and its map stand beside those of the frames. Options as `IFRNet`.
+
+    Source: InterpAny-Clearer (Zhong et al., ECCV 2024), iterative reference-based estimation.
+    """
+
+    takes_reference = True
+
+    def coarse_input(
+        self, e: IFRNetEncoding, time: Tensor, reference: Tensor | None, reference_time: Tensor | None
+    ) -> list[Tensor]:
+        """See `IFRNet.coarse_input`. The mean that is taken off is that of the two frames alone."""
+        image, known = known_reference(e.frame0, time, reference, reference_time)
+        feature0, feature1, plane = super().coarse_input(e, time, None, None)
+        feature = self.encoder(resize(image - e.mean, e.scale))[3]
+        return [feature0, feature1, feature, plane, time_plane(known, plane.shape[-2:])]
 
 
 class Encoder(nn.Module):
@@ -161,3 +211,8 @@ class Decoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """B in H W to B out 2H 2W."""
         return self.convblock(x)
+
+
+def _build(reference: bool, widths: tuple[int, int, int, int], side_channels: int, first_kernel: int = 3) -> IFRNet:
+    network = IFRNetR if reference else IFRNet
+    return network(widths, side_channels, first_kernel)

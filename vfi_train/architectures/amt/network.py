@@ -13,6 +13,7 @@ from vfi_train.architectures.amt.update import UpdateBlock, UpdateWidths
 from vfi_train.architectures.base import Architecture, Encoding
 from vfi_train.architectures.ifrnet import Decoder, Encoder
 from vfi_train.architectures.layers.correlation import CorrelationPyramid, correlate
+from vfi_train.architectures.layers.time_map import time_plane
 from vfi_train.architectures.layers.warp import resize, resize_flow, warp
 from vfi_train.contract import Prediction
 
@@ -121,7 +122,7 @@ class AMT(Architecture):
         reference: Tensor | None = None,
         reference_time: Tensor | None = None,
     ) -> Prediction:
-        """Predict the frame at `time` (B 1 1 1).
+        """Predict the frame at `time`.
 
         Finest flows and the mask have a dimension of fields: B N 2 H W, B N 1 H W. Coarser flows are given as
         corrected by correlation, at 1/8, 1/4, 1/2 of the scaled size; so are `features`.
@@ -141,7 +142,7 @@ class AMT(Architecture):
 
     def moment(self, e: AMTEncoding, time: Tensor, reference: Tensor | None, reference_time: Tensor | None) -> Moment:
         """The target time (B 1 1 1) as the decoders and the lookup take it."""
-        return Moment(time.expand(-1, 1, *e.features0[3].shape[-2:]), time)
+        return Moment(time_plane(time, e.features0[3].shape[-2:]), time)
 
     def coarse_input(self, e: AMTEncoding, moment: Moment) -> Tensor:
         """What decoder 4 reads."""

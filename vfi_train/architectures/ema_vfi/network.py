@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vfi_train.architectures.base import Architecture, Encoding
 from vfi_train.architectures.ema_vfi.backbone import Backbone, Features
 from vfi_train.architectures.ema_vfi.flow import FlowHead
 from vfi_train.architectures.ema_vfi.refinement import Refinement
+from vfi_train.architectures.layers.reference import known_reference
+from vfi_train.architectures.layers.time_map import time_plane
 from vfi_train.architectures.layers.warp import resize, resize_flow, warp
 from vfi_train.contract import Prediction
 
@@ -55,7 +56,7 @@ class EMAVFI(Architecture):
         )
         self.unet = Refinement(width)
 
-    def encode(self, frame0: Tensor, frame1: Tensor, *, scale: float = 1.0) -> EMAVFIEncoding:
+    def encode(self, frame0: Tensor, frame1: Tensor, *, scale: float = 1.0) -> Encoding:
         """Features of both frames; at another scale than 1 those of the small frames too."""
         return self.encode_inputs(frame0, frame1, torch.cat((frame0, frame1)), scale)
 
@@ -76,7 +77,7 @@ class EMAVFI(Architecture):
         reference: Tensor | None = None,
         reference_time: Tensor | None = None,
     ) -> Prediction:
-        """Predict the frame at `time` (B 1 1 1)."""
+        """Predict the frame at `time`."""
         assert isinstance(encoding, EMAVFIEncoding)
         e, frames = encoding, encoding.small_frames
         coarse = self.block[0](timed_features(e.estimation, 1, time), torch.cat(frames.chunk(2), dim=1))
@@ -102,9 +103,48 @@ class EMAVFI(Architecture):
 
 
 class EMAVFIt(EMAVFI):
-    """EMA-VFI trained for any time between the frames."""
+    """EMA-VFI for any time between the frames, which may be a distance index map. Options as `EMAVFI`."""
 
     arbitrary_time = True
+    takes_time_map = True
+
+
+class EMAVFIr(EMAVFIt):
+    """EMA-VFI that starts from a reference frame with a known distance map; without one, from frame 0 at map 0.
+
+    The reference goes through the backbone beside each frame, so that nothing but the frames is shared by all times.
+
+    Args:
+        width, depths: see `EMAVFI`.
+
+    Source: InterpAny-Clearer (Zhong et al., ECCV 2024), iterative reference-based estimation.
+    """
+
+    takes_reference = True
+
+    def __init__(self, width: int, depths: tuple[int, int, int, int, int]) -> None:
+        super().__init__(width, depths, in_channels=7)
+
+    def encode(self, frame0: Tensor, frame1: Tensor, *, scale: float = 1.0) -> Encoding:
+        """Both frames; their features wait for the reference."""
+        return Encoding(frame0, frame1, scale)
+
+    def decode(
+        self,
+        encoding: Encoding,
+        time: Tensor,
+        *,
+        target: Tensor | None = None,
+        reference: Tensor | None = None,
+        reference_time: Tensor | None = None,
+    ) -> Prediction:
+        """Predict the frame at `time` from `reference` (B 3 H W) at `reference_time` (B 1 1 1 or B 1 H W)."""
+        e = encoding
+        image, known = known_reference(e.frame0, time, reference, reference_time)
+        known = time_plane(known, image.shape[-2:])
+        # Each frame sees how far away the reference is from it.
+        inputs = torch.cat((torch.cat((e.frame0, image, known), dim=1), torch.cat((e.frame1, image, 1 - known), dim=1)))
+        return super().decode(self.encode_inputs(e.frame0, e.frame1, inputs, e.scale), time)
 
 
 class Blend:
@@ -135,9 +175,8 @@ def timed_features(features: Features, level: int, time: Tensor) -> Tensor:
         B 4C h w.
     """
     motion, appearance = features.motion[level], features.appearance[3 + level]
-    if time.shape[-1] > 1:
-        time = F.interpolate(time, size=motion.shape[-2:], mode="bilinear", align_corners=False)
-    weighted = (motion * torch.cat((time, 1 - time))).to(motion.dtype)
+    plane = time_plane(time, motion.shape[-2:])
+    weighted = (motion * torch.cat((plane, 1 - plane))).to(motion.dtype)
     return torch.cat((*weighted.chunk(2), *appearance.chunk(2)), dim=1)
 
 
