@@ -6,9 +6,106 @@ order of their names, fall into packs of neighbours; a pack gives one training s
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+from typing import Any
+
 import numpy as np
 
+from datamodules.loader import DataError, Sample, SampleSource
+from datamodules.store import Store
+from datamodules.stored import Item, StoredData
+from datamodules.transforms import Compose
+
+COUNTS = {"objects": 88}
 Triplet = tuple[int, int, int]  # positions of frame0, target and frame1
+
+
+class CO3D(StoredData):
+    """`train/OBJECT/images/frame000001.jpg` ..., `test/OBJECT/images/...`.
+
+    A held-out sample is a pack's ends and the picture in the middle, the same every time.
+
+    Args:
+        root: the folder that holds `train` and `test`.
+        packs: packs per object, about; see `packs`.
+        multi: a training sample is any three pictures of a pack; false: the same as a held-out one.
+        drop_last_exact: leave out a last pack that ends with the last picture, as published.
+        **data: see `StoredData`.
+    """
+
+    folder = "co3d"
+    origin = "a choice of objects of Common Objects in 3D, https://github.com/facebookresearch/co3d"
+    published = COUNTS
+    arbitrary_time = True
+
+    def __init__(self, *, packs: int = 18, multi: bool = True, drop_last_exact: bool = False, **data: Any) -> None:
+        super().__init__(**data)
+        if packs < 1:
+            raise ValueError(f"data.packs={packs} is no number of packs per object: give 1 or more")
+        self.packs, self.multi, self.drop_last_exact = packs, multi, drop_last_exact
+
+    def train_items(self) -> list[Item]:
+        """The middle triplet of every pack of the training objects."""
+        return [self._item(pack, middle_triplet(len(pack))) for pack in self._packs("train")]
+
+    def held_out_items(self) -> list[Item]:
+        """The middle triplet of every pack of the test objects."""
+        return [self._item(pack, middle_triplet(len(pack))) for pack in self._packs("test")]
+
+    def train_source(self) -> SampleSource:
+        """Random or middle triplets of the training objects' packs."""
+        if not self.multi:
+            return super().train_source()
+        return RandomTriplets(self.store, self._packs("train"), self.transforms)
+
+    def counts(self) -> dict[str, int]:
+        """Objects of both sets."""
+        return {"objects": sum(len(self.store.folders(split)) for split in ("train", "test"))}
+
+    def _packs(self, split: str) -> list[list[str]]:
+        """The pictures of each pack of a set's objects."""
+        found = []
+        for folder in self.found(self.store.folders(split), f"folders {split}/OBJECT/images"):
+            pictures = self.store.listed(f"{folder}/images")
+            for pack in packs(len(pictures), self.packs, drop_last_exact=self.drop_last_exact):
+                if len(pack) > 2:
+                    found.append([pictures[i] for i in pack])
+        if not found:
+            raise DataError(
+                f"no object in {self.root}/{split} has 3 pictures for each of data.packs={self.packs} packs: give "
+                f"fewer, or {self.hint()}"
+            )
+        return found
+
+    def _item(self, pack: list[str], triplet: Triplet) -> Item:
+        frame0, target, frame1 = (pack[i] for i in triplet)
+        return Item(key_of(pack, triplet), frame0, frame1, target, time_of(triplet))
+
+
+class RandomTriplets:
+    """A source of samples (see `loader.SampleSource`): three random pictures of each pack, in order."""
+
+    def __init__(self, store: Store, packs: list[list[str]], transforms: Compose) -> None:
+        self.store, self.packs, self.transforms = store, packs, transforms
+
+    def __len__(self) -> int:
+        return len(self.packs)
+
+    def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
+        """Draw a triplet of pack `index`."""
+        rng = rng or np.random.default_rng((0, index))
+        pack = self.packs[index]
+        triplet = random_triplet(len(pack), rng)
+        key = key_of(pack, triplet)
+        names = zip(("frame0", "target", "frame1"), triplet, strict=True)
+        sample: Sample = {name: self.store.read(pack[i], key) for name, i in names}
+        return self.transforms({**sample, "time": time_of(triplet), "key": key}, rng)
+
+
+def key_of(pack: list[str], triplet: Triplet) -> str:
+    """A sample's key: the object and the names of its three pictures."""
+    paths = [PurePosixPath(pack[i]) for i in triplet]
+    return f"{paths[0].parents[1].name}/{'-'.join(path.stem for path in paths)}"
 
 
 def packs(pictures: int, wanted: int = 18, *, drop_last_exact: bool = False) -> list[range]:

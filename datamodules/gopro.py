@@ -9,8 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+
+from datamodules.loader import DataError, Sample, SampleSource
+from datamodules.store import Store
+from datamodules.stored import Item, Items, StoredData, check_numbers, one_of
+from datamodules.transforms import Compose
 
 GROUP = 9  # frames, both ends included
+COUNTS = {"train": 22, "test": 11}  # videos
 
 TRAIN_VIDEOS = (
     *("GOPR0372_07_00", "GOPR0372_07_01", "GOPR0374_11_00", "GOPR0374_11_01", "GOPR0374_11_02", "GOPR0374_11_03"),
@@ -22,6 +32,106 @@ TEST_VIDEOS = (
     *("GOPR0384_11_00", "GOPR0384_11_05", "GOPR0385_11_01", "GOPR0396_11_00", "GOPR0410_11_00", "GOPR0854_11_00"),
     *("GOPR0862_11_00", "GOPR0868_11_00", "GOPR0869_11_00", "GOPR0871_11_00", "GOPR0881_11_01"),
 )
+
+
+class GoPro(StoredData):
+    """`train/GOPR0372_07_00/000047.png` ..., `test/...`, or all 33 videos side by side.
+
+    Args:
+        root: the folder that holds these.
+        item: what a training item is: a "moment", one of the seven targets of a group (AMT), or the whole "group":
+            its seven samples, augmented alike, enter the batch together (IFRNet), so that `batch_size` counts groups.
+        **data: see `StoredData`.
+    """
+
+    folder = "GOPRO_Large_all"
+    origin = "GOPRO_Large_all.zip, https://seungjunnah.github.io/Datasets/gopro"
+    published = COUNTS
+    picture_size = (720, 1280)
+    arbitrary_time = True
+
+    def __init__(self, *, item: Literal["moment", "group"] = "moment", **data: Any) -> None:
+        super().__init__(**data)
+        one_of("data.item", item, ("moment", "group"))
+        self.item = item
+
+    def train_items(self) -> list[Item]:
+        """Every moment of the 22 training videos."""
+        return self._items("train", TRAIN_VIDEOS)
+
+    def held_out_items(self) -> list[Item]:
+        """Every moment of the 11 test videos."""
+        return self._items("test", TEST_VIDEOS)
+
+    def train_source(self) -> SampleSource:
+        """Moments, or whole groups."""
+        items = self.train_items()
+        self.require(items[0].names(), items[0].key)
+        if self.item == "moment":
+            return Items(self.store, items, self.transforms)
+        return Groups(self.store, items, GROUP - 2, self.transforms)
+
+    def counts(self) -> dict[str, int]:
+        """The videos that are there."""
+        sets = {"train": TRAIN_VIDEOS, "test": TEST_VIDEOS}
+        return {split: sum(self.store.exists(self._place(split, v)) for v in sets[split]) for split in COUNTS}
+
+    def _items(self, split: str, videos: Sequence[str]) -> list[Item]:
+        missing = [video for video in videos if not self.store.exists(self._place(split, video))]
+        if missing:
+            raise DataError(
+                f"data.root={self.root} has no {self._place(split, missing[0])}, one of {len(missing)} missing {split} "
+                f"videos of {len(videos)}: {self.hint()}"
+            )
+        return [item for video in videos for item in video_items(self.store, self._place(split, video))]
+
+    def _place(self, split: str, video: str) -> str:
+        return f"{split}/{video}" if self.store.exists(split) else video
+
+
+class Groups:
+    """A source of groups of samples (see `loader.SampleSource`): `size` neighbouring items, augmented alike."""
+
+    def __init__(self, store: Store, items: list[Item], size: int, transforms: Compose) -> None:
+        self.store, self.items, self.size, self.transforms = store, items, size, transforms
+
+    def __len__(self) -> int:
+        return len(self.items) // self.size
+
+    def sample(self, index: int, rng: np.random.Generator | None) -> list[Sample]:
+        """Every moment of group `index`, with the same random numbers; each frame is read once."""
+        seed = 0 if rng is None else int(rng.integers(2**63))
+        items = self.items[index * self.size : (index + 1) * self.size]
+        frames = {name: self.store.read(name, item.key) for item in items[:1] for name in (item.frame0, item.frame1)}
+        samples = []
+        for item in items:
+            assert item.target is not None
+            sample: Sample = {"frame0": frames[item.frame0], "target": self.store.read(item.target, item.key)}
+            sample |= {"frame1": frames[item.frame1], "time": item.time, "key": item.key, "pair": item.pair}
+            samples.append(self.transforms(sample, np.random.default_rng(seed)))
+        return samples
+
+
+def video_items(store: Store, folder: str, size: int = GROUP) -> list[Item]:
+    """Every moment of a video, a folder of frames in the order of their names.
+
+    Raises:
+        DataError: it has fewer frames than a group, or one is missing between two.
+    """
+    frames = store.listed(folder)
+    check_numbers(store, frames)
+    if len(frames) < size:
+        raise DataError(
+            f"{store.root}/{folder} has {len(frames)} frames, fewer than a group of {size}: extract it anew"
+        )
+    video = PurePosixPath(folder).name
+    stems = [PurePosixPath(name).stem for name in frames]
+    items = []
+    for m in video_moments(len(frames), size):
+        pair = f"{video}/{stems[m.frame0]}-{stems[m.frame1]}"
+        files = frames[m.frame0], frames[m.frame1], frames[m.target]
+        items.append(Item(f"{pair}/{stems[m.target]}", *files, m.time, pair))
+    return items
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,8 @@ class RandomTurn(Transform):
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """See the class."""
-        return turn(sample, int(rng.integers(4)))
+        quarters = int(rng.integers(4))
+        return turn(sample, quarters) if quarters else sample
 
 
 class ReverseTime(Transform):

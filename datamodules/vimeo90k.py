@@ -2,116 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
+from datamodules.loader import DataError, SampleSource
+from datamodules.stored import Item, Items, StoredData, one_of, spread
+from datamodules.transforms import Compose
 
-from datamodules import flow_io, pictures
-from datamodules.base import VFIDataModule
-from datamodules.loader import DataError, Sample
-from datamodules.transforms import Compose, Transform
-
-SOURCE = "vimeo_triplet.zip from http://toflow.csail.mit.edu"
-FRAMES = {"frame0": "im1.png", "target": "im2.png", "frame1": "im3.png"}
+COUNTS = {"tri_trainlist.txt": 51_312, "tri_testlist.txt": 3_782}
+FRAMES = ("im1.png", "im2.png", "im3.png")
 LABELS = ("flow_t0.flo", "flow_t1.flo")  # from the target to frame0, to frame1
 
 
-class Vimeo90K(VFIDataModule):
+class Vimeo90K(StoredData):
     """Triplets as published: `tri_trainlist.txt`, `tri_testlist.txt`, `sequences/00001/0001/im1.png` ...
 
     Args:
         root: the folder `vimeo_triplet` that holds these.
         flow: give pseudo labels from `flow/00001/0001/flow_t0.flo`, `flow_t1.flo`.
-        transforms: augmentation of the training samples, in order.
-        val_transforms: what is done to held-out samples (a centre crop, say); by default nothing.
-        val_samples: how many of the test list are validated on, evenly spread; null: all 3,782.
-        **loader: see `VFIDataModule`.
+        train_share: how much of the training list is trained on, from its beginning (RIFE: 0.95).
+        held_out: validate on the "test" list, or on the "rest" of the training list (RIFE).
+        **data: see `StoredData`.
     """
+
+    folder = "vimeo_triplet"
+    origin = "vimeo_triplet.zip, http://toflow.csail.mit.edu"
+    published = COUNTS
+    picture_size = (256, 448)
 
     def __init__(
         self,
         *,
-        root: str | None,
         flow: bool = False,
-        transforms: Sequence[Transform] = (),
-        val_transforms: Sequence[Transform] = (),
-        val_samples: int | None = None,
-        **loader: Any,
+        train_share: float = 1.0,
+        held_out: Literal["test", "rest"] = "test",
+        **data: Any,
     ) -> None:
-        super().__init__(**loader)
-        self.root = None if root is None else Path(root).expanduser()
+        super().__init__(**data)
         self.gives_flow = flow
-        self.transforms, self.val_transforms = Compose(transforms), Compose(val_transforms)
-        self.val_samples = val_samples
+        self.train_share, self.held_out = check_share(train_share, held_out)
 
-    def train_source(self) -> Triplets:
-        """The clips of `tri_trainlist.txt`, augmented."""
-        return Triplets(self._folder, self._clips("tri_trainlist.txt"), self.gives_flow, self.transforms)
+    def train_items(self) -> list[Item]:
+        """The clips of `tri_trainlist.txt`, or its first ones."""
+        return self._items(split(self.list_lines("tri_trainlist.txt"), self.train_share)[0])
 
-    def held_out_source(self) -> Triplets:
-        """The clips of `tri_testlist.txt`."""
-        clips = self._clips("tri_testlist.txt")
-        if self.val_samples is not None:
-            kept = np.linspace(0, len(clips) - 1, min(self.val_samples, len(clips))).round().astype(int)
-            clips = [clips[i] for i in kept]
-        return Triplets(self._folder, clips, self.gives_flow, self.val_transforms)
+    def held_out_items(self) -> list[Item]:
+        """The clips of `tri_testlist.txt`, or the last ones of `tri_trainlist.txt`."""
+        if self.held_out == "test":
+            return self._items(self.list_lines("tri_testlist.txt"))
+        return self._items(split(self.list_lines("tri_trainlist.txt"), self.train_share)[1])
 
-    def check(self) -> None:
-        """Look for the folder, its lists, and the files of the first clip of each."""
-        root = self._folder
-        for name in ("tri_trainlist.txt", "tri_testlist.txt"):
-            clip = self._clips(name)[0]
-            needed = [root / "sequences" / clip / frame for frame in FRAMES.values()]
-            missing = [path for path in needed if not path.is_file()]
-            if missing:
-                raise DataError(f"{missing[0]}, the first of {name}, is missing: extract {SOURCE} anew")
-            labels = [root / "flow" / clip / label for label in LABELS]
-            missing = [path for path in labels if self.gives_flow and not path.is_file()]
-            if missing:
-                raise DataError(
-                    f"{missing[0]}, the flow label of the first clip of {name}, is missing: make labels for "
-                    "all clips, or train without (data.flow=false and a loss without distillation)"
-                )
+    def counts(self) -> dict[str, int]:
+        """The lengths of the lists."""
+        return {name: len(self.list_lines(name)) for name in COUNTS}
 
-    @property
-    def _folder(self) -> Path:
-        if self.root is None:
-            raise DataError(f"data.root is not set: give the folder vimeo_triplet, extracted from {SOURCE}")
-        if not self.root.is_dir():
-            raise DataError(f"there is no folder data.root={self.root}: extract {SOURCE} and give its folder")
-        return self.root
+    def train_source(self) -> SampleSource:
+        """The training clips, augmented."""
+        return self._source_of(self.train_items(), self.transforms)
 
-    def _clips(self, name: str) -> list[str]:
-        """The clips of a list file, blank lines left out."""
-        path = self._folder / name
-        if not path.is_file():
-            below = self._folder / "vimeo_triplet"
-            hint = f"give data.root={below}" if below.is_dir() else f"give the folder vimeo_triplet of {SOURCE}"
-            raise DataError(f"data.root={self.root} has no {name}: {hint}")
-        clips = [line.strip() for line in path.read_text().splitlines() if line.strip()]
-        if not clips:
-            raise DataError(f"{path} lists no clip: extract {SOURCE} anew")
-        return clips
+    def held_out_source(self) -> SampleSource:
+        """The held-out clips."""
+        return self._source_of(list(spread(self.held_out_items(), self.val_samples)), self.val_transforms)
+
+    def _source_of(self, items: list[Item], transforms: Compose) -> Items:
+        first = items[0]
+        self.require(first.pictures(), first.key)
+        missing = next((name for name in first.flow or () if not self.store.exists(name)), None)
+        if missing is not None:
+            raise DataError(
+                f"{self.root}/{missing}, the flow label of the first clip, is missing: make labels for all clips, "
+                "or train without (data.flow=false and a loss without distillation)"
+            )
+        return Items(self.store, items, transforms)
+
+    def _items(self, clips: list[str]) -> list[Item]:
+        items = []
+        for clip in clips:
+            frame0, target, frame1 = (f"sequences/{clip}/{name}" for name in FRAMES)
+            flow = (f"flow/{clip}/{LABELS[0]}", f"flow/{clip}/{LABELS[1]}") if self.gives_flow else None
+            items.append(Item(clip, frame0, frame1, target, flow=flow))
+        return items
 
 
-class Triplets:
-    """A source of samples (see `loader.SampleSource`), the middle frame being the target."""
+def split(clips: list[str], share: float) -> tuple[list[str], list[str]]:
+    """The first clips, floor(share * their number), and the rest."""
+    first = int(share * len(clips))
+    return clips[:first], clips[first:]
 
-    def __init__(self, root: Path, clips: list[str], flow: bool, transforms: Compose) -> None:
-        self.root, self.clips, self.flow, self.transforms = root, clips, flow, transforms
 
-    def __len__(self) -> int:
-        return len(self.clips)
+def check_share(share: float, held_out: str) -> tuple[float, str]:
+    """The two, where they go together.
 
-    def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
-        """Read clip `index` and transform it."""
-        clip = self.clips[index]
-        folder = self.root / "sequences" / clip
-        sample: Sample = {name: pictures.read(folder / file, clip) for name, file in FRAMES.items()}
-        sample.update(time=0.5, key=clip)
-        if self.flow:
-            flows = [flow_io.read_flow(self.root / "flow" / clip / label) for label in LABELS]
-            sample["flow"] = np.concatenate(flows, axis=2)
-        return self.transforms(sample, rng or np.random.default_rng((0, index)))
+    Raises:
+        ValueError: they do not.
+    """
+    one_of("data.held_out", held_out, ("test", "rest"))
+    if not 0 < share <= 1:
+        raise ValueError(f"data.train_share={share} is not a share of the list: give a number above 0, up to 1")
+    if held_out == "rest" and share == 1:
+        raise ValueError("data.held_out=rest leaves nothing to validate on: give data.train_share below 1, as 0.95")
+    return share, held_out

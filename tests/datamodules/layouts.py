@@ -87,7 +87,7 @@ def vimeo90k(root: Path, size: Size, clips: int) -> Path:
 
 
 def vimeo_septuplet(root: Path, size: Size, clips: int) -> Path:
-    """Septuplets with all 70 distance maps and 42 flow labels of each clip."""
+    """Septuplets with the 70 distance maps of each clip, and the 30 flow labels from frames between the ends."""
     root /= "vimeo_septuplet"
     for number, clip in _lists(root, "sep_trainlist.txt", "sep_testlist.txt", clips):
         folder = root / "sequences" / clip
@@ -97,7 +97,9 @@ def vimeo_septuplet(root: Path, size: Size, clips: int) -> Path:
             for a, m, b in (triple, triple[::-1]):
                 np.save(folder / f"dis_index_{a}_{m}_{b}.npy", stored_map(number, (a, m, b), size))
         (root / "flow" / clip).mkdir(parents=True)
-        for a, b in itertools.permutations(range(7), 2):
+        for a, b in itertools.product(range(1, 6), range(7)):
+            if a == b:
+                continue
             flow_io.write(root / "flow" / clip / f"flow_{a}_{b}.flo", np.full((*size, 2), (b - a, 0.0)))
     return root
 
@@ -232,23 +234,11 @@ def co3d(root: Path, size: Size, clips: int) -> Path:
     return root
 
 
-def faults(root: Path) -> dict[str, Callable[[], Path]]:
-    """What can go wrong with a dataset's pictures: each does it to the first one and returns its path."""
-    path = next(p for p in sorted(root.rglob("*")) if p.suffix in (".png", ".jpg"))
-
-    def cut_off() -> Path:
-        path.write_bytes(path.read_bytes()[:-300])
-        return path
-
-    def remove() -> Path:
-        path.unlink()
-        return path
-
-    def garble() -> Path:
-        path.write_bytes(b"no picture")
-        return path
-
-    return {"missing": remove, "cut off": cut_off, "no picture": garble}
+FAULTS: dict[str, Callable[[Path], object]] = {  # what can happen to a file
+    "missing": lambda path: path.unlink(),
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:-300]),
+    "no picture": lambda path: path.write_bytes(b"this is no picture"),
+}
 
 
 def _lists(root: Path, train: str, test: str, clips: int) -> list[tuple[int, str]]:
@@ -289,7 +279,7 @@ _HD = (
 _CROP = [{"_target_": "datamodules.transforms.RandomCrop", "size": 32}]
 _TRAIN = {"batch_size": 2, "num_workers": 0, "transforms": _CROP, "val_batch_size": 1}
 _TEST = {"num_workers": 0}
-LAYOUTS = {
+LAYOUTS = {  # by the names of conf/data
     "vimeo90k": Layout(vimeo90k, options=_TRAIN),
     "vimeo_septuplet": Layout(vimeo_septuplet, options=_TRAIN, size=(48, 64)),
     "x4k1000fps": Layout(x4k1000fps, options=_TRAIN, size=(48, 64)),

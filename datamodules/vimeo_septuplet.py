@@ -1,0 +1,234 @@
+"""Vimeo90K septuplets: 91,701 clips of seven frames of 448x256 pixels (Xue et al., IJCV 2019), for any time.
+
+Three frames are drawn from a clip, the one in between being the target: RIFE's setting for RIFE-m, which EMA-VFI and
+InterpAny-Clearer take over. The four variants are InterpAny-Clearer's (Zhong et al., ECCV 2024).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from datamodules.distance import PREPARATIONS, TIME_EPSILON, MapPreparation, time_index, time_indices
+from datamodules.loader import DataError, Sample, SampleSource
+from datamodules.store import Store
+from datamodules.stored import StoredData, first_uses, one_of, spread
+from datamodules.vimeo90k import check_share, split
+
+COUNTS = {"sep_trainlist.txt": 64_612, "sep_testlist.txt": 7_824}
+FRAMES = 7
+LAST = FRAMES - 1
+TRIES = 100  # samples drawn anew until one has whole distance maps
+
+
+class VimeoSeptuplet(StoredData):
+    """Triples of septuplets as published: `sep_trainlist.txt`, `sep_testlist.txt`, `sequences/00001/0001/im1.png` ...
+
+    A training sample is three different frames of the seven, all triples alike; with probability `reverse` they are
+    played backwards. A held-out one is im1, im7 and one of the frames between.
+
+    Args:
+        root: the folder `vimeo_septuplet` that holds these.
+        variant: what a network is told of the time. T: a number. D: a distance map, of the clip's files
+            `dis_index_0_3_6.npy` (start, target, end). R stands for a reference, a frame from start to end that may
+            be the target itself: TR comes with maps of one value, DR with those of the files.
+        maps: whose way to prepare distance maps (a family of `distance.PREPARATIONS`): rife, amt_s, ifrnet, ema_vfi.
+        reverse: probability of playing a triple backwards; its map is then the one seen from its own first frame.
+        flow: give pseudo labels from `flow/00001/0001/flow_3_0.flo` (from the target to the start), `flow_3_6.flo`.
+        train_share: how much of the training list is trained on, from its beginning (RIFE, AMT, IFRNet: 0.95).
+        held_out: validate on the "test" list, or on the "rest" of the training list (RIFE).
+        val_targets: which frames between im1 (0) and im7 (6) are held-out targets.
+        val_maps: distance maps of held-out samples are the "stored" ones, which know the target, or "uniform".
+        **data: see `StoredData`.
+    """
+
+    folder = "vimeo_septuplet"
+    origin = "vimeo_septuplet.zip, http://toflow.csail.mit.edu"
+    published = COUNTS
+    picture_size = (256, 448)
+    arbitrary_time = True
+
+    def __init__(
+        self,
+        *,
+        variant: Literal["T", "D", "TR", "DR"] = "T",
+        maps: str = "rife",
+        reverse: float = 0.5,
+        flow: bool = False,
+        train_share: float = 1.0,
+        held_out: Literal["test", "rest"] = "test",
+        val_targets: Sequence[int] = (1, 2, 3, 4, 5),
+        val_maps: Literal["stored", "uniform"] = "stored",
+        **data: Any,
+    ) -> None:
+        super().__init__(**data)
+        one_of("data.variant", variant, ("T", "D", "TR", "DR"))
+        one_of("data.maps", maps, sorted(name.removesuffix("_d") for name in PREPARATIONS if name.endswith("_d")))
+        one_of("data.val_maps", val_maps, ("stored", "uniform"))
+        for target in val_targets:
+            one_of("data.val_targets", target, range(1, LAST))
+        self.variant, self.maps, self.reverse = variant, maps, reverse
+        self.gives_flow = flow
+        self.train_share, self.held_out = check_share(train_share, held_out)
+        self.val_targets, self.val_maps = tuple(val_targets), val_maps
+
+    def train_source(self) -> SampleSource:
+        """Random triples of the training clips."""
+        clips = split(self.list_lines("sep_trainlist.txt"), self.train_share)[0]
+        self._look_at(clips[0], "D" in self.variant, self.gives_flow)
+        return RandomTriples(self.store, clips, self)
+
+    def held_out_source(self) -> SampleSource:
+        """Every frame between im1 and im7 of the held-out clips."""
+        if self.held_out == "test":
+            clips = self.list_lines("sep_testlist.txt")
+        else:
+            clips = split(self.list_lines("sep_trainlist.txt"), self.train_share)[1]
+        stored = "D" in self.variant and self.val_maps == "stored"
+        self._look_at(clips[0], stored, flow=False)
+        moments = list(itertools.product(clips, self.val_targets))
+        return HeldOutMoments(self.store, spread(moments, self.val_samples), self, stored)
+
+    def counts(self) -> dict[str, int]:
+        """The lengths of the lists."""
+        return {name: len(self.list_lines(name)) for name in COUNTS}
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """See `StoredData`."""
+        clips = [clip for name in COUNTS for clip in self.list_lines(name)]
+        yield from first_uses(
+            (name, clip) for clip in clips for name in clip_files(clip, "D" in self.variant, self.gives_flow)
+        )
+
+    def _look_at(self, clip: str, maps: bool, flow: bool) -> None:
+        self.require(clip_files(clip, False, False), clip)
+        missing = [name for name in clip_files(clip, maps, flow)[FRAMES:] if not self.store.exists(name)]
+        if missing:
+            kind = "flow label" if missing[0].endswith(".flo") else "distance map"
+            instead = "data.flow=false" if kind == "flow label" else "data.variant=T or TR"
+            raise DataError(
+                f"{self.root}/{missing[0]}, a {kind} of the first clip, is missing: make them for all clips, or train "
+                f"without ({instead})"
+            )
+
+
+class RandomTriples:
+    """A source of samples (see `loader.SampleSource`): one random triple of each clip."""
+
+    def __init__(self, store: Store, clips: list[str], data: VimeoSeptuplet) -> None:
+        self.store, self.clips = store, clips
+        self.reverse, self.flow, self.transforms = data.reverse, data.gives_flow, data.transforms
+        self.stored, self.reference = "D" in data.variant, "R" in data.variant
+        self.maps = PREPARATIONS[f"{data.maps}_{'dr' if self.reference else 'd'}"]
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
+        """A triple of clip `index`, or of another where its maps are not finite in the crop (nothing moves)."""
+        rng = rng or np.random.default_rng((0, index))
+        for _ in range(TRIES):
+            sample = self._draw(self.clips[index], rng)
+            if all(np.isfinite(sample[name]).all() for name in ("time", "reference_time") if name in sample):
+                return sample
+            index = int(rng.integers(len(self.clips)))
+        raise DataError(
+            f"{TRIES} samples one after the other had distance maps that are not finite, lastly {sample['key']}: "
+            "make the maps of data.root anew"
+        )
+
+    def _draw(self, clip: str, rng: np.random.Generator) -> Sample:
+        start, middle, end = sorted(int(i) for i in rng.choice(FRAMES, 3, replace=False))
+        between = int(rng.integers(start, end + 1)) if self.reference else None
+        if rng.random() < self.reverse:
+            start, end = end, start
+        key = f"{clip}/{start}-{middle}-{end}" + ("" if between is None else f"-r{between}")
+        frames = {"frame0": start, "target": middle, "frame1": end}
+        times = {"time": middle}
+        if between is not None:
+            frames["reference"] = times["reference_time"] = between
+        sample: Sample = {name: self.store.read(picture(clip, i), key) for name, i in frames.items()}
+        for name, i in times.items():
+            if self.stored:
+                sample[name] = stored_map(self.store, clip, (start, i, end), key, self.maps, sample["frame0"].shape)
+            else:
+                sample[name] = time_index(start, i, end)
+        if self.flow:
+            labels = [self.store.read_flow(label(clip, middle, i), key) for i in (start, end)]
+            sample["flow"] = np.concatenate(labels, axis=2)
+        sample = self.transforms({**sample, "key": key}, rng)
+        return {**sample, **{name: self._finish(sample[name], sample["frame0"].shape) for name in times}}
+
+    def _finish(self, time: Any, shape: tuple[int, ...]) -> Any:
+        if self.stored:
+            return self.maps.finish(np.asarray(time))
+        return np.full(shape[:2], min(time, 1.0), np.float32) if self.reference else time
+
+
+class HeldOutMoments:
+    """A source of samples (see `loader.SampleSource`): the frames between im1 and im7, in whole; also `pair`."""
+
+    def __init__(self, store: Store, moments: Sequence[tuple[str, int]], data: VimeoSeptuplet, stored: bool) -> None:
+        self.store, self.moments, self.transforms, self.stored = store, moments, data.val_transforms, stored
+        self.maps = PREPARATIONS["rife_dr_test" if (data.maps, data.variant) == ("rife", "DR") else "test"]
+        # As published: numbers with a small constant in the divisor, maps of one value without.
+        self.times = time_indices(LAST - 1, TIME_EPSILON if data.variant == "T" else 0.0)
+
+    def __len__(self) -> int:
+        return len(self.moments)
+
+    def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
+        """Read moment `index`."""
+        clip, target = self.moments[index]
+        key = f"{clip}/0-{target}-{LAST}"
+        frames = {"frame0": 0, "target": target, "frame1": LAST}
+        sample: Sample = {name: self.store.read(picture(clip, i), key) for name, i in frames.items()}
+        time: Any = self.times[target - 1]
+        if self.stored:
+            time = stored_map(self.store, clip, (0, target, LAST), key, self.maps, sample["frame0"].shape)
+        sample.update(key=key, pair=clip, time=time)
+        return self.transforms(sample, rng or np.random.default_rng((0, index)))
+
+
+def stored_map(
+    store: Store,
+    clip: str,
+    triple: tuple[int, int, int],
+    key: str,
+    maps: MapPreparation,
+    shape: tuple[int, ...],
+) -> np.ndarray:
+    """The distance map of (start, middle, end) at the size of a frame; 0 at the start itself, 1 at the end."""
+    start, middle, end = triple
+    if middle in (start, end):
+        return np.full(shape[:2], float(middle == end), np.float32)
+    return maps.load(store.read_array(distance_file(clip, triple), key), (shape[0], shape[1]))
+
+
+def clip_files(clip: str, maps: bool, flow: bool) -> list[str]:
+    """The files of a clip: its frames, its 70 distance maps, its 42 flow labels."""
+    names = [picture(clip, i) for i in range(FRAMES)]
+    if maps:
+        triples = itertools.combinations(range(FRAMES), 3)
+        names += [distance_file(clip, triple) for forth in triples for triple in (forth, forth[::-1])]
+    if flow:
+        names += [label(clip, a, b) for a, b in itertools.permutations(range(FRAMES), 2) if 0 < a < LAST]
+    return names
+
+
+def picture(clip: str, number: int) -> str:
+    """The file of frame `number` (0..6)."""
+    return f"sequences/{clip}/im{number + 1}.png"
+
+
+def distance_file(clip: str, triple: tuple[int, int, int]) -> str:
+    """The file of the distance map of (start, middle, end)."""
+    return f"sequences/{clip}/dis_index_{'_'.join(map(str, triple))}.npy"
+
+
+def label(clip: str, target: int, other: int) -> str:
+    """The file of the flow from frame `target` to another."""
+    return f"flow/{clip}/flow_{target}_{other}.flo"

@@ -1,0 +1,130 @@
+"""X4K1000FPS: 4K videos at 1000 frames per second (Sim et al., ICCV 2021): X-TRAIN to train on, X-TEST held out.
+
+X-TRAIN's sampling is that of ATM-VFI (ICASSP 2025), X-TEST's protocols those of EMA-VFI (8x) and ATM-VFI (2x).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from datamodules.loader import DataError, Sample, SampleSource
+from datamodules.store import Store
+from datamodules.stored import Item, StoredData, check_numbers, first_uses, one_of
+from datamodules.transforms import Compose, Resize
+
+COUNTS = {"train": 4_408, "test": 15}  # samples of 65 frames, scenes of 33
+TRAIN_FRAMES = 65
+WINDOW = 32  # frames between the two inputs of X-TEST
+SIZE_2K = (1080, 2048)
+
+
+class X4K1000FPS(StoredData):
+    """`train/002/occ008.320_f4881/0000.png` ..., `test/Type1/TEST01_003_f0433/0000.png` ...
+
+    A training sample is two frames of a sample that are a random gap apart, and the frame in the middle.
+
+    Args:
+        root: the folder that holds `train` and `test`.
+        gap: the smallest and the largest gap between the inputs, frames; all in between alike.
+        odd_gaps: draw odd gaps, too, the target being frame floor(gap / 2): for those it lies before the middle (at
+            1/3 for a gap of 3), but is taken for it. So the published weights of ATM-VFI were trained.
+        test_factor: X-TEST's frames 0 and 32 are the inputs; 8: the seven targets 4, 8, ..., 28; 2: the target 16.
+        resolution: X-TEST as it is ("4k": 4096x2160), or "2k": shrunk to 2048x1080 by area, unrounded.
+        **data: see `StoredData`.
+    """
+
+    folder = "X4K1000FPS"
+    origin = "X-TRAIN and X-TEST of XVFI, https://github.com/JihyongOh/XVFI"
+    published = COUNTS
+
+    def __init__(
+        self,
+        *,
+        gap: Sequence[int] = (2, 32),
+        odd_gaps: bool = False,
+        test_factor: Literal[2, 8] = 8,
+        resolution: Literal["4k", "2k"] = "4k",
+        **data: Any,
+    ) -> None:
+        super().__init__(**data)
+        one_of("data.test_factor", test_factor, (2, 8))
+        one_of("data.resolution", resolution, ("4k", "2k"))
+        smallest, largest = gap
+        if not 2 <= smallest <= largest < TRAIN_FRAMES or (smallest == largest and smallest % 2 and not odd_gaps):
+            raise ValueError(
+                f"data.gap={list(gap)} is no smallest and largest gap from 2 to {TRAIN_FRAMES - 1} frames, with an "
+                "even one among them (or data.odd_gaps=true)"
+            )
+        self.gaps = [n for n in range(smallest, largest + 1) if odd_gaps or n % 2 == 0]
+        self.test_factor = test_factor
+        self.arbitrary_time = test_factor != 2
+        if resolution == "2k":
+            first = Resize(SIZE_2K, "area", rounded=False)
+            self.val_transforms = Compose([first, *self.val_transforms.transforms])
+
+    def train_source(self) -> SampleSource:
+        """Random triples of X-TRAIN."""
+        clips = self._clips("train")
+        return RandomGaps(self.store, clips, self.gaps, self.transforms)
+
+    def held_out_items(self) -> list[Item]:
+        """The targets of X-TEST."""
+        items = []
+        for clip in self._clips("test"):
+            frames = self.store.listed(clip)
+            check_numbers(self.store, frames)
+            if len(frames) <= WINDOW:
+                raise DataError(f"{self.root}/{clip} has {len(frames)} frames of {WINDOW + 1}: extract it again")
+            name = clip.removeprefix("test/")
+            for first in range(0, len(frames) - WINDOW, WINDOW):
+                pair = f"{name}/{first:04d}-{first + WINDOW:04d}"
+                ends = frames[first], frames[first + WINDOW]
+                for k in range(1, self.test_factor):
+                    step = k * WINDOW // self.test_factor
+                    target = frames[first + step]
+                    items.append(Item(f"{pair}/{first + step:04d}", *ends, target, k / self.test_factor, pair))
+        return items
+
+    def counts(self) -> dict[str, int]:
+        """Samples of X-TRAIN, scenes of X-TEST."""
+        return {split: len(self._clips(split)) for split in COUNTS}
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """See `StoredData`."""
+        clips = (clip for split in COUNTS for clip in self._clips(split))
+        yield from first_uses((name, clip) for clip in clips for name in self.store.listed(clip))
+
+    def _clips(self, split: str) -> Sequence[str]:
+        """The folders two levels below `split`."""
+        clips = [clip for scene in self.store.folders(split) for clip in self.store.folders(scene)]
+        return self.found(clips, f"folders {split}/SCENE/SAMPLE with pictures")
+
+
+class RandomGaps:
+    """A source of samples (see `loader.SampleSource`): one random triple of each X-TRAIN sample."""
+
+    def __init__(self, store: Store, clips: Sequence[str], gaps: list[int], transforms: Compose) -> None:
+        self.store, self.clips, self.gaps, self.transforms = store, clips, gaps, transforms
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
+        """Draw a gap, then a first frame, from sample `index`."""
+        rng = rng or np.random.default_rng((0, index))
+        clip = self.clips[index]
+        gap = int(rng.choice(self.gaps))
+        first = int(rng.integers(TRAIN_FRAMES - gap))
+        key = f"{clip.removeprefix('train/')}/{first:02d}-{first + gap:02d}"
+        frames = self.store.listed(clip)
+        if len(frames) != TRAIN_FRAMES:
+            raise DataError(
+                f"sample {key}: {self.store.root}/{clip} has {len(frames)} pictures, not {TRAIN_FRAMES}: extract "
+                "X-TRAIN again (https://github.com/JihyongOh/XVFI; its videos are to be decoded to pictures)"
+            )
+        chosen = {"frame0": first, "target": first + gap // 2, "frame1": first + gap}
+        sample: Sample = {name: self.store.read(frames[i], key) for name, i in chosen.items()}
+        return self.transforms({**sample, "time": 0.5, "key": key}, rng)
