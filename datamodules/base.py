@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning import LightningDataModule
@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from datamodules.collate import collate
 from datamodules.few import FewSamples
 from datamodules.loader import (
+    DataError,
     EverySample,
     GlobalBatches,
     SampleSource,
@@ -38,11 +39,15 @@ class VFIDataModule(LightningDataModule):
         overfit: train and validate on this many training samples, each drawn once: a network that can learn
             learns them by heart.
         pin_memory: page-locked batches for faster transfer; null: when there is a GPU.
+        on_error: what a missing or broken file of a training sample does: "raise" stops, "skip" draws the next whole
+            sample instead. Held-out samples always stop.
+        max_errors: how many samples may be broken before "skip" stops as well.
 
     Attributes:
         arbitrary_time: whether there are targets at other times than 0.5.
         gives_flow: whether batches hold `flow`.
         trains: whether there are training samples; a test set has none.
+        skipped: why training samples were passed over, one sentence for each.
     """
 
     arbitrary_time: bool = False
@@ -60,6 +65,8 @@ class VFIDataModule(LightningDataModule):
         seed: int = 0,
         pin_memory: bool | None = None,
         overfit: int | None = None,
+        on_error: Literal["raise", "skip"] = "raise",
+        max_errors: int = 10,
     ) -> None:
         super().__init__()
         self.batch_size, self.device_batch_size = batch_size, device_batch_size
@@ -67,6 +74,10 @@ class VFIDataModule(LightningDataModule):
         self.num_workers, self.seed = num_workers, seed
         self.pin_memory = torch.cuda.is_available() if pin_memory is None else pin_memory
         self.overfit = overfit
+        if on_error not in ("raise", "skip"):
+            raise ValueError(f"data.on_error={on_error} is neither raise nor skip")
+        self.max_errors = max_errors if on_error == "skip" else 0
+        self.skipped: list[str] = []
         self.progress = Progress(self)
         self._sources: dict[str, SampleSource] | None = None
 
@@ -129,7 +140,8 @@ class VFIDataModule(LightningDataModule):
         return self.val_dataloader()
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
-        """Frames that travelled as uint8 become float32 in [0, 1]."""
+        """Frames that travelled as uint8 become float32 in [0, 1]; samples that were passed over are counted."""
+        self._count(batch.pop("skipped", []))  # type: ignore[typeddict-item]
         return to_float(batch)
 
     def state_dict(self) -> dict[str, Any]:
@@ -153,7 +165,18 @@ class VFIDataModule(LightningDataModule):
         return self._sources[which]
 
     def _samples(self, which: str) -> SeededSamples:
-        return SeededSamples(self._source(which), self.seed)
+        return SeededSamples(self._source(which), self.seed, self.max_errors)
+
+    def _count(self, reasons: list[str]) -> None:
+        for reason in dict.fromkeys(reasons):
+            if reason not in self.skipped:
+                self.skipped.append(reason)
+                print(f"skipped a sample, {len(self.skipped)} of at most {self.max_errors}: {reason}", flush=True)
+        if len(self.skipped) > self.max_errors:
+            raise DataError(
+                f"more than data.max_errors={self.max_errors} training samples are broken, the latest: "
+                f"{self.skipped[-1]}"
+            )
 
     def _options(self) -> dict[str, Any]:
         return {

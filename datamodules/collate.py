@@ -26,13 +26,16 @@ ALIGNMENT = 64  # bytes
 def collate(samples: list[Sample]) -> Batch:
     """The samples (see `loader.SampleSource`) as a batch; frames keep their type.
 
-    In a worker process it is a `Parcel`, which arrives as the batch.
+    In a worker process it is a `Parcel`, which arrives as the batch. Where broken samples were passed over, the batch
+    holds the reasons under "skipped".
 
     Raises:
         DataError: they differ in size.
     """
     fields, size = _layout(samples)
-    label = (fields, [sample["key"] for sample in samples])
+    texts = {"key": [sample["key"] for sample in samples]}
+    skipped = [reason for sample in samples for reason in sample.get("skipped", ())]
+    label = (fields, texts | {"skipped": skipped} if skipped else texts)
     if get_worker_info() is None:
         contents = np.empty(size, np.uint8).data
         _fill(contents, fields, samples)
@@ -81,8 +84,8 @@ def _fill(contents: memoryview, fields: dict[str, Field], samples: list[Sample])
             paste(sample[name] if name in PICTURES else np.asarray(sample[name])[..., None], place)
 
 
-def _batch(contents: memoryview, label: tuple[dict[str, Field], list[str]]) -> Batch:
+def _batch(contents: memoryview, label: tuple[dict[str, Field], dict[str, list[str]]]) -> Batch:
     """Tensors B C H W over the one memory."""
-    fields, keys = label
+    fields, texts = label
     tensors = {name: torch.from_numpy(field.array(contents)).permute(0, 3, 1, 2) for name, field in fields.items()}
-    return {"key": keys, **tensors}  # type: ignore[typeddict-item]
+    return {**texts, **tensors}  # type: ignore[typeddict-item]

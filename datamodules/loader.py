@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -48,23 +48,53 @@ class SampleSource(Protocol):
         ...
 
 
+@runtime_checkable
+class HasParts(Protocol):
+    """A source whose samples do not all suit one batch."""
+
+    def after(self, index: int) -> int:
+        """The sample that is drawn instead of a broken one: it suits the same batch."""
+        ...
+
+
 class SeededSamples(Dataset[Sample | list[Sample]]):
     """Asks a source for samples by (epoch, index); the random numbers of each come from (seed, epoch, index).
 
     An epoch of None is for held-out samples: no random numbers.
+
+    Args:
+        source: of the samples.
+        seed: of their augmentation.
+        skips: how many broken training samples in a row may be passed over, up to the next whole one. What is
+            drawn instead depends on (seed, epoch, index) alone, too. Held-out samples are never passed over: a
+            score must be that of the whole set.
     """
 
-    def __init__(self, source: SampleSource, seed: int) -> None:
-        self.source = source
-        self.seed = seed
+    def __init__(self, source: SampleSource, seed: int, skips: int = 0) -> None:
+        self.source, self.seed, self.skips = source, seed, skips
 
     def __len__(self) -> int:
         return len(self.source)
 
     def __getitem__(self, position: tuple[int | None, int]) -> Sample | list[Sample]:
         epoch, index = position
-        rng = None if epoch is None else np.random.default_rng((self.seed, epoch, index))
-        return self.source.sample(index, rng)
+        if epoch is None:
+            return self.source.sample(index, None)
+        skipped: list[str] = []
+        at = index
+        while True:
+            rng = np.random.default_rng((self.seed, epoch, index, *([len(skipped)] if skipped else [])))
+            try:
+                drawn = self.source.sample(at, rng)
+                break
+            except DataError as error:
+                if len(skipped) == self.skips:
+                    raise
+                skipped.append(str(error))
+                at = self.source.after(at) if isinstance(self.source, HasParts) else (at + 1) % len(self.source)
+        if skipped:
+            (drawn[0] if isinstance(drawn, list) else drawn)["skipped"] = skipped
+        return drawn
 
     def __getitems__(self, positions: list[tuple[int | None, int]]) -> list[Sample]:
         """The samples of a batch, those of a group one after the other."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -168,6 +169,73 @@ def test_a_missing_file_is_one_sentence_also_out_of_a_worker(workers: int) -> No
     data.setup()
     with pytest.raises(DataError, match=r"^sample \d: file /x/im1\.png is missing$"):
         next(iter(data.train_dataloader()))
+
+
+class SomeBroken(Numbers):
+    """Samples 3, 4 and 9 cannot be read."""
+
+    def sample(self, index: int, rng: np.random.Generator | None) -> dict:
+        if index in (3, 4, 9):
+            raise DataError(f"sample {index}: file /x/im{index}.png is missing")
+        return super().sample(index, rng)
+
+
+def skipping(workers: int = 0, **options: Any) -> NumbersData:
+    data = NumbersData(batch_size=4, num_workers=workers, seed=11, on_error="skip", **options)
+    data.train_source = lambda: SomeBroken(12)  # type: ignore[method-assign]
+    data.setup()
+    return data
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_broken_samples_are_passed_over_and_counted(workers: int, capsys: pytest.CaptureFixture[str]) -> None:
+    data, whole = skipping(workers), NumbersData(train=12, batch_size=4, seed=11)
+    whole.setup()
+    for epoch in range(2):
+        batches = [data.on_after_batch_transfer(batch) for batch in data.train_dataloader()]
+        expected = [key for batch in whole.train_dataloader() for key in batch["key"]]
+        for got, there in zip([key for batch in batches for key in batch["key"]], expected, strict=True):
+            index = there.split(":")[0]
+            after = {"3": 5, "4": 5, "9": 10}.get(index)
+            tries = {"3": 2, "4": 1, "9": 1}.get(index)
+            if after is None:
+                assert got == there
+            else:  # the next whole sample, with random numbers of its own
+                assert got == f"{after}:{np.random.default_rng((11, epoch, int(index), tries)).random():.12f}"
+        assert all("skipped" not in batch for batch in batches)
+    assert sorted(data.skipped) == [f"sample {i}: file /x/im{i}.png is missing" for i in (3, 4, 9)]
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0] for line in said] == [f"skipped a sample, {n} of at most 10" for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_more_broken_samples_than_allowed_stop(workers: int) -> None:
+    data = skipping(workers, max_errors=2)
+    with pytest.raises(DataError, match=r"^more than data\.max_errors=2 .* sample \d: file /x/im\d\.png is missing$"):
+        _ = [data.on_after_batch_transfer(batch) for batch in data.train_dataloader()]
+    alone = skipping(workers, max_errors=1)  # samples 3 and 4 lie side by side
+    with pytest.raises(DataError, match=r"missing$"):
+        _ = [alone.on_after_batch_transfer(batch) for batch in alone.train_dataloader()]
+
+
+def test_broken_held_out_samples_always_stop() -> None:
+    data = skipping()
+    data.held_out_source = lambda: SomeBroken(5)  # type: ignore[method-assign]
+    with pytest.raises(DataError, match=r"^sample 3: file"):
+        list(data.val_dataloader())
+
+
+def test_a_sample_that_takes_anothers_place_suits_the_batch() -> None:
+    class Parts(SomeBroken):
+        def after(self, index: int) -> int:
+            return index - 1
+
+    assert SeededSamples(Parts(12), 0, skips=2)[(0, 4)]["key"].startswith("2:")  # type: ignore[call-overload]
+
+
+def test_an_unknown_way_with_errors_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^data\.on_error=ignore is neither raise nor skip$"):
+        NumbersData(batch_size=4, on_error="ignore")
 
 
 def test_frames_become_float_after_the_transfer() -> None:
