@@ -1,36 +1,141 @@
-"""Checkpoints that are whole or absent."""
+"""Checkpoints that are whole or absent, the last two of them, and which one a run goes on from."""
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
+
+from vfi_train.errors import UserError
+
+log = logging.getLogger(__name__)
+LAST, PREVIOUS, BEST = "last.ckpt", "last_previous.ckpt", "best.ckpt"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes beside the destination and renames, so that a kill or a full disk never harms the file before.
 
-    Reads with `weights_only=True`: a checkpoint cannot run code.
+    `last.ckpt` leaves the one before it as `last_previous.ckpt`. Reads with `weights_only=True`: a checkpoint cannot
+    run code.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Save to `path`, which holds either the old or the new checkpoint at every moment."""
+        """Save to `path`; at every moment a whole checkpoint is there, the new one or the one before.
+
+        Raises:
+            UserError: the disk is full.
+        """
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.part")
         try:
-            with partial.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+            save_whole(checkpoint, path, previous=path.with_name(PREVIOUS) if path.name == LAST else None)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise UserError(
+                f"the disk is full: no room for the checkpoint {path} of step {checkpoint.get('global_step', '?')} "
+                f"({_free(path.parent)}); what was saved before is whole: make room and give the same command to go on"
+            ) from error
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Load what `save_checkpoint` wrote."""
         return torch.load(path, map_location=map_location or "cpu", weights_only=True)
+
+
+def save_whole(content: Any, path: Path, previous: Path | None = None) -> None:
+    """`torch.save` to `path`, which holds either the old or the new content at every moment.
+
+    Args:
+        content: tensors and plain containers.
+        path: the file.
+        previous: what the old file is renamed to, which is the only moment without `path`.
+
+    Raises:
+        OSError: it cannot be written; a full disk as ENOSPC.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.part")
+    file = _Reporting(partial)
+    try:
+        with file:
+            torch.save(content, cast(IO[bytes], file))
+            file.flush()
+            os.fsync(file.fileno())
+        if previous is not None and path.exists():
+            path.replace(previous)
+        partial.replace(path)
+    except BaseException as error:
+        partial.unlink(missing_ok=True)
+        if file.error is not None and error is not file.error:
+            raise file.error from error  # PyTorch's writer hides what the system said
+        raise
+
+
+def resume_point(folder: Path) -> tuple[Path, int] | None:
+    """The newest whole checkpoint of a folder and its optimizer step; None: there is none to go on from.
+
+    One that is cut short or broken is passed over with a warning.
+
+    Raises:
+        UserError: there are checkpoints, and none can be read.
+    """
+    broken = []
+    for name in (LAST, PREVIOUS, BEST):
+        path = folder / name
+        if not path.exists():
+            continue
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            step = int(content["global_step"])
+        except Exception as error:  # torch.load raises many kinds
+            broken.append(f"{path} ({(str(error).splitlines() or [type(error).__name__])[0]})")
+            continue
+        if broken:
+            log.warning(f"going on from {path} of step {step}: passed over, since broken: {', '.join(broken)}")
+        return path, step
+    if broken:
+        raise UserError(
+            f"no checkpoint can be read: {', '.join(broken)}: delete {'it' if len(broken) == 1 else 'them'} to begin "
+            "anew, or give another folder with name=..."
+        )
+    return None
+
+
+class _Reporting:
+    """A file for `torch.save` that remembers the system's error."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self.error: OSError | None = None
+
+    def __enter__(self) -> _Reporting:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._try(self._file.close)
+
+    def write(self, data: Any) -> int:
+        return self._try(self._file.write, data)
+
+    def flush(self) -> None:
+        self._try(self._file.flush)
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def _try(self, action: Any, *arguments: Any) -> Any:
+        try:
+            return action(*arguments)
+        except OSError as error:
+            self.error = error
+            raise
+
+
+def _free(folder: Path) -> str:
+    free = shutil.disk_usage(folder).free
+    return f"{free / 2**20:.0f} MiB are free"

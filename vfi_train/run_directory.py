@@ -20,7 +20,9 @@ NOT_THE_RUN = (
     "resume", "runs", "traceback", "report", "logger", "sweep", "checkpoint_every", "log_every",
     "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.accelerator",
     "data.num_workers", "data.root", "data.cache_dir", "data.pin_memory", "data.device_batch_size",
-    "backbones", "loss.terms.*.folder", "callbacks.progress", "callbacks.pictures", "callbacks.throughput",
+    "backbones", "loss.terms.*.folder", "published", "dry_run", "check",
+    "callbacks.faults", "callbacks.published", "callbacks.artifacts", "callbacks.progress", "callbacks.pictures",
+    "callbacks.throughput",
 )  # fmt: skip
 
 
@@ -57,14 +59,8 @@ class RunDirectory:
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of best.ckpt and last.ckpt."""
+        """The folder of best.ckpt, last.ckpt and the one before it."""
         return self.path / "checkpoints"
-
-    @property
-    def last_checkpoint(self) -> Path | None:
-        """What a stopped run goes on from, if it came so far."""
-        path = self.checkpoints / "last.ckpt"
-        return path if path.exists() else None
 
     @property
     def finished(self) -> bool:

@@ -19,13 +19,15 @@ from omegaconf import DictConfig, OmegaConf
 from datamodules.base import split_batch
 from vfi_train.architectures import Architecture
 from vfi_train.architectures.base import count_parameters
-from vfi_train.checkpoint_io import AtomicCheckpointIO
+from vfi_train.checkpoint_io import AtomicCheckpointIO, resume_point
 from vfi_train.config_targets import check_targets
 from vfi_train.console import is_first_process, say
 from vfi_train.csv_log import CSVLog
 from vfi_train.epochs import count_epoch
 from vfi_train.errors import UserError
 from vfi_train.modules.base import InterpolationModule
+from vfi_train.modules.gradients import check_clipping
+from vfi_train.parameters import ParameterGroup, select_trainable
 from vfi_train.run_directory import RunDirectory, run_name
 from vfi_train.weights import load_weights
 
@@ -36,6 +38,14 @@ def train(config: DictConfig) -> None:
     """Train what `config` says in its run directory; go on where it stopped; end with a table of results."""
     quiet()
     check_targets(config)
+    if config.dry_run:
+        from vfi_train.dry_run import dry_run
+
+        return dry_run(config)
+    if config.check:
+        from vfi_train.preflight import preflight
+
+        return preflight(config)
     run = RunDirectory(Path(config.runs) / run_name(config), plain(config))
     if run.finished and config.resume == "auto":
         run.open("auto")
@@ -44,19 +54,19 @@ def train(config: DictConfig) -> None:
     data = instantiate(config.data, _convert_="all")
     data.check()
     count_epoch(config, data)
+    L.seed_everything(config.seed, workers=False, verbose=False)
+    module = build_module(config)
+    check_pairing(module.architecture, data)
     # From here on the folder belongs to this run.
     if is_first_process():
         run.open(config.resume)
-    L.seed_everything(config.seed, workers=False, verbose=False)
-    module = build_module(config)
-    checkpoint = run.last_checkpoint
+    checkpoint, step = resume_point(run.checkpoints) or (None, -1)
     if config.weights is not None and checkpoint is None:
         source = load_weights(module.architecture, config.weights, config.runs)
         say(f"weights start from {source}")
-    check_pairing(module.architecture, data)
     trainer = build_trainer(config, run, data)
     share_cores(trainer, config.data.num_workers)
-    rewind_logs(trainer, checkpoint)
+    rewind_logs(trainer, step)
     began = time.monotonic()
     say(describe(config, run, module, data, trainer, checkpoint))
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -81,20 +91,24 @@ def train(config: DictConfig) -> None:
 def build_module(config: DictConfig) -> InterpolationModule:
     """The LightningModule with network, losses, optimizer and schedule."""
     make = instantiate(config.module, _partial_=True)  # objects given to instantiate would be made configs
+    architecture = instantiate(config.model, _convert_="all")
+    select_trainable(architecture, config.train, config.freeze)
     return make(
-        architecture=instantiate(config.model, _convert_="all"),
+        architecture=architecture,
         loss=instantiate(config.loss, _convert_="all"),
         optimizer=instantiate(config.optimizer, _convert_="all"),
         schedule=instantiate(config.schedule, _convert_="all"),
         total_steps=config.trainer.max_steps,
+        parameter_groups=[ParameterGroup.from_config(block) for block in config.parameter_groups],
         seed=config.seed,
     )
 
 
 def build_trainer(config: DictConfig, run: RunDirectory, data: Any) -> L.Trainer:
     """Lightning's Trainer with the global batch split over devices and all intervals in optimizer steps."""
+    check_clipping(config.trainer.gradient_clip_val, config.trainer.gradient_clip_algorithm)
     callbacks = {
-        name: instantiate(block, **({"dirpath": str(run.checkpoints)} if "dirpath" in block else {}))
+        name: instantiate(block, _convert_="all", **({"dirpath": str(run.checkpoints)} if "dirpath" in block else {}))
         for name, block in config.callbacks.items()
         if block is not None
     }
@@ -143,9 +157,8 @@ def share_cores(trainer: L.Trainer, workers: int) -> None:
         torch.set_num_threads(max(1, cores // trainer.world_size - workers))
 
 
-def rewind_logs(trainer: L.Trainer, checkpoint: Path | None) -> None:
-    """Take rows that lie after the checkpoint out of the CSV log: those steps are done again."""
-    step = -1 if checkpoint is None else torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"]
+def rewind_logs(trainer: L.Trainer, step: int) -> None:
+    """Take rows that lie after the checkpoint of `step` out of the CSV log: those steps are done again."""
     for logger in trainer.loggers:
         if isinstance(logger, CSVLog):
             logger.rewind(step)

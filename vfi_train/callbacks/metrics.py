@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 from torchmetrics import Metric
 
+from vfi_train.callbacks.average import WeightAverage
 from vfi_train.errors import UserError, nearest
 from vfi_train.metrics import PSNR, SSIM, InterpolationError
 
@@ -30,7 +31,8 @@ class Metrics(L.Callback):
         names: of `KNOWN`; `vfi_train.metrics` says what they are.
         others: more metrics by name, each taking (prediction, target) B 3 H W in [0, 1], say of torchmetrics.
 
-    It reads what validation_step returns: {"prediction": Prediction, "batch": Batch}.
+    It reads what validation_step returns: {"prediction": Prediction, "batch": Batch}. Where the training keeps
+    averages of its weights (`WeightAverage`), they are scored too, as `val/NAME_AVERAGE`.
     """
 
     def __init__(self, names: Sequence[str] = ("psnr", "ssim"), others: Mapping[str, Metric] | None = None) -> None:
@@ -38,12 +40,16 @@ class Metrics(L.Callback):
         if unknown is not None:
             raise UserError(f"no metric is called {unknown!r}: {nearest(unknown, KNOWN)}")
         self.metrics: dict[str, Metric] = {name: KNOWN[name]() for name in names} | dict(others or {})
+        self._of_averages: dict[str, dict[str, Metric]] = {}
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Begin anew, where the network is."""
-        for metric in self.metrics.values():
-            metric.to(pl_module.device)
-            metric.reset()
+        """Begin anew, where the network is. Every process must count the same averages."""
+        names = [average.name for average in self._averages(trainer)]
+        self._of_averages = {name: {n: metric.clone() for n, metric in self.metrics.items()} for name in names}
+        for metrics in (self.metrics, *self._of_averages.values()):
+            for metric in metrics.values():
+                metric.to(pl_module.device)
+                metric.reset()
 
     def on_validation_batch_end(
         self,
@@ -55,11 +61,23 @@ class Metrics(L.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Count the batch's pictures."""
+        target = outputs["batch"]["target"].float()
         for metric in self.metrics.values():
-            metric.update(outputs["prediction"].frame.float(), outputs["batch"]["target"].float())
+            metric.update(outputs["prediction"].frame.float(), target)
+        for average in self._averages(trainer):
+            frame = average.predict(outputs["batch"], trainer).frame.float()
+            for metric in self._of_averages[average.name].values():
+                metric.update(frame, target)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Add up over processes (torchmetrics does, by sums and counts) and log."""
-        for name, metric in self.metrics.items():
-            # The value is the same on all processes; sync_dist says so to Lightning and changes nothing.
-            pl_module.log(f"val/{name}", metric.compute(), prog_bar=name == "psnr", sync_dist=True)
+        for suffix, metrics in (("", self.metrics), *((f"_{n}", m) for n, m in self._of_averages.items())):
+            for name, metric in metrics.items():
+                # The value is the same on all processes; sync_dist says so to Lightning and changes nothing.
+                shown = name == "psnr" and not suffix
+                pl_module.log(f"val/{name}{suffix}", metric.compute(), prog_bar=shown, sync_dist=True)
+
+    @staticmethod
+    def _averages(trainer: L.Trainer) -> list[WeightAverage]:
+        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        return [callback for callback in callbacks if isinstance(callback, WeightAverage) and callback.updates]

@@ -1,4 +1,4 @@
-"""How fast a training runs, and how much of the time it waits for data."""
+"""How fast a training runs, how much of the time it waits for data, and the memory that it takes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import time
 from typing import Any
 
 import lightning as L
+import torch
 
 
 class Throughput(L.Callback):
-    """Logs `train/samples_per_second` (all processes together) and `train/data_wait` (share of the time, 0..1).
+    """Logs `train/samples_per_second` (all processes together), `train/data_wait` (share of the time, 0..1) and, on
+    a GPU, `train/gpu_memory` (GiB that tensors took at most on the first process).
 
-    Both are means since the row before. The clock is the host's: no synchronisation with the GPU.
+    All are of the time since the row before. The clock is the host's: no synchronisation with the GPU.
     """
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Begin to count."""
+        self._step = trainer.global_step
         self._reset()
 
     def on_train_batch_start(
@@ -30,11 +33,16 @@ class Throughput(L.Callback):
         """Count, and log where Lightning writes a row."""
         self._batch_end = time.perf_counter()
         self._samples += len(batch["key"]) * trainer.world_size
-        if trainer.global_step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if trainer.global_step != self._step and every > 0 and trainer.global_step % every == 0:
             seconds = self._batch_end - self._start
             pl_module.log("train/samples_per_second", self._samples / seconds)
             pl_module.log("train/data_wait", self._wait / seconds)
+            if pl_module.device.type == "cuda":
+                pl_module.log("train/gpu_memory", torch.cuda.max_memory_allocated(pl_module.device) / 2**30)
+                torch.cuda.reset_peak_memory_stats(pl_module.device)
             self._reset()
+        self._step = trainer.global_step
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Validation is neither training nor waiting."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning as L
@@ -10,13 +10,14 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from losses.base import LossSet
 from vfi_train.architectures import Architecture
 from vfi_train.contract import Batch, Prediction
-from vfi_train.errors import UserError
 from vfi_train.interpolator import Interpolator
+from vfi_train.modules.gradients import Gradients, carry_fault
+from vfi_train.optimizers import build_optimizer, build_scheduler, learning_rate
+from vfi_train.parameters import ParameterGroup, still_modules
 from vfi_train.schedules import Schedule
 
 PICTURES = ("frame0", "frame1", "target", "reference")
@@ -28,19 +29,25 @@ class InterpolationModule(L.LightningModule):
     Args:
         architecture: the network; its parameters are `architecture.*` in checkpoints.
         loss: the loss set.
-        optimizer: makes the optimizer from parameters (a partial with the learning rate and the rest in it).
+        optimizer: makes the optimizer from parameter groups (a partial with the learning rate and the rest in it).
         schedule: learning rate by optimizer step.
         total_steps: length of the training in optimizer steps.
+        parameter_groups: which parameters are optimized otherwise than the rest.
         seed: with the step and the rank, it alone decides what dropout and the like draw.
+
+    Parameters that do not require gradients (see `select_trainable`) stay out of the optimizer, and parts of the
+    network that have no others stay in evaluation mode. Values are logged at the steps whose rows are written, as
+    means over micro-batches and processes; no other step waits for the GPU.
     """
 
     def __init__(
         self,
         architecture: Architecture,
         loss: LossSet,
-        optimizer: Callable[[Iterable[Tensor]], Optimizer],
+        optimizer: Callable[..., Optimizer],
         schedule: Schedule,
         total_steps: int,
+        parameter_groups: Sequence[ParameterGroup] = (),
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -49,24 +56,34 @@ class InterpolationModule(L.LightningModule):
         self.make_optimizer = optimizer
         self.schedule = schedule
         self.total_steps = total_steps
+        self.parameter_groups = parameter_groups
         self.seed = seed
         self.interpolator = Interpolator(architecture)
+        self.gradients = Gradients()
+        self._terms: list[dict[str, Tensor]] = []  # of the micro-batches of a step that is logged
 
     def forward(self, frame0: Tensor, frame1: Tensor, time: Tensor) -> Prediction:
         """Predict for RGB frames of any size, padded and cropped as the architecture needs it."""
         return self.interpolator.predict(frame0, frame1, time)
 
+    def train(self, mode: bool = True) -> InterpolationModule:
+        """As ever; frozen parts of the network stay in evaluation mode."""
+        super().train(mode)
+        for part in still_modules(self.architecture):
+            part.eval()
+        return self
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The total loss of one micro-batch; every term is logged as it enters the total."""
+        values = self.losses(batch)
+        if self.is_logged:
+            self._terms.append({name: value.detach() for name, value in values.items()})
+        return carry_fault(values["total"])
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Every loss term of a batch, weighted, and their `total`."""
         batch = self.in_network_order(batch)
-        prediction = self.predict(batch)
-        values = self.loss(prediction, batch)
-        self.log_dict(
-            {f"train/loss_{name}": value.detach() for name, value in values.items() if name != "total"},
-            batch_size=len(batch["key"]),
-        )
-        self.log("train/loss", values["total"].detach(), batch_size=len(batch["key"]))
-        return values["total"]
+        return self.loss(self.predict(batch), batch, self.global_step)
 
     def predict(self, batch: Batch) -> Prediction:
         """The network's answer to a training batch, with what the losses need."""
@@ -81,14 +98,7 @@ class InterpolationModule(L.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Predict; the metric and picture callbacks do the rest."""
-        prediction = self.interpolator.predict(
-            batch["frame0"],
-            batch["frame1"],
-            batch["time"],
-            reference=batch.get("reference"),
-            reference_time=batch.get("reference_time"),
-        )
-        return {"prediction": prediction, "batch": batch}
+        return {"prediction": validation_prediction(self.interpolator, batch), "batch": batch}
 
     def in_network_order(self, batch: Batch) -> Batch:
         """The batch with its pictures in the channel order that the network takes."""
@@ -98,30 +108,76 @@ class InterpolationModule(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer over trainable parameters, its learning rate set before every optimizer step."""
-        parameters = [p for p in self.architecture.parameters() if p.requires_grad]
-        if not parameters:
-            raise UserError("no parameter of the network is trainable: loosen freeze or train")
-        optimizer = self.make_optimizer(parameters)
-
-        def factor(peak: float) -> Callable[[int], float]:
-            return lambda step: self.schedule(step, peak=peak, total=self.total_steps) / peak if peak else 0.0
-
-        scheduler = LambdaLR(optimizer, [factor(group["lr"]) for group in optimizer.param_groups])
+        optimizer = build_optimizer(self.make_optimizer, self.architecture, self.parameter_groups, self._is_scaled)
+        scheduler = build_scheduler(optimizer, self.schedule, self.total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Measure and clip the gradients; what is not finite changes nothing."""
+        self.gradients.prepare(optimizer, gradient_clip_val, gradient_clip_algorithm, self._is_scaled)
+        if self.is_logged:
+            self.log("train/gradient_norm", self.gradients.norm)
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether the logs get a row of the optimizer step that is under way."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return every > 0 and (self.trainer.global_step + 1) % every == 0
+
+    @property
+    def was_logged(self) -> bool:
+        """Whether the logs get a row of the optimizer step that has just been done."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return every > 0 and self.trainer.global_step % every == 0
+
+    @property
+    def _is_scaled(self) -> bool:
+        return self._trainer is not None and self.trainer.precision == "16-mixed"
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make chance a pure function of seed, micro-batch and rank, so that a resumed run draws alike."""
-        position = self.trainer.fit_loop.total_batch_idx * self.trainer.world_size + self.trainer.global_rank
-        torch.manual_seed((self.seed * 1_000_003 + position) % 2**63)
+        seed_chance(self.seed, self.random_position)
+
+    @property
+    def random_position(self) -> int:
+        """The number of this micro-batch among those of all processes."""
+        return self.trainer.fit_loop.total_batch_idx * self.trainer.world_size + self.trainer.global_rank
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Log the learning rate that the coming step uses."""
-        self.log("train/lr", optimizer.param_groups[0]["lr"])
+        """Log the step's losses, weights that move, and the learning rate that it uses."""
+        if not self.is_logged:
+            return
+        for name in self._terms[0]:
+            mean = torch.stack([values[name] for values in self._terms]).mean()
+            self.log("train/loss" if name == "total" else f"train/loss_{name}", mean, sync_dist=True)
+        self._terms.clear()
+        for name, term in self.loss.named_terms():
+            if not isinstance(term.weight, (int, float)):
+                self.log(f"train/weight_{name}", term.weight_at(self.global_step))
+        self.log("train/lr", learning_rate(optimizer))
+        self.log("step", float(self.trainer.global_step + 1))
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def on_validation_epoch_end(self) -> None:
         """Rows of the logs are numbered by the optimizer steps done."""
         self.log("step", float(self.trainer.global_step))
 
-    def on_validation_epoch_end(self) -> None:
-        """As `on_train_batch_end`."""
-        self.log("step", float(self.trainer.global_step))
+
+def seed_chance(seed: int, position: int) -> None:
+    """Seed PyTorch's random numbers for one micro-batch."""
+    torch.manual_seed((seed * 1_000_003 + position) % 2**63)
+
+
+def validation_prediction(interpolator: Interpolator, batch: Batch) -> Prediction:
+    """The answer to a batch of held-out samples, which may have any size."""
+    return interpolator.predict(
+        batch["frame0"],
+        batch["frame1"],
+        batch["time"],
+        reference=batch.get("reference"),
+        reference_time=batch.get("reference_time"),
+    )

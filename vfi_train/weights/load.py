@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from vfi_train.architectures import Architecture
 from vfi_train.errors import UserError, nearest
@@ -18,7 +20,8 @@ def load_weights(model: Architecture, weights: str | Path, runs: str | Path = "r
     Args:
         model: the network.
         weights: a file (ours or a published one), a run (its name or its folder: the best checkpoint), or the name
-            of weights that are shipped with the package (`list_shipped`).
+            of weights that are shipped with the package (`list_shipped`). Of a checkpoint or a run with an average
+            of weights, "RUN:ema" means that.
         runs: the folder where runs are looked for by name.
 
     Returns:
@@ -28,9 +31,10 @@ def load_weights(model: Architecture, weights: str | Path, runs: str | Path = "r
         UserError: nothing is called so, with the nearest names.
         ValueError: the file does not fit the model.
     """
-    path = find_weights(weights, runs)
+    source, average = _average(weights)
+    path = find_weights(source, runs)
     content = read_checkpoint(path)
-    tensors = unwrap(content, str(path))
+    tensors = unwrap(content if average is None else _averaged(content, average, path), str(path))
     if all(name.startswith(OURS) for name in tensors):
         load_strict(model, {name.removeprefix(OURS): t for name, t in tensors.items()}, str(path))
     elif path.parent == shipped_folder():
@@ -59,6 +63,21 @@ def find_weights(weights: str | Path, runs: str | Path = "runs") -> Path:
         f"weights={weights} is no file, no run in {runs}/ and no shipped weights: "
         f"{nearest(str(weights), [*list_shipped(), *trained])}"
     )
+
+
+def _average(weights: str | Path) -> tuple[str | Path, str | None]:
+    """ "RUN:ema" as ("RUN", "ema")."""
+    source, colon, average = str(weights).rpartition(":")
+    if not colon or not average.isidentifier() or Path(weights).exists():
+        return weights, None
+    return source, average
+
+
+def _averaged(content: Any, average: str, path: Path) -> Any:
+    averages = content.get("averages", {}) if isinstance(content, Mapping) else {}
+    if average not in averages:
+        raise UserError(f"{path} has no average {average!r} of the weights: {nearest(average, averages)}")
+    return averages[average]["state_dict"]
 
 
 def list_shipped() -> list[str]:

@@ -1,0 +1,64 @@
+"""What is done to gradients between the backward pass and the optimizer: measure, clip, skip what is not finite."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from vfi_train.errors import UserError
+
+
+def carry_fault(loss: Tensor) -> Tensor:
+    """The loss, bit for bit, whose gradient is NaN wherever the loss is not finite.
+
+    So that a loss that is not finite on one process is seen by all of them, in the gradients that they share.
+    """
+    return loss * (1 + 0 * loss.detach())
+
+
+class Gradients:
+    """Measures gradients, clips them, and keeps the optimizer from a step that is not finite.
+
+    Nothing waits for the GPU where the optimizer can skip by itself (`fused=true`, which is the default there).
+    Gradients are the same on all processes, so all skip alike. A GradScaler (precision 16-mixed) skips by itself.
+
+    Attributes:
+        norm: of the last optimizer step, before clipping: a scalar on the device.
+        bad: 1.0 where that step was skipped, else 0.0.
+    """
+
+    def __init__(self) -> None:
+        self.norm = self.bad = torch.zeros(())
+
+    def prepare(self, optimizer: Optimizer, clip: float | None, algorithm: str | None, scaled: bool) -> None:
+        """Before an optimizer step.
+
+        Args:
+            optimizer: whose gradients.
+            clip: the largest norm, or the largest value; None or 0: any.
+            algorithm: "norm" (also None) or "value".
+            scaled: a GradScaler decides about the step.
+        """
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        self.norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
+        self.bad = (~self.norm.isfinite()).float()
+        if clip and algorithm == "value":
+            torch.nn.utils.clip_grad_value_(parameters, clip)
+        elif clip:
+            torch.nn.utils.clip_grads_with_norm_(parameters, clip, self.norm)
+        if scaled:
+            return
+        if all(group.get("fused") for group in optimizer.param_groups):
+            optimizer.found_inf = self.bad  # type: ignore[attr-defined]
+        elif self.bad.item():
+            for parameter in parameters:
+                parameter.grad = None  # without a gradient nothing moves, decays or is remembered
+
+
+def check_clipping(clip: float | None, algorithm: str | None) -> None:
+    """Refuse what `Gradients.prepare` does not know."""
+    if algorithm not in (None, "norm", "value"):
+        raise UserError(f"trainer.gradient_clip_algorithm={algorithm} is none of norm, value")
+    if clip is not None and clip < 0:
+        raise UserError(f"trainer.gradient_clip_val={clip} is negative: give a norm, or null for no clipping")
