@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
-from datamodules.co3d import inner_times, middle_triplet, packs, random_triplet, subsample, time_of
+from datamodules.co3d import CO3D, inner_times, middle_triplet, packs, random_triplet, subsample, time_of
+from datamodules.loader import DataError
+from tests.datamodules.layouts import fabricate
 from tests.golden_cases import load
 
 INFO = load("functions_EMA-VFI", "co3d_sampling").info
@@ -63,3 +68,22 @@ def test_mistakes_are_one_sentence() -> None:
         random_triplet(2, np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"of 3 pictures, 1 to 3 can be kept; got 4"):
         subsample(3, 4)
+
+
+def test_samples_are_triplets_of_a_pack(tmp_path: Path) -> None:
+    root = fabricate("co3d", tmp_path, clips=1)  # eleven views: packs of five, one left over
+    source = CO3D(root=str(root), batch_size=1, packs=2).train_source()
+    assert len(source) == 2
+    for seed in range(20):
+        sample: Any = source.sample(1, np.random.default_rng(seed))
+        folder, _, names = sample["key"].partition("/")
+        numbers = [int(name.removeprefix("frame")) for name in names.split("-")]
+        assert 6 <= numbers[0] < numbers[1] < numbers[2] <= 10
+        assert sample["time"] == (numbers[1] - numbers[0]) / (numbers[2] - numbers[0])
+        for field, name in zip(("frame0", "target", "frame1"), names.split("-"), strict=True):
+            picture = cv2.imread(str(root / "train" / folder / "images" / f"{name}.jpg"))
+            np.testing.assert_array_equal(sample[field], picture[..., ::-1])
+    fixed: Any = CO3D(root=str(root), batch_size=1, packs=2, multi=False).train_source().sample(0, None)
+    assert fixed["key"].endswith("/frame000001-frame000003-frame000005")
+    with pytest.raises(DataError, match=r"has 3 pictures for each of data\.packs=4 packs: give fewer"):
+        CO3D(root=str(root), batch_size=1, packs=4).check()

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from datamodules.gopro import TEST_VIDEOS, TRAIN_VIDEOS, Moment, groups, moments, video_moments
-from datamodules.transforms import ReverseTime
+from datamodules.gopro import TEST_VIDEOS, TRAIN_VIDEOS, GoPro, Moment, groups, moments, video_moments
+from datamodules.loader import DataError
+from datamodules.transforms import HorizontalFlip, RandomCrop, ReverseTime
+from tests.datamodules.layouts import fabricate
 from tests.golden_cases import load
 
 
@@ -70,3 +76,55 @@ def test_short_videos_and_groups() -> None:
 def test_no_video_is_both_trained_and_tested_on() -> None:
     assert (len(set(TRAIN_VIDEOS)), len(set(TEST_VIDEOS))) == (22, 11)
     assert not set(TRAIN_VIDEOS) & set(TEST_VIDEOS)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fabricate("gopro", tmp_path_factory.mktemp("gopro"), size=(16, 24))
+
+
+def test_a_whole_group_is_augmented_alike(root: Path) -> None:
+    """IFRNet's item: seven targets of one pair, the same window of all nine frames, played forwards or backwards."""
+    transforms = [RandomCrop(8), HorizontalFlip(0.5), ReverseTime(0.5)]
+    source = GoPro(root=str(root), batch_size=1, item="group", transforms=transforms).train_source()
+    assert len(source) == 3 + 21
+    directions = set()
+    for seed in range(20):
+        samples = source.sample(1, np.random.default_rng(seed))
+        assert isinstance(samples, list)
+        assert [s["key"][-6:] for s in samples] == [f"{47 + 8 + k:06d}" for k in range(1, 8)]
+        assert {s["pair"] for s in samples} == {"GOPR0372_07_00/000055-000063"}
+        backwards = samples[0]["time"] == 7 / 8
+        directions.add(backwards)
+        assert [s["time"] for s in samples] == [(8 - k if backwards else k) / 8 for k in range(1, 8)]
+        frames = [samples[0]["frame0"], *(s["target"] for s in samples), samples[0]["frame1"]]
+        if backwards:
+            frames[0], frames[-1] = frames[-1], frames[0]
+        # Frame k is the first one moved k pixels to the right: neighbours overlap where the window is the same.
+        for first, second in itertools.pairwise(frames):
+            shifts = [np.array_equal(first[:, :-1], second[:, 1:]), np.array_equal(first[:, 1:], second[:, :-1])]
+            assert any(shifts)
+        for sample in samples[1:]:
+            np.testing.assert_array_equal(sample["frame0"], samples[0]["frame0"])
+    assert directions == {True, False}
+
+
+def test_a_batch_of_groups_holds_seven_times_as_many_pictures(root: Path) -> None:
+    module = GoPro(root=str(root), batch_size=2, item="group", transforms=[RandomCrop(8)])
+    module.setup()
+    assert module.train_size == 24
+    batches = list(module.train_dataloader())
+    assert len(batches) == 12
+    for batch in batches:
+        assert batch["frame0"].shape == batch["target"].shape == (14, 3, 8, 8)
+        assert batch["time"].flatten().tolist() == [k / 8 for k in range(1, 8)] * 2
+        assert len(set(batch["key"])) == 14
+
+
+def test_missing_videos_are_counted(tmp_path: Path) -> None:
+    made = fabricate("gopro", tmp_path, size=(8, 8))
+    for video in ("GOPR0374_11_02", "GOPR0378_13_00"):
+        shutil.rmtree(made / "train" / video)
+    message = r"has no train/GOPR0374_11_02, one of 2 missing train videos of 22: .*GOPRO_Large_all\.zip"
+    with pytest.raises(DataError, match=message):
+        GoPro(root=str(made), batch_size=1).check()

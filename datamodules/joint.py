@@ -1,0 +1,195 @@
+"""Several datasets trained on in turn, each with its own batch size and augmentation, as ATM-VFI's later phases do."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate, islice
+from typing import Any, Literal
+
+import numpy as np
+
+from datamodules.base import VFIDataModule
+from datamodules.loader import DataError, GlobalBatches, Sample, SampleSource
+from datamodules.stored import one_of
+
+
+class Joint(VFIDataModule):
+    """Batches of one dataset after the other; no batch mixes them.
+
+    An epoch here is a round over all datasets. With `every="epoch"` it is an epoch of the first, then one of the
+    second, and so on; with `every="step"` the datasets take turns at each optimizer step until the one with the most
+    steps is through, the others beginning anew meanwhile. Which samples a step holds, and how they are augmented, is
+    a function of (seed, epoch, position), as ever.
+
+    All datasets accumulate over as many micro-batches as `batch_size` and `device_batch_size`, the first one's, do.
+
+    Args:
+        datasets: by name, in their order. Of each counts what it reads, its augmentation and its `batch_size`; how
+            batches are loaded is decided here.
+        every: take turns every "epoch" or every "step".
+        held_out: a dataset to validate on; null: the first of `datasets`.
+        **loader: see `VFIDataModule`; `batch_size` is that of the first dataset.
+    """
+
+    def __init__(
+        self,
+        *,
+        datasets: Mapping[str, VFIDataModule],
+        every: Literal["epoch", "step"] = "epoch",
+        held_out: VFIDataModule | None = None,
+        **loader: Any,
+    ) -> None:
+        super().__init__(**loader)
+        one_of("data.every", every, ("epoch", "step"))
+        if not datasets:
+            raise ValueError("data.datasets is empty: name one dataset or more")
+        self.datasets, self.every = dict(datasets), every
+        name, first = next(iter(self.datasets.items()))
+        if first.batch_size != self.batch_size:
+            raise ValueError(
+                f"data.batch_size={self.batch_size} is to be that of the first dataset, "
+                f"data.datasets.{name}.batch_size={first.batch_size}"
+            )
+        self.held_out = first if held_out is None else held_out
+        if self.val_batch_size is None:
+            self.val_batch_size = self.held_out.val_batch_size
+        self.arbitrary_time = any(data.arbitrary_time for data in (*self.datasets.values(), self.held_out))
+        self.gives_flow = all(data.gives_flow for data in self.datasets.values())
+
+    def check(self) -> None:
+        """Look whether each dataset has what it trains on, and the held-out one its samples."""
+        self.train_source()
+        self.held_out_source()
+
+    def prepare_data(self) -> None:
+        """What the datasets prepare."""
+        for data in (*self.datasets.values(), self.held_out):
+            data.prepare_data()
+
+    def train_source(self) -> JointSource:
+        """The training samples of all datasets."""
+        return JointSource([_named(f"data.datasets.{n}", d.train_source) for n, d in self.datasets.items()])
+
+    def held_out_source(self) -> SampleSource:
+        """The held-out samples of the one dataset that is validated on."""
+        first = self.held_out is next(iter(self.datasets.values()))
+        return _named(f"data.datasets.{next(iter(self.datasets))}" if first else "data.held_out", self._held_out)
+
+    def train_batches(self, per_device: int, position: Callable[[], tuple[int, int]]) -> GlobalBatches:
+        """See `VFIDataModule`."""
+        if self.overfit is not None:  # on the first samples, which are the first dataset's
+            return super().train_batches(per_device, position)
+        rank, world = self._rank, self._world_size
+        source = self._source("train")
+        assert isinstance(source, JointSource)
+        accumulated = self.batch_size // (per_device * world)
+        parts = []
+        for (name, data), size in zip(self.datasets.items(), source.sizes, strict=True):
+            per_part, rest = divmod(data.batch_size, world * accumulated)
+            if rest:
+                raise ValueError(
+                    f"data.datasets.{name}.batch_size={data.batch_size} does not divide by {world} devices and "
+                    f"{accumulated} accumulated micro-batches, as data.batch_size={self.batch_size} does: choose a "
+                    f"multiple of {world * accumulated}"
+                )
+            parts.append(_part(name, size, data.batch_size, per_part, self.seed, rank, world))
+        return JointBatches(parts, self.every, position)
+
+    def _held_out(self) -> SampleSource:
+        return self.held_out.held_out_source()
+
+
+class JointSource:
+    """The samples of several sources (see `loader.SampleSource`), numbered one after the other."""
+
+    def __init__(self, sources: list[SampleSource]) -> None:
+        self.sources = sources
+        self.sizes = [len(source) for source in sources]
+        self.starts = [0, *accumulate(self.sizes)][:-1]
+
+    def __len__(self) -> int:
+        return sum(self.sizes)
+
+    def sample(self, index: int, rng: np.random.Generator | None) -> Sample | list[Sample]:
+        """Sample `index` of all."""
+        part = bisect_right(self.starts, index) - 1
+        return self.sources[part].sample(index - self.starts[part], rng)
+
+
+class JointBatches(GlobalBatches):
+    """Micro-batches of one process for one round over several datasets, as lists of (epoch, index in JointSource).
+
+    Args:
+        parts: the batches of each dataset, all accumulated alike.
+        every: take turns every "epoch" or every "step"; see `Joint`.
+        position: see `GlobalBatches`; an epoch is a round.
+    """
+
+    def __init__(
+        self,
+        parts: list[GlobalBatches],
+        every: Literal["epoch", "step"],
+        position: Callable[[], tuple[int, int]],
+    ) -> None:
+        self.parts, self.every, self.position = parts, every, position
+        self.starts = [0, *accumulate(part.size for part in parts)][:-1]
+        self.accumulate = parts[0].accumulate
+        self.epoch, self.done = 0, 0
+
+    def __len__(self) -> int:
+        """Micro-batches of a whole round."""
+        lengths = [len(part) for part in self.parts]
+        return sum(lengths) if self.every == "epoch" else max(lengths) * len(lengths)
+
+    def micro_batches(self, epoch: int, done: int = 0) -> Iterator[list[tuple[int, int]]]:
+        """Those of a round after the first `done` ones."""
+        if self.every == "epoch":
+            yield from self._by_epoch(epoch, done)
+        else:  # a round is resumed at a whole step
+            yield from islice(self._by_step(epoch, done // self.accumulate), len(self) - done)
+
+    def _by_epoch(self, epoch: int, done: int) -> Iterator[list[tuple[int, int]]]:
+        for number, part in enumerate(self.parts):
+            if done < len(part):
+                yield from self._of(number, epoch, done)
+            done = max(0, done - len(part))
+
+    def _by_step(self, epoch: int, step: int) -> Iterator[list[tuple[int, int]]]:
+        """From optimizer step `step` of the round on, without end."""
+        count = len(self.parts)
+        turns = len(self) // (count * self.accumulate)  # of each dataset in a round
+        streams = []
+        for number, part in enumerate(self.parts):
+            own = epoch * turns + (step + count - 1 - number) // count  # steps that this dataset has done
+            streams.append(self._endless(number, *divmod(own * self.accumulate, len(part))))
+        while True:
+            yield from islice(streams[step % count], self.accumulate)
+            step += 1
+
+    def _endless(self, number: int, epoch: int, done: int) -> Iterator[list[tuple[int, int]]]:
+        while True:
+            yield from self._of(number, epoch, done)
+            epoch, done = epoch + 1, 0
+
+    def _of(self, number: int, epoch: int, done: int) -> Iterator[list[tuple[int, int]]]:
+        start = self.starts[number]
+        for batch in self.parts[number].micro_batches(epoch, done):
+            yield [(own, start + index) for own, index in batch]
+
+
+def _part(name: str, size: int, *rest: Any) -> GlobalBatches:
+    try:
+        return GlobalBatches(size, *rest)
+    except ValueError as error:
+        raise ValueError(f"data.datasets.{name}: {error}") from error
+
+
+def _named(block: str, make: Callable[[], SampleSource]) -> SampleSource:
+    """What `make` returns; its DataError says which block of the configuration is meant by data."""
+    try:
+        return make()
+    except DataError as error:
+        sentence = re.sub(r"(?<![\w/.])data\.", f"{block}.", str(error))
+        raise DataError(sentence if block in sentence else f"{block}: {sentence}") from error
