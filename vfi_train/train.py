@@ -218,6 +218,7 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*dataloader is not resumable.*")  # ours is: datamodules/loader.py
+    warnings.filterwarnings("ignore", ".*`srun` command is available.*")  # one process needs none
     warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")  # Lightning's own, with this torch
     warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")  # rows go on over epochs
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")

@@ -66,7 +66,7 @@ def find_weights(weights: str | Path, runs: str | Path = "runs") -> Path:
 
 
 def _average(weights: str | Path) -> tuple[str | Path, str | None]:
-    """ "RUN:ema" as ("RUN", "ema")."""
+    """RUN:ema as (RUN, ema)."""
     source, colon, average = str(weights).rpartition(":")
     if not colon or not average.isidentifier() or Path(weights).exists():
         return weights, None
