@@ -116,7 +116,7 @@ def _numbers(file: BinaryIO, kind: str, shape: tuple[int, ...]) -> Array:
     return np.frombuffer(content[:expected], kind).reshape(shape).astype(np.float32)
 
 
-_FORMATS: dict[str, tuple[Callable[[BinaryIO], Array], Callable[[Array], bytes]]] = {
+FORMATS: dict[str, tuple[Callable[[BinaryIO], Array], Callable[[Array], bytes]]] = {
     ".flo": (_read_flo, _write_flo),
     ".pfm": (_read_pfm, _write_pfm),
     ".float3": (_read_float3, _write_float3),
@@ -124,6 +124,6 @@ _FORMATS: dict[str, tuple[Callable[[BinaryIO], Array], Callable[[Array], bytes]]
 
 
 def _format(path: Path) -> tuple[Callable[[BinaryIO], Array], Callable[[Array], bytes]]:
-    if path.suffix not in _FORMATS:
-        raise ValueError(f"{path} is not a float file: its name ends in none of {', '.join(_FORMATS)}")
-    return _FORMATS[path.suffix]
+    if path.suffix not in FORMATS:
+        raise ValueError(f"{path} is not a float file: its name ends in none of {', '.join(FORMATS)}")
+    return FORMATS[path.suffix]

@@ -1,0 +1,238 @@
+"""Each kind of fault, put into a dataset in its published layout, is named with what mends it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hydra.utils import get_class
+from omegaconf import DictConfig, OmegaConf
+
+from tests.datamodules.layouts import FAULTS, LAYOUTS, fabricate, frame, write
+from tests.programs import run_program
+from vfi_train.errors import UserError
+from vfi_train.prepare.dataset import dataset
+from vfi_train.prepare.faults import Fault
+from vfi_train.prepare.verify import verify
+
+CONF = Path(__file__).parents[2] / "conf"
+CLIP = "sequences/00001/0002"
+
+
+def config(name: str, root: Path | None, tmp_path: Path, **keys: Any) -> DictConfig:
+    """conf/prepare.yaml with a dataset, without Hydra's composition, which takes longer than the task."""
+    base, own = (OmegaConf.load(CONF / "data" / f"{file}.yaml") for file in ("base", name))
+    own.pop("defaults", None)
+    options = LAYOUTS[name].options if name in LAYOUTS else {}
+    data = OmegaConf.merge(base, own, {"seed": 0, "num_workers": 0}, options, {"root": str(root)})
+    whole = OmegaConf.load(CONF / "prepare.yaml")
+    for key in ("defaults", "hydra"):
+        whole.pop(key)
+    mine = {"task": "verify", "processes": 1, "output": str(tmp_path / "faults.json"), "verify": {"subset": True}}
+    return OmegaConf.merge(whole, mine, {"data": data}, keys)  # type: ignore[return-value]
+
+
+def faults(name: str, root: Path, tmp_path: Path, **keys: Any) -> list[Fault]:
+    """What verify finds, out of its report; its exit status is asserted."""
+    try:
+        verify(config(name, root, tmp_path, **keys))
+        status = 0
+    except SystemExit as end:
+        status = int(str(end.code))
+    found = [Fault(**fault) for fault in json.loads((tmp_path / "faults.json").read_text())]
+    assert status == (1 if found else 0)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _tiny_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fabricated pictures are smaller than the published ones."""
+    for name, layout in LAYOUTS.items():
+        target = get_class(str(OmegaConf.load(CONF / "data" / f"{name}.yaml")["_target_"]))
+        if target.picture_size is not None:  # type: ignore[attr-defined]
+            monkeypatch.setattr(target, "picture_size", layout.size)
+
+
+@pytest.fixture
+def vimeo(tmp_path: Path) -> Path:
+    return fabricate("vimeo90k", tmp_path)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_each_dataset_as_published_is_whole_and_a_fault_in_one_of_its_files_is_found(name: str, tmp_path: Path) -> None:
+    root = fabricate(name, tmp_path / "whole")
+    assert faults(name, root, tmp_path) == []
+    files = [file for file, _ in dataset(config(name, root, tmp_path)).files()]
+    spoilt = root / files[len(files) // 2]
+    FAULTS["cut off"](spoilt)
+    found = faults(name, root, tmp_path)
+    assert [(f.kind, str(spoilt) in f.what) for f in found] == [("broken file", True)]
+    spoilt.unlink()
+    found = faults(name, root, tmp_path)
+    assert found or name == "co3d"  # whose pictures are those that lie there
+    assert not found or any(str(spoilt) in f.what or str(spoilt.parent) in f.what for f in found)
+
+
+def blank(path: Path) -> None:
+    path.write_text(path.read_text().replace("\n", "\n\n", 1))
+
+
+def wide(path: Path) -> None:
+    write(path, frame(0, 0, (64, 100)))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind", "what", "fix"),
+    [
+        (lambda r: FAULTS["missing"](r / CLIP / "im2.png"), "missing file", r"0002/im2.png \(of", "vimeo_triplet.zip"),
+        (
+            lambda r: FAULTS["no picture"](r / CLIP / "im2.png"),
+            "broken file",
+            r"im2.png is cut off",
+            "extract or fetch",
+        ),
+        (lambda r: wide(r / CLIP / "im3.png"), "size", r"im3.png is 64x100 pixels, not 64x96", "extract"),
+        (lambda r: blank(r / "tri_trainlist.txt"), "blank line", r"^line 2 of \S+tri_trainlist.txt", "delete the line"),
+        (lambda r: (r / "tri_testlist.txt").write_text("\n"), "layout", "tri_testlist.txt lists nothing", "published"),
+        (lambda r: (r / "tri_testlist.txt").unlink(), "layout", "has no tri_testlist.txt", "vimeo_triplet"),
+    ],
+)
+def test_faults_of_vimeo(spoil: Callable, kind: str, what: str, fix: str, vimeo: Path, tmp_path: Path) -> None:
+    spoil(vimeo)
+    (found,) = faults("vimeo90k", vimeo, tmp_path)
+    assert found.kind == kind
+    assert fix in found.fix
+    with pytest.raises(AssertionError, match=what):
+        raise AssertionError(found.what)
+
+
+def test_fewer_clips_than_published(vimeo: Path, tmp_path: Path) -> None:
+    found = faults("vimeo90k", vimeo, tmp_path, verify={"subset": False})
+    assert [f.what for f in found] == [
+        "tri_trainlist.txt: 3 of 51,312 published",
+        "tri_testlist.txt: 2 of 3,782 published",
+    ]
+    assert "verify.subset=true" in found[0].fix
+
+
+def test_files_are_only_looked_for_where_that_is_wanted(vimeo: Path, tmp_path: Path) -> None:
+    FAULTS["no picture"](vimeo / CLIP / "im2.png")
+    assert faults("vimeo90k", vimeo, tmp_path, verify={"decode": False}) == []
+    FAULTS["missing"](vimeo / CLIP / "im2.png")
+    assert [f.kind for f in faults("vimeo90k", vimeo, tmp_path, verify={"decode": False})] == ["missing file"]
+
+
+def test_flow_labels(vimeo: Path, tmp_path: Path) -> None:
+    labels = [vimeo / "flow" / "00001" / "0002" / f"flow_t{i}.flo" for i in (0, 1)]
+    assert faults("vimeo90k", vimeo, tmp_path, data={"flow": True}) == []
+    labels[0].unlink()
+    labels[1].write_bytes(labels[1].read_bytes()[:-8])
+    found = faults("vimeo90k", vimeo, tmp_path, data={"flow": True})
+    assert [(f.kind, str(label) in f.what) for f, label in zip(found, labels, strict=True)] == [
+        ("missing file", True),
+        ("broken file", True),
+    ]
+
+
+def test_septuplets_taken_for_triplets_and_the_other_way_round(vimeo: Path, tmp_path: Path) -> None:
+    septuplets = fabricate("vimeo_septuplet", tmp_path)
+    found = faults("vimeo90k", septuplets, tmp_path)
+    assert found[0].kind == "mix-up"
+    assert "it is vimeo_septuplet" in found[0].what
+    assert "data=vimeo_septuplet" in found[0].fix
+    assert "it is vimeo_triplet" in faults("vimeo_septuplet", vimeo, tmp_path)[0].what
+    # The lists of the one over the clips of the other, as it comes from unpacking both in one place.
+    shutil.copytree(septuplets / CLIP, vimeo / CLIP, dirs_exist_ok=True)
+    mixed = [f for f in faults("vimeo90k", vimeo, tmp_path) if f.kind == "mix-up"]
+    assert [f.what for f in mixed] == [f"{vimeo / CLIP} holds 7 pictures as in vimeo_septuplet, not 3"]
+
+
+def test_distance_maps_of_another_size_and_missing_ones(tmp_path: Path) -> None:
+    root = fabricate("vimeo_septuplet", tmp_path, clips=1)
+    np.save(root / "sequences/00001/0001/dis_index_0_1_2.npy", np.zeros((10, 10), np.float16))
+    (root / "sequences/00001/0001/dis_index_6_1_0.npy").unlink()
+    found = faults("vimeo_septuplet", root, tmp_path, data={"variant": "D"})
+    assert Counter(f.kind for f in found) == {"size": 1, "missing file": 1}
+    (size,) = (f for f in found if f.kind == "size")
+    assert "dis_index_0_1_2.npy has the shape (10, 10)" in size.what
+    assert "task=distance" in size.fix
+
+
+def test_videos_where_pictures_are_expected(tmp_path: Path) -> None:
+    root = fabricate("x4k1000fps", tmp_path, clips=1)
+    (folder,) = (root / "train").glob("*/*")
+    first = cv2.imread(str(folder / "0000.png"))
+    assert first is not None
+    video = folder.with_suffix(".mp4")
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"mp4v"), 25, first.shape[1::-1])
+    writer.write(first)
+    writer.release()
+    shutil.rmtree(folder)
+    found = faults("x4k1000fps", root, tmp_path)
+    assert [f.kind for f in found] == ["layout", "video"]
+    assert f"ffmpeg -i {video}" in found[1].fix
+
+
+def test_a_clip_with_a_frame_too_few(tmp_path: Path) -> None:
+    root = fabricate("x4k1000fps", tmp_path, clips=1)
+    (folder,) = (root / "train").glob("*/*")
+    (folder / "0030.png").unlink()
+    assert [f.what for f in faults("x4k1000fps", root, tmp_path)] == [f"{folder} has 64 pictures, not 65"]
+
+
+def test_pictures_of_a_folder_that_differ_in_size(tmp_path: Path) -> None:
+    root = fabricate("ucf101", tmp_path)
+    wide(root / "2" / "frame_02.png")
+    (found,) = faults("ucf101", root, tmp_path)
+    assert found.kind == "size"
+    assert "frame_02.png is 64x100" in found.what
+
+
+def test_a_folder_of_videos(tmp_path: Path) -> None:
+    for number in range(3):
+        write(tmp_path / "videos" / "a" / f"{number}.png", frame(0, number, (64, 96)))
+    (tmp_path / "videos" / "b.mp4").write_bytes(b"no video")
+    (found,) = faults("video", tmp_path / "videos", tmp_path)
+    assert found.kind == "broken video"
+    assert "b.mp4 cannot be read as a video" in found.what
+    found_again = faults("video", tmp_path / "none", tmp_path)
+    assert "there is no data.root" in found_again[0].what
+
+
+def test_no_folder_and_no_files(tmp_path: Path) -> None:
+    (found,) = faults("vimeo90k", tmp_path / "gone", tmp_path)
+    assert found.kind == "folder"
+    synthetic = config("synthetic", None, tmp_path)
+    del synthetic.data["root"]
+    with pytest.raises(UserError, match=r"data=synthetic reads no files"):
+        verify(synthetic)
+
+
+def test_several_processes_find_the_same(vimeo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vfi_train.prepare.file_checks.CHUNK", 2)
+    FAULTS["missing"](vimeo / CLIP / "im2.png")
+    FAULTS["cut off"](vimeo / "sequences/00002/0001/im1.png")
+    alone = faults("vimeo90k", vimeo, tmp_path)
+    assert Counter(alone) == Counter(faults("vimeo90k", vimeo, tmp_path, processes=3))
+    assert len(alone) == 2
+
+
+def test_the_program_ends_with_a_table_and_a_status(tmp_path: Path) -> None:
+    root = fabricate("davis", tmp_path)
+    arguments = ["task=verify", "data=davis", f"data.root={root}", "processes=1"]
+    whole = run_program("vfi_train.prepare", *arguments, "verify.subset=true", cwd=tmp_path)
+    assert (whole.returncode, whole.stderr) == (0, whole.stderr)
+    assert "everything is as it should be" in whole.stdout
+    short = run_program("vfi_train.prepare", *arguments, cwd=tmp_path)
+    assert short.returncode == 1
+    assert "clips: 3 of 90" in short.stdout
+    wrong = run_program("vfi_train.prepare", "task=verfy", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "task=verfy is not known: did you mean 'verify'?" in wrong.stderr

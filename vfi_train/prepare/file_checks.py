@@ -1,0 +1,139 @@
+"""Every file of a dataset, looked for, decoded and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from datamodules import flow_io, pictures
+from datamodules.loader import DataError
+from datamodules.packs import Pack
+from datamodules.store import Store
+from datamodules.stored import StoredData
+from vfi_train.prepare.faults import Fault
+from vfi_train.prepare.workers import spread
+
+CHUNK = 256  # files of one job
+FLOWS = (".flo", ".pfm")
+Size = tuple[int, int]  # height, width
+
+
+@dataclass
+class Findings:
+    """What a job found: faults, and the sizes of pictures in each folder with the first file of that size."""
+
+    faults: list[Fault] = field(default_factory=list)
+    sizes: dict[str, dict[Size, str]] = field(default_factory=dict)
+
+
+def broken_files(
+    data: StoredData, files: Sequence[tuple[str, str]], decode: bool, processes: int | None
+) -> Iterator[Fault]:
+    """Files that are missing, cannot be read, or have another size than they should.
+
+    Args:
+        data: the dataset they belong to.
+        files: names in its store, each with the key of a sample.
+        decode: read them; otherwise it is only looked whether they are there.
+        processes: see `workers.spread`.
+    """
+    again = f"extract or fetch it again (from {data.origin})"
+    jobs = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
+    sizes: dict[str, dict[Size, str]] = {}
+    for _, found in spread(
+        partial(check_files, data.store, data.picture_size, decode, again), jobs, processes, "files"
+    ):
+        yield from found.faults
+        for folder, ones in found.sizes.items():
+            for size, name in ones.items():
+                sizes.setdefault(folder, {}).setdefault(size, name)
+    for folder, ones in sizes.items():
+        if len(ones) > 1:
+            shown = ", ".join(f"{PurePosixPath(name).name} is {h}x{w}" for (h, w), name in ones.items())
+            yield Fault("size", f"the pictures in {data.root}/{folder} differ in size: {shown}", again)
+    if hasattr(data, "video"):  # raw videos
+        for name, _ in files:
+            try:
+                data.video(name)
+            except (DataError, ValueError, OSError) as error:
+                yield Fault("broken file", str(error), again)
+
+
+def check_files(
+    store: Store, expected: Size | None, decode: bool, again: str, files: Sequence[tuple[str, str]]
+) -> Findings:
+    """Look at files one by one; `again` says how to mend one."""
+    found = Findings()
+    for name, key in files:
+        path = store.root / name
+        if not store.exists(name):
+            found.faults.append(Fault("missing file", f"{path} (of sample {key})", again))
+        elif decode:
+            try:
+                _check_file(store, name, key, expected, found, again)
+            except DataError as error:
+                found.faults.append(Fault("broken file", str(error), again))
+    return found
+
+
+def broken_arrays(store: Store, processes: int | None) -> Iterator[Fault]:
+    """Arrays in packs whose numbers are not those that were packed."""
+    jobs = [
+        (pack, range(start, min(start + CHUNK, len(pack))))
+        for pack in store.packs
+        for start in range(0, len(pack), CHUNK)
+    ]
+    for _, found in spread(check_arrays, jobs, processes, "checksums") if jobs else ():
+        yield from found
+
+
+def check_arrays(job: tuple[Pack, range]) -> list[Fault]:
+    """Compare arrays of a pack with their checksums."""
+    pack, rows = job
+    faults = []
+    for row in rows:
+        if not pack.is_whole(row):
+            shard = pack.folder / f"{int(pack.entries['shard'][row]):05d}.bin"
+            what = f"{pack.names[row].decode()} in {shard} is not what was packed"
+            faults.append(Fault("broken pack", what, f"delete {shard} and give the task=pack command again"))
+    return faults
+
+
+def _check_file(store: Store, name: str, key: str, expected: Size | None, found: Findings, again: str) -> None:
+    array: Any
+    if name.lower().endswith(pictures.ENDINGS):
+        array = store.read(name, key)
+        size = (array.shape[0], array.shape[1])
+        if expected is None:
+            found.sizes.setdefault(str(PurePosixPath(name).parent), {}).setdefault(size, name)
+        elif size != expected:
+            found.faults.append(_wrong_size(store, name, size, expected, again))
+    elif name.endswith(FLOWS):
+        array = store.read_flow(name, key)
+        if expected is not None and array.shape[:2] != expected:
+            found.faults.append(_wrong_size(store, name, array.shape[:2], expected, "make the flow labels anew"))
+        if not np.isfinite(array).all():
+            what = f"{store.root / name} holds numbers that are not finite"
+            found.faults.append(Fault("broken flow", what, "make the flow labels anew"))
+    elif name.endswith(".npy"):
+        array = store.read_array(name, key)
+        if expected is not None and not _is_shrunk(array.shape, expected):
+            what = f"{store.root / name} has the shape {array.shape}, no part of {expected[0]}x{expected[1]}"
+            found.faults.append(Fault("size", what, "make the distance maps anew (task=distance)"))
+    elif name.endswith(tuple(flow_io.FORMATS)):
+        flow_io.read(store.root / name)
+
+
+def _wrong_size(store: Store, name: str, size: Sequence[int], expected: Size, fix: str) -> Fault:
+    what = f"{store.root / name} is {size[0]}x{size[1]} pixels, not {expected[0]}x{expected[1]}"
+    return Fault("size", what, fix)
+
+
+def _is_shrunk(shape: tuple[int, ...], size: Size) -> bool:
+    """Whether it is H W, some whole number of times smaller than a frame."""
+    return len(shape) == 2 and size[0] // shape[0] == size[1] // shape[1] > 0

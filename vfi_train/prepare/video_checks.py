@@ -1,0 +1,34 @@
+"""Videos and folders of frames, decoded from end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from datamodules import clips
+from datamodules.loader import DataError
+from datamodules.video import Video
+from vfi_train.prepare.faults import Fault
+from vfi_train.prepare.workers import spread
+
+
+def broken_videos(data: Video, processes: int | None) -> Iterator[Fault]:
+    """Clips of `data` that cannot be decoded."""
+    try:
+        if data.root is None:
+            raise DataError("data.root is not set: give a video, a folder of videos, or folders of frames")
+        found = clips.find(data.root)
+    except DataError as error:
+        yield Fault("folder", str(error), "see there")
+        return
+    for clip, reason in spread(decode, found, processes, "clips"):
+        if reason is not None:
+            yield Fault("broken video", reason, f"repair {clip.path}, or take it out of data.root")
+
+
+def decode(clip: clips.Clip) -> str | None:
+    """Why a clip cannot be decoded; None if it can."""
+    try:
+        count = sum(1 for _ in clip.frames(None))
+    except DataError as error:
+        return str(error)
+    return None if count > 1 else f"{clip.path} holds {count} frames, which is no video"
