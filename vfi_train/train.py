@@ -23,6 +23,7 @@ from vfi_train.checkpoint_io import AtomicCheckpointIO, resume_point
 from vfi_train.config_targets import check_targets
 from vfi_train.console import is_first_process, say
 from vfi_train.csv_log import CSVLog
+from vfi_train.environment import environment
 from vfi_train.epochs import count_epoch
 from vfi_train.errors import UserError
 from vfi_train.modules.base import InterpolationModule
@@ -37,6 +38,10 @@ log = logging.getLogger("vfi_train")
 def train(config: DictConfig) -> None:
     """Train what `config` says in its run directory; go on where it stopped; end with a table of results."""
     quiet()
+    if config.curriculum is not None:
+        from vfi_train.curriculum import train_curriculum
+
+        return train_curriculum(config)
     check_targets(config)
     if config.dry_run:
         from vfi_train.dry_run import dry_run
@@ -46,7 +51,11 @@ def train(config: DictConfig) -> None:
         from vfi_train.preflight import preflight
 
         return preflight(config)
-    run = RunDirectory(Path(config.runs) / run_name(config), plain(config))
+    train_run(config, RunDirectory(Path(config.runs) / run_name(config), plain(config)))
+
+
+def train_run(config: DictConfig, run: RunDirectory) -> None:
+    """Train what `config` says in the folder of `run`, or say that it is finished."""
     if run.finished and config.resume == "auto":
         run.open("auto")
         say(f"{run.path} is finished: {describe_finish(run)}; train another with name=..., or use weights={run.name}")
@@ -142,8 +151,9 @@ def build_loggers(config: DictConfig, run: RunDirectory) -> list[Any]:
             continue
         extra = {"name": run.name, "group": block.group or experiment(config)} if "project" in block else {}
         loggers.append(instantiate(block, directory=str(run.path), _convert_="all", **extra))
+    made_with = environment() if is_first_process() else {}
     for logger in loggers:
-        logger.log_hyperparams(run.config)
+        logger.log_hyperparams({**run.config, "environment": made_with})
     return loggers
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning as L
 import numpy as np
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from vfi_train.pictures import grid, sample_strip, save_png
 
@@ -15,8 +15,8 @@ from vfi_train.pictures import grid, sample_strip, save_png
 class Pictures(L.Callback):
     """Writes the first held-out samples as `pictures/step_0001000.png` and `pictures/latest.png`.
 
-    Each row is one sample as `vfi_train.pictures.sample_strip` draws it; W&B gets the same picture as
-    `val/pictures`. Only the first process draws, and nothing waits for it.
+    Each row is one sample as `vfi_train.pictures.sample_strip` draws it; W&B and TensorBoard get the same picture
+    as `val/pictures`. Only the first process draws, and nothing waits for it.
 
     Args:
         every_n_validations: draw after the first validation and each n-th from there.
@@ -58,7 +58,7 @@ class Pictures(L.Callback):
             self._strips.append(sample_strip(outputs["batch"], outputs["prediction"], index))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write the picture and hand it to W&B."""
+        """Write the picture and hand it to W&B or TensorBoard."""
         if not trainer.sanity_checking:
             self.validations += 1
         if not self._strips:
@@ -71,6 +71,8 @@ class Pictures(L.Callback):
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_image("val/pictures", [picture], step=trainer.global_step)
+            elif isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image("val/pictures", picture, trainer.global_step, dataformats="HWC")
 
     def state_dict(self) -> dict[str, Any]:
         """How many validations there were, so that a resumed run keeps the rhythm."""

@@ -1,0 +1,68 @@
+"""What trackers are told, read back from what they wrote."""
+
+from __future__ import annotations
+
+import subprocess
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests import wandb_files
+from tests.in_process import rows, train_tiny
+from vfi_train.environment import environment
+from vfi_train.errors import UserError
+from vfi_train.tensorboard_log import TensorBoardLog
+
+STEPS = ("trainer.max_steps=4", "validate_every=2", "log_every=2", "published={psnr: 35.5}")
+
+
+def test_wandb_is_told_what_a_run_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    run = train_tiny(tmp_path, *STEPS, "logger=default", "callbacks.artifacts.files=[best.ckpt]", "callbacks=ema")
+    import wandb
+
+    wandb.finish()
+    config = wandb_files.config(run)
+    assert config["trainer"]["max_steps"] == 4
+    assert config["environment"]["packages"]["torch"] == version("torch")
+    assert config["environment"]["git_commit"] == environment()["git_commit"]
+    history = wandb_files.history(run)
+    logged = {name: [row[name] for row in history if name in row] for name in set().union(*history)}
+    for name in ("train/loss", "train/lr", "train/gradient_norm", "train/samples_per_second", "train/data_wait"):
+        assert len(logged[name]) == 2, name
+    assert logged["published/psnr"] == [35.5, 35.5]
+    for name in ("val/psnr", "val/psnr_ema", "val/ssim", "val/ssim_ema"):
+        assert logged[name] == pytest.approx([float(row[name]) for row in rows(run) if row[name]])
+    (artifact,) = [record.artifact for record in wandb_files.records(run) if record.HasField("artifact")]
+    assert (artifact.name, artifact.type) == ("quickstart-best", "model")
+    assert [entry.path for entry in artifact.manifest.contents] == ["best.ckpt"]
+
+
+def test_the_commit_is_the_repositorys() -> None:
+    found = environment()
+    result = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent)
+    assert found["git_commit"] == (result.stdout.strip() if result.returncode == 0 else None)
+    assert found["packages"]["torch"] == version("torch") == torch.__version__.partition("+")[0]
+
+
+@pytest.mark.skipif(find_spec("tensorboard") is not None, reason="the package is there")
+def test_without_its_package_tensorboard_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="logger=tensorboard needs the package tensorboard"):
+        TensorBoardLog(tmp_path)
+
+
+@pytest.mark.skipif(find_spec("tensorboard") is None, reason="TensorBoard is optional")
+def test_tensorboard_is_told_the_same_as_the_csv_log(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = train_tiny(tmp_path, *STEPS, "logger=tensorboard")
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    logged = [row for row in rows(run) if row["train/loss"]]
+    assert [(e.step, pytest.approx(e.value)) for e in events.Scalars("train/loss")] == [
+        (int(row["step"]), float(row["train/loss"])) for row in logged
+    ]
+    assert [event.step for event in events.Images("val/pictures")] == [2, 4]

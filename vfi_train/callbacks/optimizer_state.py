@@ -1,0 +1,49 @@
+"""An optimizer that begins with what another training's optimizer remembered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightning as L
+
+from vfi_train.console import say
+from vfi_train.errors import UserError
+from vfi_train.parameters import load_optimizer_state, optimizer_state_by_name
+from vfi_train.weights import find_weights
+from vfi_train.weights.published import read_checkpoint
+
+
+class OptimizerState(L.Callback):
+    """Gives the optimizer, before the first step, what a checkpoint's optimizer remembered of each tensor.
+
+    Tensors are found by name; those that the checkpoint's training did not optimize start empty. Learning rates and
+    the like stay those of this training.
+
+    Args:
+        source: as `weights=` takes it: a run (its best checkpoint; "RUN:last"), or a file.
+        runs: the folder where runs are looked for by name.
+
+    Raises:
+        UserError: the file is no checkpoint of a training, or none of its tensors is one of this training's.
+    """
+
+    def __init__(self, source: str, runs: str | Path = "runs") -> None:
+        self.path = find_weights(source, runs)
+        content = read_checkpoint(self.path)
+        states = content.get("optimizer_states") if isinstance(content, dict) else None
+        if not states or "param_names" not in states[0]["param_groups"][0]:
+            raise UserError(
+                f"optimizer_state={source}: {self.path} holds no optimizer's state with names of tensors: give a "
+                "checkpoint of a training of this program, or null for an optimizer that starts afresh"
+            )
+        self.by_name = optimizer_state_by_name(states[0])
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Hand it over."""
+        (optimizer,) = trainer.optimizers
+        found = load_optimizer_state(optimizer, self.by_name)
+        total = sum(len(group["params"]) for group in optimizer.param_groups)
+        if not found:
+            raise UserError(f"the optimizer's state in {self.path} is of other tensors than those that train here")
+        self.by_name = {}
+        say(f"the optimizer's state of {len(found)} of {total} tensors comes from {self.path}")
