@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "vfi_train", "torch", "torchvision", "lightning", "timm", "numpy", "opencv-python", "av", "hydra-core", "torchmetrics",
-    "lpips", "wandb",
+    "vfi_train", "torch", "torchvision", "lightning", "timm", "numpy", "opencv-python", "av", "hydra-core",
+    "torchmetrics", "lpips", "wandb",
 )  # fmt: skip
 SECONDS = 5  # that git may take
 
