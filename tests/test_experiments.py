@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
+import csv
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_module
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from omegaconf import DictConfig
 
 import conf
 from datamodules.base import VFIDataModule
+from tests.datamodules.layouts import LAYOUTS, fabricate
+from tests.in_process import composed
 from vfi_train.architectures import list_models
 from vfi_train.config_targets import check_targets
 from vfi_train.epochs import count_epoch
 from vfi_train.modules.base import InterpolationModule
-from vfi_train.train import build_module, check_pairing
+from vfi_train.train import build_module, check_pairing, train
 
 CONF = Path(conf.__file__).parent
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 
 
-def composed(*overrides: str) -> DictConfig:
-    with initialize_config_module("conf", version_base="1.3"):
-        config = compose("train", overrides=list(overrides), return_hydra_config=True)
-        HydraConfig.instance().set_config(config)
-        return config
-
-
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_instantiates(name: str) -> None:
-    config = composed(f"experiment={name}")
+def test_an_experiment_instantiates(name: str, backbones: Path) -> None:
+    config = composed(f"experiment={name}", "steps_per_epoch=7", f"backbones={backbones}")
     check_targets(config)
     module = build_module(config)
     data: Any = instantiate(config.data, _convert_="all")
@@ -41,9 +35,48 @@ def test_an_experiment_instantiates(name: str) -> None:
     assert isinstance(data, VFIDataModule)
     check_pairing(module.architecture, data)
     optimizer = module.configure_optimizers()["optimizer"]
-    trainable = sum(p.numel() for p in module.architecture.parameters())
+    trainable = sum(p.numel() for p in module.architecture.parameters() if p.requires_grad)
     assert sum(p.numel() for group in optimizer.param_groups for p in group["params"]) == trainable
     assert "published" in config
+
+
+# One of each family and dataset trains every time, the others in `make test-slow`.
+OFTEN = {
+    "ifrnet_s_vimeo", "ifrnet_s_gopro", "amt_s_vimeo", "rife_vimeo", "rife_dr_septuplet", "emavfi_small_vimeo",
+    "atmvfi_lite_vimeo",
+}  # fmt: skip
+PUBLISHED = [
+    name for name in EXPERIMENTS if "vimeo" in name or "gopro" in name or "septuplet" in name or "co3d" in name
+]
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in OFTEN else pytest.mark.slow) for n in PUBLISHED])
+def test_an_experiment_trains_and_validates_on_its_published_layout(name: str, backbones: Path, tmp_path: Path) -> None:
+    config = composed(
+        f"experiment={name}", "steps_per_epoch=7", f"backbones={backbones}", "trainer.max_steps=2", "validate_every=2",
+        "log_every=1", "logger=csv", "report=false", "callbacks.best=null", "callbacks.last=null",
+        "data.batch_size=2", "data.val_batch_size=1", "data.num_workers=0", "data.val_samples=1",
+        f"runs={tmp_path / 'runs'}",
+    )  # fmt: skip
+    side = 128 if name.startswith(("atmvfi", "amt")) else 64  # the smallest crops that the losses take
+    dataset = next(kind for kind in LAYOUTS if config.data._target_.startswith(f"datamodules.{kind}."))
+    config.data.root = str(fabricate(dataset, tmp_path / "data", size=(side, side + 32), clips=3))
+    if "packs" in config.data:
+        config.data.packs = 3
+    for transforms in (config.data.transforms, config.data.val_transforms):
+        for transform in transforms:
+            if "size" in transform:
+                transform.size = side
+    train(config)
+    (run,) = (tmp_path / "runs").iterdir()
+    with (run / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["1", "2"]
+    for row in rows:
+        terms = [float(row[f"train/loss_{term}"]) for term in config.loss.terms]
+        assert all(math.isfinite(term) for term in terms)
+        assert float(row["train/loss"]) == pytest.approx(sum(terms), rel=1e-5)
+    assert 5 < float(rows[-1]["val/psnr"]) < 60
 
 
 def test_a_length_in_epochs_counts_the_training_set() -> None:
