@@ -154,7 +154,7 @@ def test_ensemble_keeps_for_each_sample_the_flow_that_aligns_best(monkeypatch: p
         ([*still[:2], moved], (0.0, -0.25, 0.0, 0.25)),
         (still, (0.0, 0.0, 0.0, 0.0)),
     ):
-        monkeypatch.setattr(model, "global_flow_candidates", lambda _, c=candidates: c)
+        monkeypatch.setattr(model, "global_flow_candidates", lambda *_, c=candidates: c)
         flow, _ = model.global_flow(encoding)
         assert_near(flow[:, 0], torch.tensor(expected).view(4, 1, 1).expand(4, 4, 4), 0)
         assert_near(flow[:, 1], torch.zeros(4, 4, 4), 0)

@@ -20,7 +20,7 @@ from vfi_train.contract import Prediction
 from vfi_train.interpolator import Interpolator
 from vfi_train.weights import load_published, published_state_dict
 
-# Measured on the published networks, teachers counted; the last is ours.
+# Measured on the published networks, teachers counted; `ifrnet_tiny` and ATM-VFI at any time (`_t`) are ours.
 PARAMETERS = {
     "amt_s": 2_990_543,
     "amt_l": 12_935_367,
@@ -32,6 +32,8 @@ PARAMETERS = {
     "amt_s_dr_v2": 3_050_591,
     "atm_vfi_base": 51_564_259,
     "atm_vfi_lite": 11_975_523,
+    "atm_vfi_base_t": 51_564_259,
+    "atm_vfi_lite_t": 11_975_523,
     "ema_vfi": 65_662_359,
     "ema_vfi_t": 65_662_359,
     "ema_vfi_small": 14_489_815,

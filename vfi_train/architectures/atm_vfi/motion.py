@@ -9,6 +9,7 @@ from vfi_train.architectures.atm_vfi.attention import MotionBlock
 from vfi_train.architectures.atm_vfi.features import CrossScaleFusion
 from vfi_train.architectures.atm_vfi.synthesis import ESTIMATE_CHANNELS
 from vfi_train.architectures.layers.residual import conv_prelu
+from vfi_train.architectures.layers.time_map import time_plane
 from vfi_train.architectures.layers.window import WindowGrid
 
 Windows = list[tuple[WindowGrid, Tensor | None]]
@@ -46,12 +47,13 @@ class MotionEstimator(nn.Module):
             assert isinstance(block, MotionBlock)
             block.attn.set_window(window)
 
-    def forward(self, tokens: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens: Tensor, windows: Windows, time: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Refined tokens and the estimate.
 
         Args:
             tokens: 2B h w C of `fusion`, those of frame0 first.
             windows: how each block cuts the map.
+            time: of the frame wanted, B 1 1 1 or a map B 1 H W; None: half way.
 
         Returns:
             Tokens 2B h w C, and B 5 h w: flows to frame0 and frame1 (x, y; pixels of this scale), mask logit.
@@ -59,9 +61,18 @@ class MotionEstimator(nn.Module):
         motions = []
         for block, (grid, mask) in zip(self.attention, windows, strict=True):
             tokens, motion = block(tokens, grid, mask)
-            motions.append(motion)
+            motions.append(motion if time is None else share(motion, time))
         parts = [part.permute(0, 3, 1, 2) for x in (*motions, tokens) for part in x.chunk(2)]
         return tokens, self.head(torch.cat(parts, dim=1))
+
+
+def share(motion: Tensor, time: Tensor) -> Tensor:
+    """The motion 2B h w 2 that belongs to a time: that of frame0 times 2 t, that of frame1 times 2 (1 - t).
+
+    Half way it stays as it is, to the bit. EMA-VFI weights its motion features so (by t and 1 - t).
+    """
+    plane = time_plane(time, motion.shape[1:3]).permute(0, 2, 3, 1)
+    return (motion * (2 * torch.cat((plane, 1 - plane)))).to(motion.dtype)
 
 
 def shifted_windows(tokens: Tensor, window: int) -> Windows:

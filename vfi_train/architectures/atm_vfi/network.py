@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +34,20 @@ from vfi_train.architectures.registry import register_model
 from vfi_train.contract import Prediction
 
 ENSEMBLE_SCALES = 3  # 1, 1/2, 1/4
+BASE: dict[str, Any] = {
+    "widths": (24, 48, 96, 192, 288),
+    "ratio": 4,
+    "local_head_width": 576,
+    "global_head_width": 768,
+    "refinement_width": 64,
+}
+LITE: dict[str, Any] = {
+    "widths": (16, 32, 64, 96, 128),
+    "ratio": 2,
+    "local_head_width": 224,
+    "global_head_width": 352,
+    "refinement_width": 32,
+}
 
 
 @register_model
@@ -44,11 +59,7 @@ def atm_vfi_base(
 ) -> ATMVFI:
     """ATM-VFI base, 51,564,259 parameters; also the network of the "Pct" (perceptual) weights."""
     return ATMVFI(
-        widths=(24, 48, 96, 192, 288),
-        ratio=4,
-        local_head_width=576,
-        global_head_width=768,
-        refinement_width=64,
+        **BASE,
         global_motion=global_motion,
         ensemble_global_motion=ensemble_global_motion,
         local_window=local_window,
@@ -65,11 +76,41 @@ def atm_vfi_lite(
 ) -> ATMVFI:
     """ATM-VFI lite, 11,975,523 parameters."""
     return ATMVFI(
-        widths=(16, 32, 64, 96, 128),
-        ratio=2,
-        local_head_width=224,
-        global_head_width=352,
-        refinement_width=32,
+        **LITE,
+        global_motion=global_motion,
+        ensemble_global_motion=ensemble_global_motion,
+        local_window=local_window,
+        global_window=global_window,
+    )
+
+
+@register_model
+def atm_vfi_base_t(
+    global_motion: bool = True,
+    ensemble_global_motion: bool = False,
+    local_window: int = 8,
+    global_window: int = 12,
+) -> ATMVFIt:
+    """Ours: ATM-VFI base at any time, with the tensors of `atm_vfi_base`."""
+    return ATMVFIt(
+        **BASE,
+        global_motion=global_motion,
+        ensemble_global_motion=ensemble_global_motion,
+        local_window=local_window,
+        global_window=global_window,
+    )
+
+
+@register_model
+def atm_vfi_lite_t(
+    global_motion: bool = True,
+    ensemble_global_motion: bool = False,
+    local_window: int = 8,
+    global_window: int = 12,
+) -> ATMVFIt:
+    """Ours: ATM-VFI lite at any time, with the tensors of `atm_vfi_lite`."""
+    return ATMVFIt(
+        **LITE,
         global_motion=global_motion,
         ensemble_global_motion=ensemble_global_motion,
         local_window=local_window,
@@ -168,21 +209,21 @@ class ATMVFI(Architecture):
         reference: Tensor | None = None,
         reference_time: Tensor | None = None,
     ) -> Prediction:
-        """Predict the frame half way between; `time` and what serves other families have no effect.
+        """Predict the frame half way between (`ATMVFIt`: at `time`); what serves other families has no effect.
 
         Flows, masks, warped frames and blends come at 1/8, 1/4, 1/2 and full size, after those of the global
         branch at 1/16 (left out by its ensemble). Where both branches move a frame, the flow is the way
         through both.
         """
         assert isinstance(encoding, ATMEncoding)
-        e = encoding
+        e, weight = encoding, self.motion_time(time)
         frames = [e.frames]
         for _ in range(3):
             frames.insert(0, half_size(frames[0]))  # coarse to fine
         tokens, blends = e.tokens, []
         flows_before: list[Tensor | None] = [None] * 4
         if self.global_motion:
-            flow, logit = self.global_flow(e)
+            flow, logit = self.global_flow(e, weight)
             if logit is not None:
                 blends.append(blend(half_size(frames[0]), flow, logit))
             tokens = _warp_tokens(tokens, enlarge_flow(flow, 2))
@@ -191,7 +232,7 @@ class ATMVFI(Architecture):
                 frames[level] = warp(frames[level], flow, padding_mode="zeros")
 
         windows = shifted_windows(tokens, self.local_estimator.window)
-        tokens, estimate = self.local_estimator(tokens, windows)
+        tokens, estimate = self.local_estimator(tokens, windows, weight)
         blends.append(blend(frames[0], *split_estimate(estimate), flows_before[0]))
         windows = shifted_windows(tokens, self.enhancement_window)
         for block, (grid, mask) in zip(self.enhancement, windows, strict=True):
@@ -206,28 +247,32 @@ class ATMVFI(Architecture):
             residual = _resize(residual, e.frame0.shape[-2:])
         return _prediction(blends, residual)
 
-    def global_flow(self, encoding: ATMEncoding) -> tuple[Tensor, Tensor | None]:
+    def motion_time(self, time: Tensor) -> Tensor | None:
+        """What weights the motion that attention finds; None where all of it belongs to half way."""
+        return None
+
+    def global_flow(self, encoding: ATMEncoding, time: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """The global branch's flows, 2B 2 H/16 W/16, and its mask logit (None for the ensemble)."""
         if not self.ensemble_global_motion:
-            return split_estimate(self._global_estimate(encoding.levels))
-        flows = self.global_flow_candidates(encoding)
+            return split_estimate(self._global_estimate(encoding.levels, time))
+        flows = self.global_flow_candidates(encoding, time)
         best = alignment_errors(encoding.frames, flows).argmin(dim=0)  # the finest of equals
         same_size = torch.stack([enlarge_flow(flow, 2**k) for k, flow in enumerate(flows)])
         return _choose(same_size, best), None
 
-    def global_flow_candidates(self, encoding: ATMEncoding) -> list[Tensor]:
+    def global_flow_candidates(self, encoding: ATMEncoding, time: Tensor | None = None) -> list[Tensor]:
         """Global flows found at 1, 1/2 and 1/4 of the size: 2B 2 h w with h = H/16, H/32 and H/64."""
         levels, frames, flows = encoding.levels, encoding.frames, []
         for k in range(ENSEMBLE_SCALES):
             if k > 0:
                 frames = half_size(frames)
                 levels = self.encoder(frames)
-            flows.append(split_estimate(self._global_estimate(levels))[0])
+            flows.append(split_estimate(self._global_estimate(levels, time))[0])
         return flows
 
-    def _global_estimate(self, levels: list[Tensor]) -> Tensor:
+    def _global_estimate(self, levels: list[Tensor], time: Tensor | None) -> Tensor:
         tokens = self.global_estimator.fusion(*levels[2:], self.global_encoder(levels[3]))
-        return self.global_estimator(tokens, shifted_windows(tokens, self.global_estimator.window))[1]
+        return self.global_estimator(tokens, shifted_windows(tokens, self.global_estimator.window), time)[1]
 
     def _blend_at_full_size(self, e: ATMEncoding, flow: Tensor, logit: Tensor, flow_before: Tensor | None) -> Blend:
         """The last blend of frames that were resized for the network, at their own size."""
@@ -237,6 +282,20 @@ class ATMVFI(Architecture):
             flow_before = _resize(flow_before, size) * up
             frames = warp(frames, flow_before, padding_mode="zeros")
         return blend(frames, _resize(flow, size) * up, _resize(logit, size), flow_before)
+
+
+class ATMVFIt(ATMVFI):
+    """ATM-VFI at any time, a number or a distance index map: the motion of each frame is weighted by it.
+
+    Half way it is ATM-VFI to the bit, so that published weights are a start for it. Options as `ATMVFI`.
+    """
+
+    arbitrary_time = True
+    takes_time_map = True
+
+    def motion_time(self, time: Tensor) -> Tensor | None:
+        """See `ATMVFI.motion_time`."""
+        return time
 
 
 def alignment_errors(frames: Tensor, flows: list[Tensor]) -> Tensor:
