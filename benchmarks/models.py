@@ -16,13 +16,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
-
-from vfi_train.architectures import Architecture, create_model, list_models
+from vfi_train.architectures import create_model, list_models
 from vfi_train.architectures.base import count_parameters
-from vfi_train.padding import padded_size
+from vfi_train.cost import multiply_accumulates
 from vfi_train.weights.names import family_layouts
 
 ROOT = Path(__file__).parents[1]
@@ -52,21 +48,13 @@ def table(differences: dict[str, dict[str, float]]) -> str:
         cells = (
             f"`{name}`",
             f"{count_parameters(model) / 1e6:.2f}",
-            f"{multiply_accumulates(model):.1f}",
+            f"{multiply_accumulates(model, SIZE) / 1e9:.1f}",
             "any" if model.arbitrary_time else "0.5",
             describe(differences.get(name)),
             family_layouts(model.family),
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def multiply_accumulates(model: Architecture) -> float:
-    """Multiply-accumulates for one 1280x720 frame in 1e9."""
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        frames = [torch.empty(1, 3, *padded_size(SIZE, model)) for _ in range(2)]
-        model.eval()(*frames)
-    return counter.get_total_flops() / 2e9  # the counter's unit is two to a multiply-accumulate
 
 
 def run_golden_tests(record: Path) -> Path:

@@ -1,0 +1,185 @@
+"""`python -m vfi_train.interpolate`: frames between the frames of pictures, folders and videos."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from vfi_train.cli import run
+from vfi_train.config_targets import check_targets
+from vfi_train.errors import UserError
+from vfi_train.interpolation import pipeline
+from vfi_train.interpolation.engine import Engine
+from vfi_train.interpolation.media import Clip
+from vfi_train.interpolation.memory import scale_for, tile_for
+from vfi_train.interpolation.pairs import Judge, moving, pairs
+from vfi_train.interpolation.progress import FrameProgress
+from vfi_train.interpolation.sinks import has_clock, open_sink
+from vfi_train.interpolation.sources import open_source
+from vfi_train.interpolation.threads import ReadAhead
+from vfi_train.interpolation.timing import Plan, fraction, plan
+from vfi_train.interpolation.video_sink import Encoding
+from vfi_train.interpolator import Interpolator
+from vfi_train.weights import load_weights
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was done: frames written, pairs by kind ("moving", "still", "cut"), and whether it was stopped early."""
+
+    frames: int
+    counts: Counter[str]
+    stopped: bool
+
+
+def interpolate(config: DictConfig) -> Summary:
+    """Interpolate `config.input` to `config.output`; see conf/interpolate.yaml."""
+    given = OmegaConf.to_container(config.input) if isinstance(config.input, ListConfig) else str(config.input)
+    output = str(config.output)
+    wanted = plan(config.factor, config.rate, _listed(config.times), _listed(config.num))
+    speed = fraction(config.speed, "speed")
+    if speed <= 0:
+        raise UserError(f"speed={config.speed} is not a pace: give a number above 0, as 0.5 for half as fast")
+    if config.compare not in (None, *pipeline.SIDES):
+        raise UserError(f"compare={config.compare} is not known: give {' or '.join(pipeline.SIDES)}")
+    source = open_source(given, fraction(config.frame_rate, "frame_rate"))  # type: ignore[arg-type]
+    asked = _interpolator(config, source.clip)
+    progress = FrameProgress(round(wanted.rate(Fraction(source.clip.count))) if source.clip.count else 0)
+    engine = Engine(
+        asked, batch=config.batch, precision=config.precision, rounds=_listed(config.num), halvings=config.halvings,
+        note=progress.note,
+    )  # fmt: skip
+    sound = source.clip.path if config.audio and speed == 1 else None
+    encoding = Encoding(config.codec, config.quality, config.encoder_options or {}, config.pixel_format, sound)
+    written = _written(source.clip, wanted, speed, config.compare)
+    sink = open_sink(output, written, encoding, config.frames, config.overwrite)
+
+    frames = moving(source.frames()) if config.drop_repeats else source.frames()
+    reading = ReadAhead(pairs(frames, wanted, Judge(config.cut, config.still)), size=2 * config.batch + 1)
+    stop = pipeline.Stop()
+    try:
+        _notes(progress, asked, wanted, source.clip, speed, config)
+        outputs = engine.outputs(reading, wanted, has_clock(output))
+        with stop.listening():
+            count = pipeline.run(
+                outputs,
+                reading,
+                sink,
+                name=output,
+                compare=config.compare,
+                speed=speed,
+                stop=stop,
+                wrote=progress.update,
+            )
+    finally:
+        progress.close()
+    summary = Summary(count, engine.counts, stop.by is not None)
+    print(_told(summary, output, progress.fps(count)), file=sys.stderr if output == "-" else sys.stdout, flush=True)
+    if stop.by is not None:
+        sys.exit(128 + stop.by)
+    return summary
+
+
+def _interpolator(config: DictConfig, clip: Clip) -> Interpolator:
+    """The model with its weights, on its device, with the scale and the tiles that suit the frames."""
+    check_targets(config)
+    model = instantiate(config.model, _convert_="all")
+    load_weights(model, config.weights, config.runs)
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    try:
+        model.to(torch.device(name))
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(
+            f"device={config.device} is not here ({str(error).splitlines()[0]}): give auto or cpu"
+        ) from error
+    size = (clip.height, clip.width)
+    asked = Interpolator(
+        model,
+        scale=scale_for(*size) if config.scale == "auto" else float(fraction(config.scale, "scale")),
+        tta=config.tta,
+        recursive=not model.arbitrary_time if config.recursive == "auto" else config.recursive,
+        iterations=config.iterations,
+        tile=None if config.tile in (None, "auto") else _sides(config.tile),
+        tile_overlap=config.tile_overlap,
+    )
+    if config.tile == "auto":
+        tile = tile_for(asked, size, config.batch, config.memory)
+        asked.tile = None if tile is None else (tile, tile)
+    return asked
+
+
+def _written(clip: Clip, wanted: Plan, speed: Fraction, compare: str | None) -> Clip:
+    """What the output is like."""
+    wide, high = (2 if compare == side else 1 for side in ("beside", "below"))
+    rate = wanted.rate(clip.rate) * speed
+    tick = wanted.tick(clip.tick) / speed
+    return replace(clip, height=clip.height * high, width=clip.width * wide, rate=rate, tick=tick)
+
+
+def _notes(
+    progress: FrameProgress, asked: Interpolator, wanted: Plan, clip: Clip, speed: Fraction, config: DictConfig
+) -> None:
+    """Say what the user did not ask for in so many words."""
+    if asked.scale != 1 and config.scale == "auto":
+        progress.note(f"frames of {clip.height}x{clip.width}: flow is estimated at scale={asked.scale:g}")
+    if asked.tile and config.tile == "auto":
+        progress.note(f"the memory does not hold whole frames of {clip.height}x{clip.width}: tile={asked.tile[0]}")
+    if speed != 1 and config.audio and clip.path:
+        progress.note(f"speed={config.speed} leaves the sound out")
+    tick = wanted.tick(Fraction(1))
+    if asked.recursive and tick.denominator & (tick.denominator - 1):
+        progress.note(f"{type(asked.model).__name__} halves intervals: times are the nearest k/{1 << config.halvings}")
+
+
+def _told(summary: Summary, output: str, fps: float) -> str:
+    """The last line."""
+    parts = [
+        f"{summary.counts[kind]} {name}"
+        for kind, name in (("cut", "cuts"), ("still", "still pairs"))
+        if summary.counts[kind]
+    ]
+    repeated = f"; frames are repeated over {' and '.join(parts)}" if parts else ""
+    state = "interrupted, complete up to here: " if summary.stopped else ""
+    made = summary.counts["made"]
+    return f"{output}: {state}{summary.frames} frames, {made} of them made, {fps:.1f} frames/s{repeated}"
+
+
+def _listed(value: Any) -> list[Any] | None:
+    if value is None:
+        return None
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+
+
+def _sides(tile: Any) -> int | tuple[int, int]:
+    if isinstance(tile, int) and tile > 0:
+        return tile
+    sides = tuple(_listed(tile) or ())
+    if len(sides) == 2 and all(isinstance(side, int) and side > 0 for side in sides):
+        return sides  # type: ignore[return-value]
+    raise UserError(f"tile={tile} is not the side of a tile: give auto, null, a number of pixels, or [height,width]")
+
+
+def quoted(argument: str) -> str:
+    """A command-line argument with the path in it quoted for Hydra, where a file is called so: brackets, commas."""
+    key, _, value = argument.partition("=")
+    if key in ("input", "output", "weights") and re.search(r"[^\w./~*?:@%+$|\\-]", value) and value[:1] not in "'\"":
+        path = Path(value).expanduser()
+        if path.exists() or (key == "output" and not value.startswith("[")):
+            escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+            return f"{key}='{escaped}'"
+    return argument
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
+    run("interpolate", "vfi_train.interpolate:interpolate")

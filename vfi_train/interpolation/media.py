@@ -1,0 +1,97 @@
+"""A frame with its time, what a source says about all its frames, and the way between RGB and what codecs hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
+from numpy.typing import NDArray
+
+Picture = NDArray[Any]  # H W 3, RGB, uint8 or uint16; 16 bits are full scale, whatever the source's depth
+
+EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+UNSPECIFIED = 2  # of matrix, primaries and transfer
+IDENTITY = 0  # the matrix of RGB
+BT709 = 1
+SCALER_MATRIX = {
+    1: Colorspace.ITU709, 4: Colorspace.FCC, 5: Colorspace.ITU601, 6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M, 9: Colorspace.BT2020, 10: Colorspace.BT2020,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Colour:
+    """What the numbers of a video mean, in the codes of ITU-T H.273 (range: FFmpeg's, 1 limited, 2 full)."""
+
+    range: int = int(ColorRange.MPEG)
+    matrix: int = BT709
+    primaries: int = BT709
+    transfer: int = BT709
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What a source says about all its frames."""
+
+    name: str
+    height: int
+    width: int
+    bits: int = 8
+    rate: Fraction = Fraction(24)  # frames per second, the mean where it varies
+    tick: Fraction = Fraction(1, 24)  # seconds; times of frames are multiples of it
+    count: int = 0  # of frames; an estimate, 0 where nothing tells
+    pixel_format: str | None = None  # as FFmpeg calls it; None for pictures
+    colour: Colour = field(default_factory=Colour)
+    pixel_aspect: Fraction = Fraction(1)
+    path: Path | None = None  # of a video whose sound can be copied
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Frame:
+    """A picture, when it appears and for how long, in seconds."""
+
+    picture: Picture
+    time: Fraction
+    duration: Fraction
+    native: av.VideoFrame | None = None  # as it was decoded: encoded again without a detour over RGB
+
+
+def to_rgb(frame: av.VideoFrame, bits: int) -> Picture:
+    """A decoded frame as H W 3, by the matrix and the range that it names: uint8, or uint16 where `bits` > 8."""
+    form = "rgb24" if bits == 8 else "rgb48le"
+    return frame.reformat(format=form, interpolation=EXACT).to_ndarray()
+
+
+def from_rgb(picture: Picture, pixel_format: str, colour: Colour) -> av.VideoFrame:
+    """A picture as a frame for an encoder. Odd sides get one more row or column where chroma has half the size."""
+    picture = fitted(picture, pixel_format)
+    form = "rgb24" if picture.dtype == np.uint8 else "rgb48le"
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=form)
+    if av.VideoFormat(pixel_format).is_rgb:
+        return frame.reformat(format=pixel_format, interpolation=EXACT)
+    return frame.reformat(
+        format=pixel_format,
+        dst_colorspace=SCALER_MATRIX.get(colour.matrix, Colorspace.DEFAULT),
+        dst_color_range=ColorRange.JPEG if colour.range == ColorRange.JPEG else ColorRange.MPEG,
+        interpolation=EXACT,
+    )
+
+
+def fitted(picture: Picture, pixel_format: str) -> Picture:
+    """The picture with its last row or column repeated where the format takes even sides alone."""
+    height, width = fitted_size(picture.shape[0], picture.shape[1], pixel_format)
+    bottom, right = height - picture.shape[0], width - picture.shape[1]
+    return np.pad(picture, ((0, bottom), (0, right), (0, 0)), mode="edge") if bottom or right else picture
+
+
+def fitted_size(height: int, width: int, pixel_format: str) -> tuple[int, int]:
+    """Height and width rounded up to what chroma's size divides."""
+    chroma = av.VideoFormat(pixel_format, 64, 64)
+    rows, columns = 64 // chroma.chroma_height(), 64 // chroma.chroma_width()
+    return -(-height // rows) * rows, -(-width // columns) * columns
