@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from datamodules.gopro import video_items
 from datamodules.stored import HeldOutData, Item
 
@@ -28,6 +30,10 @@ class Adobe240(HeldOutData):
         """The seven targets of each group of nine frames."""
         videos = self.store.folders()[EVERY - 1 :: EVERY]
         return [i for v in self.found(videos, f"{EVERY} folders of frames") for i in video_items(self.store, v)]
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """See `StoredData`: of all videos, because which are taken depends on how many there are."""
+        yield from ((name, video) for video in self.store.folders() for name in self.store.listed(video))
 
     def counts(self) -> dict[str, int]:
         """Nothing is stated to count."""

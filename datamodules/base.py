@@ -93,10 +93,13 @@ class VFIDataModule(LightningDataModule):
         """Raise a DataError with one sentence when data is missing; fast, called before any training."""
 
     def setup(self, stage: str | None = None) -> None:
-        """Find the samples; `train_size` and `val_size` are known from here on."""
+        """Find the samples, of both sets or, for evaluation, the held-out ones alone."""
         if self._sources is None:
-            self.check()
-            self._sources = {}
+            training = stage in (None, "fit") and self.trains
+            if training:
+                self.check()
+            names = ("train", "held_out") if training else ("held_out",)
+            self._sources = {which: self._make(which) for which in names}
 
     @property
     def train_size(self) -> int:
@@ -153,16 +156,17 @@ class VFIDataModule(LightningDataModule):
         self.progress.load_state_dict(state_dict)
 
     def _source(self, which: str) -> SampleSource:
-        """Made when it is first asked for: a test set has no training samples."""
         if self._sources is None:
             raise RuntimeError(f"{type(self).__name__} does not know its samples yet: call setup() first")
         if which not in self._sources:
-            if self.overfit is not None:
-                few = FewSamples(self.train_source(), self.overfit, self.seed)
-                self._sources = {"train": few.repeated(self.batch_size), "held_out": few}
-            else:
-                self._sources[which] = self.train_source() if which == "train" else self.held_out_source()
+            self._sources[which] = self._make(which)
         return self._sources[which]
+
+    def _make(self, which: str) -> SampleSource:
+        if self.overfit is not None:
+            few = FewSamples(self.train_source(), self.overfit, self.seed)
+            return few.repeated(self.batch_size) if which == "train" else few
+        return self.train_source() if which == "train" else self.held_out_source()
 
     def _samples(self, which: str) -> SeededSamples:
         return SeededSamples(self._source(which), self.seed, self.max_errors)

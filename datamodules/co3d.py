@@ -6,6 +6,7 @@ order of their names, fall into packs of neighbours; a pack gives one training s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from datamodules.loader import DataError, Sample, SampleSource
 from datamodules.store import Store
-from datamodules.stored import Item, StoredData
+from datamodules.stored import Item, StoredData, first_uses
 from datamodules.transforms import Compose
 
 COUNTS = {"objects": 88}
@@ -61,6 +62,11 @@ class CO3D(StoredData):
     def counts(self) -> dict[str, int]:
         """Objects of both sets."""
         return {"objects": sum(len(self.store.folders(split)) for split in ("train", "test"))}
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """See `StoredData`."""
+        packs = (pack for split in ("train", "test") for pack in self._packs(split))
+        yield from first_uses((name, key_of(pack, middle_triplet(len(pack)))) for pack in packs for name in pack)
 
     def _packs(self, split: str) -> list[list[str]]:
         """The pictures of each pack of a set's objects."""

@@ -77,12 +77,12 @@ class HD(HeldOutData):
         return YUVFile(self.store.root / name, height, width, self.chroma)
 
     def counts(self) -> dict[str, int]:
-        """Videos of each group that are there."""
-        return {group: sum(map(self.store.exists, self._names([group]))) for group in VIDEOS}
+        """Videos of each chosen group that are there."""
+        return {group: sum(map(self.store.exists, self._names([group]))) for group in self.groups}
 
     def files(self) -> Iterator[tuple[str, str]]:
         """See `StoredData`: the videos."""
-        yield from first_uses((name, name) for name in self._names(list(VIDEOS)))
+        yield from first_uses((name, name) for name in self._names(self.groups))
 
     def _names(self, groups: Sequence[str]) -> list[str]:
         return [f"HD{group}_GT/{video}.yuv" for group in groups for video in VIDEOS[group]]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
-from datamodules.stored import HeldOutData, Item, one_of
+from datamodules.stored import HeldOutData, Item, first_uses, one_of
 
 OTHER = (
     *("Beanbags", "Dimetrodon", "DogDance", "Grove2", "Grove3", "Hydrangea"),
@@ -38,8 +39,13 @@ class Middlebury(HeldOutData):
         return self._items(self.part)
 
     def counts(self) -> dict[str, int]:
-        """Sequences of both parts whose files are all there."""
-        return {part: sum(all(map(self.store.exists, i.names())) for i in self._items(part)) for part in COUNTS}
+        """Sequences whose files are all there, of the chosen part and of the other one where there is any of it."""
+        here = {part: [all(map(self.store.exists, i.names())) for i in self._items(part)] for part in COUNTS}
+        return {part: sum(whole) for part, whole in here.items() if part == self.part or any(whole)}
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """See `StoredData`: of the parts that `counts` counts."""
+        yield from first_uses((name, i.key) for part in self.counts() for i in self._items(part) for name in i.names())
 
     def _items(self, part: str) -> list[Item]:
         if part == "evaluation":

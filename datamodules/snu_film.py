@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from datamodules.loader import DataError
-from datamodules.stored import HeldOutData, Item, one_of
+from datamodules.stored import HeldOutData, Item, first_uses, one_of
 
 SPLITS = ("easy", "medium", "hard", "extreme")
 COUNTS = {f"test-{split}.txt": 310 for split in SPLITS}
@@ -39,6 +40,12 @@ class SNUFilm(HeldOutData):
     def counts(self) -> dict[str, int]:
         """The lengths of the four lists."""
         return {f"test-{split}.txt": len(self._items(split)) for split in SPLITS}
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """See `StoredData`: of all four splits."""
+        yield from first_uses(
+            (name, item.key) for split in SPLITS for item in self._items(split) for name in item.names()
+        )
 
     def _items(self, split: str) -> list[Item]:
         name = f"test-{split}.txt"

@@ -16,6 +16,8 @@ LABELS = ("flow_t0.flo", "flow_t1.flo")  # from the target to frame0, to frame1
 class Vimeo90K(StoredData):
     """Triplets as published: `tri_trainlist.txt`, `tri_testlist.txt`, `sequences/00001/0001/im1.png` ...
 
+    For evaluation the folder `vimeo_interp_test` of the test set alone (`tri_testlist.txt`, `target/...`) does, too.
+
     Args:
         root: the folder `vimeo_triplet` that holds these.
         flow: give pseudo labels from `flow/00001/0001/flow_t0.flo`, `flow_t1.flo`.
@@ -75,9 +77,10 @@ class Vimeo90K(StoredData):
         return Items(self.store, items, transforms)
 
     def _items(self, clips: list[str]) -> list[Item]:
+        folder = "sequences" if self.store.exists("sequences") else "target"
         items = []
         for clip in clips:
-            frame0, target, frame1 = (f"sequences/{clip}/{name}" for name in FRAMES)
+            frame0, target, frame1 = (f"{folder}/{clip}/{name}" for name in FRAMES)
             flow = (f"flow/{clip}/{LABELS[0]}", f"flow/{clip}/{LABELS[1]}") if self.gives_flow else None
             items.append(Item(clip, frame0, frame1, target, flow=flow))
         return items

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from datamodules.loader import DataError
+from datamodules.pack_writer import finish, write_shard
 from datamodules.stored import StoredData
 from datamodules.yuv import to_rgb
 from tests.datamodules.layouts import FAULTS, LAYOUTS, fabricate
@@ -141,6 +143,34 @@ def test_pictures_that_no_sample_needs_are_not_looked_for(roots: dict[str, Path]
     used = {name for name, _ in data("gopro", roots["gopro"]).files() if "GOPR0372_07_00" in name}
     assert len(used) == 25
     assert len(list((roots["gopro"] / "train" / "GOPR0372_07_00").iterdir())) == 27
+
+
+@pytest.mark.parametrize("name", [n for n in LAYOUTS if n != "hd"])
+def test_a_packed_dataset_gives_the_same_samples(name: str, roots: dict[str, Path], tmp_path: Path) -> None:
+    """Without one of its files: lists alone stay."""
+    options = {"variant": "DR", "flow": True} if name == "vimeo_septuplet" else {}
+    module = data(name, roots[name], **options)
+    packed = tmp_path / "packed" / "all"
+    packed.mkdir(parents=True)
+    readers = {".flo": module.store.read_flow, ".npy": module.store.read_array}
+    files = [(file, readers.get(Path(file).suffix, module.store.read)(file, "packing")) for file, _ in module.files()]
+    write_shard(packed, 0, files)
+    finish(packed, 1, {})
+    for path in roots[name].glob("*.txt"):
+        shutil.copy(path, tmp_path)
+    other = data(name, tmp_path, **options)
+    assert module.counts() == other.counts()
+    pairs = [(module.held_out_source(), other.held_out_source())]
+    if module.trains:
+        pairs.append((module.train_source(), other.train_source()))
+    for files_source, packed_source in pairs:
+        assert len(files_source) == len(packed_source)
+        for index in range(0, len(files_source), 1 + len(files_source) // 10):
+            rng = [np.random.default_rng(index) for _ in range(2)]
+            first, second = files_source.sample(index, rng[0]), packed_source.sample(index, rng[1])
+            assert set(first) == set(second)
+            for field in first:
+                np.testing.assert_array_equal(first[field], second[field])
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -220,7 +220,7 @@ def test_more_broken_samples_than_allowed_stop(workers: int) -> None:
 
 def test_broken_held_out_samples_always_stop() -> None:
     data = skipping()
-    data.held_out_source = lambda: SomeBroken(5)  # type: ignore[method-assign]
+    data._sources = {"held_out": SomeBroken(5)}
     with pytest.raises(DataError, match=r"^sample 3: file"):
         list(data.val_dataloader())
 

@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 
 from datamodules import flow_io, pictures
 from datamodules.loader import DataError
-from datamodules.vimeo90k import Vimeo90K
+from datamodules.vimeo90k import Vimeo90K, split
 
 CLIPS = {"tri_trainlist.txt": ["00001/0001", "00001/0002", "00002/0001"], "tri_testlist.txt": ["00003/0001"]}
 
@@ -85,6 +85,27 @@ def test_held_out_clips_can_be_fewer(root: Path) -> None:
     (root / "tri_testlist.txt").write_text("\n".join(CLIPS["tri_trainlist.txt"]))
     source = data(root, val_samples=2).held_out_source()
     assert [source.sample(i, None)["key"] for i in range(len(source))] == ["00001/0001", "00002/0001"]
+
+
+def test_the_test_set_alone_is_enough_to_evaluate(root: Path) -> None:
+    (root / "tri_trainlist.txt").unlink()
+    (root / "sequences").rename(root / "target")
+    module = data(root)
+    module.setup("validate")
+    (batch,) = module.val_dataloader()
+    assert batch["key"] == ["00003/0001"]
+    assert torch.equal(batch["target"][0].permute(1, 2, 0), torch.from_numpy(picture(12)))
+    with pytest.raises(DataError, match=r"has no tri_trainlist\.txt"):
+        data(root).setup("fit")
+
+
+def test_the_training_list_can_be_split_as_rife_does(root: Path) -> None:
+    """int(0.95 * 51,312) clips train, the rest of the list validates; here 0.7 * 3."""
+    module = data(root, train_share=0.7, held_out="rest")
+    train, rest = module.train_source(), module.held_out_source()
+    assert [train.sample(i, None)["key"] for i in range(len(train))] == ["00001/0001", "00001/0002"]
+    assert [rest.sample(i, None)["key"] for i in range(len(rest))] == ["00002/0001"]
+    assert [len(part) for part in split(["clip"] * 51_312, 0.95)] == [48_746, 2_566]
 
 
 def remove(name: str) -> Callable[[Path], None]:
