@@ -52,9 +52,10 @@ def peak_memory(
 
 
 def _fake(model: Architecture, call: Callable[[Tensor, Tensor], object], size: tuple[int, int], batch: int = 1) -> None:
-    like = next(model.parameters(), torch.zeros(()))
+    like = next(model.parameters(), None)
+    kind: dict[str, Any] = {} if like is None else {"device": like.device, "dtype": like.dtype}
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
-        frame0, frame1 = (torch.empty(batch, 3, *size, device=like.device, dtype=like.dtype) for _ in range(2))
+        frame0, frame1 = (torch.empty(batch, 3, *size, **kind) for _ in range(2))
         call(frame0, frame1)
 
 
