@@ -71,6 +71,23 @@ def check_values(config: DictConfig, overrides: Sequence[str], config_name: str)
             raise UserError(f"{key}={after} is not {expected}; without it the value is {before}")
 
 
+def compose_beside(overrides: Sequence[str], config_name: str, hydra_too: bool = False) -> DictConfig:
+    """Another configuration than the program's own, composed in the same way.
+
+    Args:
+        overrides: as on the command line.
+        config_name: the file of `conf`.
+        hydra_too: keep the block `hydra`, where the choices of groups stand.
+    """
+    active = GlobalHydra.instance()
+    program, active.hydra = active.hydra, None  # Hydra composes for one at a time
+    try:
+        with initialize_config_module("conf", version_base="1.3"):
+            return compose(config_name, overrides=list(overrides), return_hydra_config=hydra_too)
+    finally:
+        active.hydra = program
+
+
 def note_sweep(arguments: Sequence[str]) -> list[str]:
     """The command line with the keys that a multirun varies written into `sweep`, which names the runs."""
     if not {"-m", "--multirun"} & set(arguments):
@@ -106,13 +123,7 @@ def _compose_groups(overrides: Sequence[str], config_name: str) -> DictConfig:
         for o in _parse(overrides)
         if o.key_or_group == "hydra.searchpath" or _options(o.key_or_group.split("@")[0])
     ]
-    active = GlobalHydra.instance()
-    program, active.hydra = active.hydra, None  # Hydra composes for one at a time
-    try:
-        with initialize_config_module("conf", version_base="1.3"):
-            return compose(config_name, overrides=groups)
-    finally:
-        active.hydra = program
+    return compose_beside(groups, config_name)
 
 
 def _options(group: str) -> list[str]:

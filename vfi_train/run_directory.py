@@ -20,7 +20,8 @@ NOT_THE_RUN = (
     "resume", "runs", "traceback", "report", "logger", "sweep", "checkpoint_every", "log_every",
     "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.accelerator",
     "data.num_workers", "data.root", "data.cache_dir", "data.pin_memory", "data.device_batch_size",
-    "backbones", "loss.terms.*.folder", "published", "dry_run", "check",
+    "data.*.num_workers", "data.*.root", "data.*.cache_dir",
+    "backbones", "loss.terms.*.folder", "published", "dry_run", "check", "roots", "curriculum",
     "callbacks.faults", "callbacks.published", "callbacks.artifacts", "callbacks.progress", "callbacks.pictures",
     "callbacks.throughput",
 )  # fmt: skip
@@ -47,15 +48,17 @@ class RunDirectory:
     Args:
         path: its folder, which need not exist.
         config: its configuration, resolved, as plain containers.
+        label: its name, where it is not the folder's: CURRICULUM/PHASE.
     """
 
     path: Path
     config: dict[str, Any]
+    label: str | None = None
 
     @property
     def name(self) -> str:
-        """EXPERIMENT[-NAME]."""
-        return self.path.name
+        """What `weights=` and the logs call it: EXPERIMENT[-NAME]."""
+        return self.label or self.path.name
 
     @property
     def checkpoints(self) -> Path:

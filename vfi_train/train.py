@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from datamodules.base import split_batch
 from vfi_train.architectures import Architecture
 from vfi_train.architectures.base import count_parameters
+from vfi_train.callbacks.optimizer_state import OptimizerState
 from vfi_train.checkpoint_io import AtomicCheckpointIO, resume_point
 from vfi_train.config_targets import check_targets
 from vfi_train.console import is_first_process, say
@@ -74,6 +75,8 @@ def train_run(config: DictConfig, run: RunDirectory) -> None:
         source = load_weights(module.architecture, config.weights, config.runs)
         say(f"weights start from {source}")
     trainer = build_trainer(config, run, data)
+    if config.optimizer_state is not None and checkpoint is None:
+        trainer.callbacks.append(OptimizerState(config.optimizer_state, config.runs))  # type: ignore[attr-defined]
     share_cores(trainer, config.data.num_workers)
     rewind_logs(trainer, step)
     began = time.monotonic()

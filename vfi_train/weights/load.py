@@ -12,6 +12,7 @@ from vfi_train.errors import UserError, nearest
 from vfi_train.weights.published import load_published, load_strict, read_checkpoint, unwrap
 
 OURS = "architecture."  # the network's prefix in our own checkpoints
+CHECKPOINTS = {None: ("best.ckpt", "last.ckpt"), "best": ("best.ckpt", "last.ckpt"), "last": ("last.ckpt",)}  # of runs
 
 
 def load_weights(model: Architecture, weights: str | Path, runs: str | Path = "runs") -> Path:
@@ -20,8 +21,8 @@ def load_weights(model: Architecture, weights: str | Path, runs: str | Path = "r
     Args:
         model: the network.
         weights: a file (ours or a published one), a run (its name or its folder: the best checkpoint), or the name
-            of weights that are shipped with the package (`list_shipped`). Of a checkpoint or a run with an average
-            of weights, "RUN:ema" means that.
+            of weights that are shipped with the package (`list_shipped`). "RUN:last" is a run's last checkpoint;
+            of a checkpoint or a run with an average of weights, "RUN:ema" means that.
         runs: the folder where runs are looked for by name.
 
     Returns:
@@ -31,10 +32,10 @@ def load_weights(model: Architecture, weights: str | Path, runs: str | Path = "r
         UserError: nothing is called so, with the nearest names.
         ValueError: the file does not fit the model.
     """
-    source, average = _average(weights)
-    path = find_weights(source, runs)
+    path = find_weights(weights, runs)
     content = read_checkpoint(path)
-    tensors = unwrap(content if average is None else _averaged(content, average, path), str(path))
+    kind = _split(weights)[1]
+    tensors = unwrap(content if kind in CHECKPOINTS else _averaged(content, str(kind), path), str(path))
     if all(name.startswith(OURS) for name in tensors):
         load_strict(model, {name.removeprefix(OURS): t for name, t in tensors.items()}, str(path))
     elif path.parent == shipped_folder():
@@ -46,31 +47,33 @@ def load_weights(model: Architecture, weights: str | Path, runs: str | Path = "r
 
 def find_weights(weights: str | Path, runs: str | Path = "runs") -> Path:
     """The file that `weights` means."""
-    given = Path(weights)
+    source, kind = _split(weights)
+    given = Path(source)
     if given.is_file():
         return given
     shipped = shipped_folder() / f"{weights}.safetensors"
     for folder in (given, Path(runs) / given):
         if (folder / "checkpoints").is_dir():
-            for name in ("best.ckpt", "last.ckpt"):
+            for name in CHECKPOINTS.get(kind, CHECKPOINTS[None]):
                 if (folder / "checkpoints" / name).is_file():
                     return folder / "checkpoints" / name
             raise UserError(f"weights={weights} is a run that has no checkpoint yet: let it train on")
     if shipped.is_file():
         return shipped
-    trained = [p.parent.name for p in Path(runs).glob("*/checkpoints")]
+    found = [*Path(runs).glob("*/checkpoints"), *Path(runs).glob("*/*/checkpoints")]
+    trained = [str(path.parent.relative_to(runs)) for path in found]
     raise UserError(
         f"weights={weights} is no file, no run in {runs}/ and no shipped weights: "
         f"{nearest(str(weights), [*list_shipped(), *trained])}"
     )
 
 
-def _average(weights: str | Path) -> tuple[str | Path, str | None]:
+def _split(weights: str | Path) -> tuple[str | Path, str | None]:
     """RUN:ema as (RUN, ema)."""
-    source, colon, average = str(weights).rpartition(":")
-    if not colon or not average.isidentifier() or Path(weights).exists():
+    source, colon, kind = str(weights).rpartition(":")
+    if not colon or not kind.isidentifier() or Path(weights).exists():
         return weights, None
-    return source, average
+    return source, kind
 
 
 def _averaged(content: Any, average: str, path: Path) -> Any:
