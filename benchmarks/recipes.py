@@ -1,0 +1,102 @@
+"""The table of published trainings in docs/recipes.md, made anew: python -m benchmarks.recipes
+
+Every experiment that reproduces a publication: what is published, what decides its result, and what was measured with
+this project, which runs in `runs/` tell (none of the datasets is at hand everywhere).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from omegaconf import DictConfig, OmegaConf
+
+import vfi_train.epochs  # noqa: F401 (its import makes ${epochs:N} known)
+
+ROOT = Path(__file__).parents[1]
+COLUMNS = ("experiment", "published PSNR / SSIM", "where", "global batch", "steps", "learning rate", "losses", "status")
+HEAD = """# Published trainings
+
+Made by `python -m benchmarks.recipes` from `conf/experiment`. Lengths are epochs where the number of training samples
+is not published. Each of these is composed, built, and trained for two steps with a validation on a tiny dataset in
+the published layout by `tests/test_experiments.py`; losses, gradients and learning rates are compared with the
+published trainer's by `tests/test_recipes.py`, where there are such numbers.
+
+"""
+
+
+def main() -> None:
+    """Write docs/recipes.md."""
+    lines = ["| " + " | ".join(COLUMNS) + " |", "| --- " * len(COLUMNS) + "|"]
+    papers: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "conf" / "experiment").glob("*.yaml")):
+        config = composed(path.stem)
+        if config.published is None:
+            continue
+        lines.append("| " + " | ".join(row(path.stem, config)) + " |")
+        papers.setdefault(config.published.paper, []).append(path.stem)
+    sources = [f"- {paper}: {', '.join(f'`{name}`' for name in names)}" for paper, names in papers.items()]
+    (ROOT / "docs" / "recipes.md").write_text(HEAD + "\n".join(lines) + "\n\n## Papers\n\n" + "\n".join(sources) + "\n")
+
+
+def composed(name: str) -> DictConfig:
+    """The configuration of `experiment=NAME`."""
+    with initialize_config_module("conf", version_base="1.3"):
+        return compose("train", overrides=[f"experiment={name}"])
+
+
+def row(name: str, config: DictConfig) -> list[str]:
+    """One experiment."""
+    published = config.published
+    numbers = f"{stated(published.psnr)} / {stated(published.ssim)}" if published.psnr else "not stated"
+    return [
+        f"`{name}`",
+        numbers,
+        published.table or "",
+        str(config.data.batch_size),
+        length(config),
+        f"{config.optimizer.lr:g} to {config.schedule.floor:g}" + warmup(config),
+        ", ".join(f"{term} {weight(block)}" for term, block in config.loss.terms.items()),
+        measured(name),
+    ]
+
+
+def stated(value: float | None) -> str:
+    """A published number as it is written."""
+    return "not stated" if value is None else f"{value:g}"
+
+
+def length(config: DictConfig) -> str:
+    """Steps, or the epochs that they are counted from."""
+    written = OmegaConf.to_container(config.trainer, resolve=False)["max_steps"]  # type: ignore[index, call-overload]
+    return f"{written:,}" if isinstance(written, int) else f"{written.removeprefix('${epochs:').rstrip('}')} epochs"
+
+
+def warmup(config: DictConfig) -> str:
+    """The warm-up, where there is one."""
+    written = OmegaConf.to_container(config.schedule, resolve=False)["warmup_steps"]  # type: ignore[index, call-overload]
+    if not written:
+        return ""
+    count = f"{written:,}" if isinstance(written, int) else f"{written.removeprefix('${epochs:').rstrip('}')} epochs'"
+    return f", {count} steps of warm-up"
+
+
+def weight(block: Any) -> str:
+    """The weight of a loss term; terms of several parts name theirs."""
+    parts = {key: block[key] for key in ("content", "style") if block.get(key)}
+    return " ".join(f"{key} {value:g}" for key, value in parts.items()) or f"{block.get('weight', 1.0):g}"
+
+
+def measured(name: str) -> str:
+    """What a finished run of the whole recipe has reached here."""
+    report = ROOT / "runs" / name / "report.json"
+    if not report.is_file():
+        return "not trained here"
+    best = next(iter(json.loads(report.read_text()).values()))
+    return f"{best['PSNR']:.2f} / {best['SSIM']:.4f}"
+
+
+if __name__ == "__main__":
+    main()
