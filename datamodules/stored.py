@@ -108,6 +108,8 @@ class StoredData(VFIDataModule):
         super().__init__(**loader)
         self.root = None if root is None else Path(root).expanduser()
         self.transforms, self.val_transforms = Compose(transforms), Compose(val_transforms)
+        if val_samples is not None and val_samples < 1:
+            raise ValueError(f"data.val_samples={val_samples} is no number of samples: give 1 or more, or null for all")
         self.val_samples = val_samples
 
     def train_items(self) -> Sequence[Item]:
@@ -130,13 +132,13 @@ class StoredData(VFIDataModule):
 
     def train_source(self) -> SampleSource:
         """The training samples, augmented."""
-        items = self.train_items()
+        items = self.found(self.train_items(), "training sample")
         self.require(items[0].names(), items[0].key)
         return Items(self.store, items, self.transforms)
 
     def held_out_source(self) -> SampleSource:
         """The held-out samples."""
-        items = spread(self.held_out_items(), self.val_samples)
+        items = spread(self.found(self.held_out_items(), "held-out sample"), self.val_samples)
         self.require(items[0].names(), items[0].key)
         return Items(self.store, items, self.val_transforms)
 
@@ -188,7 +190,8 @@ class StoredData(VFIDataModule):
         for name in names:
             if not self.store.exists(name):
                 raise DataError(
-                    f"sample {key}: {self.root}/{name} is missing: extract or fetch it again (from {self.origin})"
+                    f"sample {key}: {self.root}/{name} is missing from data.root: extract or fetch it again "
+                    f"(from {self.origin})"
                 )
 
     def hint(self) -> str:

@@ -87,8 +87,14 @@ class Vimeo90K(StoredData):
 
 
 def split(clips: list[str], share: float) -> tuple[list[str], list[str]]:
-    """The first clips, floor(share * their number), and the rest."""
+    """The first clips, floor(share * their number), and the rest.
+
+    Raises:
+        DataError: there is no first one.
+    """
     first = int(share * len(clips))
+    if not first:
+        raise DataError(f"data.train_share={share} of {len(clips)} clips in the training list is none: give more")
     return clips[:first], clips[first:]
 
 

@@ -330,7 +330,7 @@ def test_hd_stops_at_frame_100_and_where_a_video_ends(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"^{path} has 3,535 bytes, which is no number of whole 4x6 frames"):
         module.held_out_source()
     path.unlink()
-    with pytest.raises(DataError, match=rf"{path} is missing: .*\(from the HD benchmark"):
+    with pytest.raises(DataError, match=rf"{path} is missing from data\.root: .*\(from the HD benchmark"):
         data("hd", root, size=[4, 6]).check()
 
 
@@ -350,6 +350,7 @@ def test_a_part_of_the_held_out_samples_is_spread_evenly(roots: dict[str, Path])
         ("x4k1000fps", {"gap": [2, 65]}, r"^data\.gap=\[2, 65\] is no smallest and largest gap"),
         ("x4k1000fps", {"gap": [3, 3]}, r"with an even one among them \(or data\.odd_gaps=true\)$"),
         ("xiph", {"frames": 2}, r"^data\.frames=2 has no triplet"),
+        ("ucf101", {"val_samples": 0}, r"^data\.val_samples=0 is no number of samples"),
         ("co3d", {"packs": 0}, r"^data\.packs=0 is no number of packs"),
     ],
 )

@@ -105,6 +105,8 @@ def test_the_training_list_can_be_split_as_rife_does(root: Path) -> None:
     train, rest = module.train_source(), module.held_out_source()
     assert [train.sample(i, None)["key"] for i in range(len(train))] == ["00001/0001", "00001/0002"]
     assert [rest.sample(i, None)["key"] for i in range(len(rest))] == ["00002/0001"]
+    with pytest.raises(DataError, match=r"^data\.train_share=0\.3 of 3 clips in the training list is none"):
+        data(root, train_share=0.3).check()
     assert [len(part) for part in split(["clip"] * 51_312, 0.95)] == [48_746, 2_566]
 
 
@@ -117,7 +119,10 @@ def remove(name: str) -> Callable[[Path], None]:
     [
         (remove("tri_trainlist.txt"), r"^data\.root=\S+ has no tri_trainlist\.txt: .*vimeo_triplet\.zip, http"),
         (lambda r: (r / "tri_testlist.txt").write_text("\n"), r"tri_testlist\.txt lists nothing: .*vimeo_triplet\.zip"),
-        (remove("sequences/00001/0001/im2.png"), r"^sample 00001/0001: \S+im2\.png is missing: .*vimeo_triplet\.zip"),
+        (
+            remove("sequences/00001/0001/im2.png"),
+            r"^sample 00001/0001: \S+im2\.png is missing from data\.root: .*\.zip",
+        ),
         (remove("flow/00003/0001/flow_t1.flo"), r"flow_t1\.flo, the flow label .* is missing: .*data\.flow=false"),
     ],
 )
