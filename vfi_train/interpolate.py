@@ -11,12 +11,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from vfi_train.cli import run
 from vfi_train.config_targets import check_targets
+from vfi_train.devices import find_device
 from vfi_train.errors import UserError
 from vfi_train.interpolation import pipeline
 from vfi_train.interpolation.engine import Engine
@@ -95,13 +95,7 @@ def _interpolator(config: DictConfig, clip: Clip) -> Interpolator:
     check_targets(config)
     model = instantiate(config.model, _convert_="all")
     load_weights(model, config.weights, config.runs)
-    name = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-    try:
-        model.to(torch.device(name))
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(
-            f"device={config.device} is not here ({str(error).splitlines()[0]}): give auto or cpu"
-        ) from error
+    model.to(find_device(config.device))
     size = (clip.height, clip.width)
     asked = Interpolator(
         model,
