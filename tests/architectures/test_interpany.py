@@ -55,9 +55,6 @@ def test_one_call_equals_the_published_network_at_every_step(folder: str, name: 
         value = seen[re.sub("_every[24]$", "", key)]
         largest = max(1, abs(stored).max())  # features reach beyond 1, where float32 has fewer decimals
         assert_near(thinned(value, stored), stored, 1e-4 if "flow" in key else 1e-5 * largest, key)
-    half = model(**(given(case) | {"time": 0.5})).frame
-    change = (half - got.frame).abs().max().item()
-    assert change == pytest.approx(case.info["change_if_map_replaced_by_0.5"], abs=1e-5)
 
 
 def in_ifrnet(got: Prediction, parts: dict[str, Any]) -> dict[str, Tensor]:

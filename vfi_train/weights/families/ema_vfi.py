@@ -2,4 +2,7 @@
 
 DROPPED = ["*.attn_mask", "*.HW"]
 
-LAYOUTS = "state dict with `module.` prefix (`ours.pkl`, `ours_small.pkl`, `ours_t.pkl`, ...), window masks dropped"
+LAYOUTS = (
+    "state dict with `module.` prefix (`ours.pkl`, `ours_small.pkl`, `ours_t.pkl`, InterpAny-Clearer's `ema-vfi.pkl`, "
+    "...), window masks dropped"
+)
