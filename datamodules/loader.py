@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 Sample = dict[str, Any]
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+cv2.setNumThreads(0)  # workers are as many as wanted; a forked one waits for ever for threads that it does not have
 
 
 class DataError(RuntimeError):
@@ -217,8 +218,7 @@ def split_batch(batch_size: int, world_size: int, device_batch_size: int | None 
 
 
 def settle_worker(worker: int) -> None:
-    """Keep OpenCV to one thread in a worker process, and keep freed memory: handed back, it would be cleared anew."""
-    cv2.setNumThreads(0)
+    """Keep freed memory in a worker process: what is handed back to the system is cleared anew when it is needed."""
     with contextlib.suppress(OSError, AttributeError):  # other C libraries than glibc
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)  # bytes; the most that glibc takes

@@ -1,4 +1,7 @@
-"""Writing a pack (see `packs`), shard by shard: what is whole stays, so that a killed program goes on there."""
+"""Writing a pack (see `packs`), shard by shard: what is whole stays, so that a killed program goes on there.
+
+Beside each shard lies its part of the index, `00000.part.npz`; `finish` joins them.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ def write_shard(folder: Path, number: int, arrays: Iterable[tuple[str, NDArray]]
         number: of the shard.
         arrays: name and array (H W or H W C; numbers of up to 8 bytes), one after the other.
     """
-    names, entries, offset = [], [], 0
+    names, entries, size = [], [], 0
+    _shard(folder, number).unlink(missing_ok=True)  # a broken one
     partial = folder / f"{number:05d}.bin.part"
     with partial.open("wb") as file:
         for name, array in arrays:
@@ -32,20 +36,20 @@ def write_shard(folder: Path, number: int, arrays: Iterable[tuple[str, NDArray]]
             content = little.reshape(-1).view(np.uint8).data
             shape = (*array.shape, 0)[:3]
             names.append(name.encode())
-            entries.append((number, offset, little.dtype.str.encode(), *shape, zlib.crc32(content)))
+            entries.append((number, size, little.dtype.str.encode(), *shape, zlib.crc32(content)))
             file.write(content)
             file.write(bytes(-len(content) % ALIGNMENT))
-            offset += len(content) + -len(content) % ALIGNMENT
-    part = folder / f"{number:05d}.part.npz"
-    with part.open("wb") as file:
-        np.savez(file, names=np.array(names, np.bytes_), entries=np.array(entries, ENTRY))
-    partial.replace(folder / f"{number:05d}.bin")
-    return offset
+            size += len(content) + -len(content) % ALIGNMENT
+    with _part(folder, number).open("wb") as file:
+        np.savez(file, names=np.array(names, np.bytes_), entries=np.array(entries, ENTRY), size=size)
+    partial.replace(_shard(folder, number))  # last: a shard that is there has its part of the index
+    return size
 
 
-def shard_is_whole(folder: Path, number: int) -> bool:
-    """Whether that shard was written to its end, and its part of the index is still there."""
-    return (folder / f"{number:05d}.bin").is_file() and (folder / f"{number:05d}.part.npz").is_file()
+def is_whole(folder: Path, number: int) -> bool:
+    """Whether that shard was written to its end."""
+    shard, part = _shard(folder, number), _part(folder, number)
+    return shard.is_file() and part.is_file() and shard.stat().st_size == int(np.load(part)["size"])
 
 
 def finish(folder: Path, shards: int, facts: dict[str, Any]) -> None:
@@ -56,17 +60,21 @@ def finish(folder: Path, shards: int, facts: dict[str, Any]) -> None:
         shards: how many were written.
         facts: where the contents come from, kept in the index.
     """
-    parts = [folder / f"{number:05d}.part.npz" for number in range(shards)]
-    loaded = [np.load(part) for part in parts]
-    names = np.concatenate([part["names"] for part in loaded])
-    entries = np.concatenate([part["entries"] for part in loaded])
+    parts = [np.load(_part(folder, number)) for number in range(shards)]
+    names = np.concatenate([part["names"] for part in parts])
+    entries = np.concatenate([part["entries"] for part in parts])
     order = np.argsort(names, kind="stable")
-    np.save(folder / "names.npy", names[order])
-    np.save(folder / "entries.npy", entries[order])
-    sizes = [(folder / f"{number:05d}.bin").stat().st_size for number in range(shards)]
-    index = {"format": FORMAT, "entries": len(names), "shards": sizes, **facts}
-    partial = folder / "index.json.part"
-    partial.write_text(json.dumps(index, indent=1) + "\n")
-    partial.replace(folder / "index.json")
-    for part in parts:
-        part.unlink()
+    index = {"format": FORMAT, "entries": len(names), "shards": [int(part["size"]) for part in parts], **facts}
+    for name, array in (("names.npy", names[order]), ("entries.npy", entries[order])):
+        np.save(folder / f"part.{name}", array)
+        (folder / f"part.{name}").replace(folder / name)
+    (folder / "part.index.json").write_text(json.dumps(index, indent=1) + "\n")
+    (folder / "part.index.json").replace(folder / "index.json")
+
+
+def _shard(folder: Path, number: int) -> Path:
+    return folder / f"{number:05d}.bin"
+
+
+def _part(folder: Path, number: int) -> Path:
+    return folder / f"{number:05d}.part.npz"

@@ -17,14 +17,19 @@ from datamodules.loader import DataError
 from datamodules.packs import Pack
 
 
-def open_store(root: str | Path) -> Store:
+def open_store(root: str | Path, without: str | None = None) -> Store:
     """The store of a dataset's folder, packed or not.
+
+    Args:
+        root: the folder.
+        without: the name of a pack that is left out.
 
     Raises:
         DataError: a pack in it is broken.
     """
     root = Path(root)
-    return Store(root, [Pack(index.parent) for index in sorted(root.glob("packed/*/index.json"))])
+    folders = [index.parent for index in sorted(root.glob("packed/*/index.json"))]
+    return Store(root, [Pack(folder) for folder in folders if folder.name != without])
 
 
 class Store:

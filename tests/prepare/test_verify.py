@@ -16,27 +16,19 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from tests.datamodules.layouts import FAULTS, LAYOUTS, fabricate, frame, write
+from tests.prepare.tasks import CONF, task
 from tests.programs import run_program
 from vfi_train.errors import UserError
 from vfi_train.prepare.dataset import dataset
 from vfi_train.prepare.faults import Fault
 from vfi_train.prepare.verify import verify
 
-CONF = Path(__file__).parents[2] / "conf"
 CLIP = "sequences/00001/0002"
 
 
 def config(name: str, root: Path | None, tmp_path: Path, **keys: Any) -> DictConfig:
-    """conf/prepare.yaml with a dataset, without Hydra's composition, which takes longer than the task."""
-    base, own = (OmegaConf.load(CONF / "data" / f"{file}.yaml") for file in ("base", name))
-    own.pop("defaults", None)
-    options = LAYOUTS[name].options if name in LAYOUTS else {}
-    data = OmegaConf.merge(base, own, {"seed": 0, "num_workers": 0}, options, {"root": str(root)})
-    whole = OmegaConf.load(CONF / "prepare.yaml")
-    for key in ("defaults", "hydra"):
-        whole.pop(key)
-    mine = {"task": "verify", "processes": 1, "output": str(tmp_path / "faults.json"), "verify": {"subset": True}}
-    return OmegaConf.merge(whole, mine, {"data": data}, keys)  # type: ignore[return-value]
+    verify_part = {"subset": True, **keys.pop("verify", {})}
+    return task("verify", name, root, output=str(tmp_path / "faults.json"), verify=verify_part, **keys)
 
 
 def faults(name: str, root: Path, tmp_path: Path, **keys: Any) -> list[Fault]:

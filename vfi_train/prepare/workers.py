@@ -11,7 +11,6 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-import cv2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -36,7 +35,7 @@ def spread(
     Raises:
         UserError: a process was killed.
     """
-    count = min(processes or len(os.sched_getaffinity(0)), len(jobs))
+    count = min(processes or _cores(), len(jobs))
     if count <= 1:
         with _bar() as bar:
             task = bar.add_task(title, total=len(jobs))
@@ -61,13 +60,16 @@ def spread(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _bar() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True))
 
 
 def _settle(parent: int) -> None:
-    cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends the others
     if hasattr(os, "getppid") and os.uname().sysname == "Linux":  # nor does a killed one leave them behind
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

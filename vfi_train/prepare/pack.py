@@ -1,0 +1,136 @@
+"""`task=pack`: the pictures, flows and maps of a dataset decoded, into a few large files to be memory-mapped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from omegaconf import DictConfig
+from PIL import Image
+
+from datamodules import flow_io, pictures
+from datamodules.pack_writer import finish, is_whole, write_shard
+from datamodules.store import Store, open_store
+from vfi_train.errors import UserError
+from vfi_train.prepare import disk
+from vfi_train.prepare.dataset import name_of, output_folder, stored_dataset
+from vfi_train.prepare.workers import spread
+
+MEASURED = 400  # files whose size is looked up to estimate that of all
+MIB = 2**20
+PACKED = (*pictures.ENDINGS, *flow_io.FORMATS, ".npy")
+
+
+def pack(config: DictConfig) -> None:
+    """Pack what `config.data` reads to `config.output`, a dataset folder like the given one; see conf/prepare.yaml.
+
+    Raises:
+        UserError: there is nothing to pack, the disk would not hold it, or another pack of that name was begun.
+        DataError: a file is missing or broken.
+    """
+    data = stored_dataset(config)
+    output = output_folder(config)
+    others = open_store(output, without=config.pack.name).packs
+    if data.root is not None and data.root.resolve() == output.resolve():
+        data.store = open_store(output, without=config.pack.name)  # the pack may be broken: it is made whole here
+    files = [name for name, _ in data.files()]
+    names = [n for n in files if n.lower().endswith(PACKED) and not any(p.read(n) is not None for p in others)]
+    if not names:
+        raise UserError(f"data={name_of(data)} has nothing to pack that {output} does not hold already")
+    write_pack(data.store, names, output / "packed" / config.pack.name, config)
+    for name in beside(data.store, files):
+        _copy(data.store.root / name, output / name)
+    print(f"give data.root={output} to read it")
+
+
+def write_pack(store: Store, names: Sequence[str], folder: Path, config: DictConfig) -> None:
+    """Write the pack `folder`, or what is missing of it."""
+    began = time.monotonic()
+    size = estimate(store, names)
+    per_shard = max(1, round(config.pack.shard * MIB * len(names) / size))
+    jobs = [(i, names[s : s + per_shard]) for i, s in enumerate(range(0, len(names), per_shard))]
+    begin(folder, names, per_shard)
+    left = [job for job in jobs if not is_whole(folder, job[0])]
+    room = f"{disk.free(folder) / disk.GIB:,.1f} GiB are free"
+    print(
+        f"{len(names):,} files take about {size / disk.GIB:,.2f} GiB in {len(jobs):,} shards; {len(left):,} are to be "
+        f"written to {folder}, where {room}",
+        flush=True,
+    )
+    disk.require(folder, size * len(left) // len(jobs), f"the pack {folder.name}")
+    with disk.told_when_full(folder):
+        for _ in spread(partial(pack_shard, store, folder), left, config.processes, "shards"):
+            pass
+        finish(folder, len(jobs), {"files": len(names)})
+    print(f"packed {len(names):,} files in {time.monotonic() - began:,.0f} s")
+
+
+def begin(folder: Path, names: Sequence[str], per_shard: int) -> None:
+    """Make the folder of a pack, or see that it was made for the same files.
+
+    Raises:
+        UserError: it was not.
+    """
+    plan = {"files": hashlib.sha256("\n".join(names).encode()).hexdigest(), "per_shard": per_shard}
+    note = folder / "plan.json"
+    if note.is_file() and json.loads(note.read_text()) != plan:
+        raise UserError(
+            f"{folder} was begun with other files or another pack.shard: give those again, choose another "
+            "pack.name=..., or delete it"
+        )
+    with disk.told_when_full(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "plan.json.part").write_text(json.dumps(plan) + "\n")
+        (folder / "plan.json.part").replace(note)
+
+
+def pack_shard(store: Store, folder: Path, job: tuple[int, Sequence[str]]) -> int:
+    """Write one shard; returns its bytes."""
+    number, names = job
+    return write_shard(folder, number, ((name, read_any(store, name)) for name in names))
+
+
+def read_any(store: Store, name: str) -> np.ndarray:
+    """The array that a file holds, by the ending of its name."""
+    if name.lower().endswith(pictures.ENDINGS):
+        return store.read(name, name)
+    return store.read_array(name, name) if name.endswith(".npy") else store.read_flow(name, name)
+
+
+def estimate(store: Store, names: Sequence[str]) -> int:
+    """Bytes that files take when they are packed, by some of them."""
+    chosen = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, MEASURED).round().astype(int))]
+    return int(np.mean([_unpacked_size(store, name) for name in chosen]) * len(names))
+
+
+def beside(store: Store, files: Sequence[str]) -> list[str]:
+    """What goes along as it is: lists, and files of a kind that is not packed."""
+    lists = [p.relative_to(store.root).as_posix() for pattern in ("*.txt", "*/*.txt") for p in store.root.glob(pattern)]
+    return [*lists, *(name for name in files if not name.lower().endswith(PACKED))]
+
+
+def _unpacked_size(store: Store, name: str) -> int:
+    path = store.root / name
+    if not path.is_file() or not name.lower().endswith(pictures.ENDINGS):
+        return path.stat().st_size if path.is_file() else read_any(store, name).nbytes
+    try:
+        with Image.open(path) as picture:  # reads the header alone
+            return picture.width * picture.height * 3
+    except OSError:
+        return read_any(store, name).nbytes
+
+
+def _copy(source: Path, target: Path) -> None:
+    if target.exists():
+        return
+    with disk.told_when_full(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial_copy = target.with_name(f".{target.name}.part")
+        shutil.copyfile(source, partial_copy)
+        partial_copy.replace(target)
