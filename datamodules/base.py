@@ -46,12 +46,16 @@ class VFIDataModule(LightningDataModule):
     Attributes:
         arbitrary_time: whether there are targets at other times than 0.5.
         gives_flow: whether batches hold `flow`.
+        gives_maps: whether times are maps, one number a pixel.
+        gives_reference: whether batches hold `reference` and `reference_time`.
         trains: whether there are training samples; a test set has none.
         skipped: why training samples were passed over, one sentence for each.
     """
 
     arbitrary_time: bool = False
     gives_flow: bool = False
+    gives_maps: bool = False
+    gives_reference: bool = False
     trains: bool = True
     allow_zero_length_dataloader_with_multiple_devices = True  # fewer held-out samples than processes
 

@@ -55,7 +55,10 @@ class Joint(VFIDataModule):
         self.held_out = first if held_out is None else held_out
         if self.val_batch_size is None:
             self.val_batch_size = self.held_out.val_batch_size
-        self.arbitrary_time = any(data.arbitrary_time for data in (*self.datasets.values(), self.held_out))
+        parts = (*self.datasets.values(), self.held_out)
+        self.arbitrary_time = any(data.arbitrary_time for data in parts)
+        self.gives_maps = any(data.gives_maps for data in parts)
+        self.gives_reference = any(data.gives_reference for data in parts)
         self.gives_flow = all(data.gives_flow for data in self.datasets.values())
 
     def check(self) -> None:

@@ -71,7 +71,7 @@ class VimeoSeptuplet(StoredData):
         for target in val_targets:
             one_of("data.val_targets", target, range(1, LAST))
         self.variant, self.maps, self.reverse = variant, maps, reverse
-        self.gives_flow = flow
+        self.gives_flow, self.gives_maps, self.gives_reference = flow, variant != "T", "R" in variant
         self.train_share, self.held_out = check_share(train_share, held_out)
         self.val_targets, self.val_maps = tuple(val_targets), val_maps
 

@@ -17,6 +17,7 @@ from tests.in_process import composed
 from vfi_train.architectures import list_models
 from vfi_train.config_targets import check_targets
 from vfi_train.epochs import count_epoch
+from vfi_train.errors import UserError
 from vfi_train.modules.base import InterpolationModule
 from vfi_train.train import build_module, check_pairing, train
 
@@ -28,6 +29,8 @@ MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_instantiates(name: str, backbones: Path) -> None:
     config = composed(f"experiment={name}", "steps_per_epoch=7", f"backbones={backbones}")
+    for dataset in config.get("roots", {}):  # of a curriculum; its phases are composed in test_curriculum.py
+        config.roots[dataset] = "data"
     check_targets(config)
     module = build_module(config)
     data: Any = instantiate(config.data, _convert_="all")
@@ -77,6 +80,22 @@ def test_an_experiment_trains_and_validates_on_its_published_layout(name: str, b
         assert all(math.isfinite(term) for term in terms)
         assert float(row["train/loss"]) == pytest.approx(sum(terms), rel=1e-5)
     assert 5 < float(rows[-1]["val/psnr"]) < 60
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["data=xiph"], "Xiph has held-out samples alone"),
+        (["model=rife", "data.times=uniform"], "RIFE predicts the middle frame alone"),
+        (["model=amt_s", "data=vimeo_septuplet", "data.variant=D"], "AMT does not take a distance map"),
+        (["model=rife_d", "data=vimeo_septuplet", "data.variant=DR"], "does not take a reference frame"),
+        (["model=ifrnet_dr"], "starts from a reference frame, which this dataset does not give"),
+    ],
+)
+def test_data_that_does_not_suit_the_network_is_refused(overrides: list[str], said: str) -> None:
+    config = composed(*overrides)
+    with pytest.raises(UserError, match=said):
+        check_pairing(build_module(config).architecture, instantiate(config.data, _convert_="all"))
 
 
 def test_a_length_in_epochs_counts_the_training_set() -> None:

@@ -9,9 +9,12 @@ from omegaconf import DictConfig, OmegaConf
 
 def count_epoch(config: DictConfig, data: Any) -> None:
     """Fill in `config.steps_per_epoch` from the training set, where a length is given in epochs."""
+    from datamodules.base import split_batch
+
     if config.steps_per_epoch is None and "${epochs:" in OmegaConf.to_yaml(config):
-        data.setup()
-        config.steps_per_epoch = max(1, data.train_size // config.data.batch_size)
+        data.setup("fit")
+        accumulate = split_batch(config.data.batch_size, 1, config.data.device_batch_size)[1]
+        config.steps_per_epoch = max(1, len(data.train_dataloader()) // accumulate)
 
 
 def steps_of_epochs(epochs: float, *, _root_: DictConfig) -> int | None:

@@ -178,12 +178,25 @@ def rewind_logs(trainer: L.Trainer, step: int) -> None:
 
 
 def check_pairing(architecture: Architecture, data: Any) -> None:
-    """Refuse data whose times the network would ignore."""
+    """Refuse data that cannot train the network, or that it would ignore."""
+    name, dataset = type(architecture).__name__, type(data).__name__
+    if not data.trains:
+        raise UserError(f"{dataset} has held-out samples alone, to evaluate on: train with another data=NAME")
     if data.arbitrary_time and not architecture.arbitrary_time:
         raise UserError(
-            f"{type(architecture).__name__} predicts the middle frame alone, but this dataset asks for other times: "
+            f"{name} predicts the middle frame alone, but this dataset asks for other times: "
             "choose an architecture for arbitrary times, or fix the data's times to 0.5"
         )
+    for given, taken, what in (
+        (data.gives_maps, architecture.takes_time_map, "a distance map for the time"),
+        (data.gives_reference, architecture.takes_reference, "a reference frame"),
+    ):
+        if given and not taken:
+            raise UserError(
+                f"{name} does not take {what}, which this dataset gives: choose another data.variant or model"
+            )
+    if architecture.takes_reference and not data.gives_reference:
+        raise UserError(f"{name} starts from a reference frame, which this dataset does not give: choose another model")
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
