@@ -162,10 +162,11 @@ def test_training_step_in_float32(phase: str) -> None:
 
 
 @pytest.mark.slow
-def test_training_step_of_the_perceptual_phase(vgg19: Path) -> None:
-    expected = load("atm_vfi_lite", "train_step").info["phases"]["phase4"]["float64"]
+@pytest.mark.parametrize("variant", ["atm_vfi_lite", "atm_vfi_base"])
+def test_training_step_of_the_perceptual_phase(variant: str, vgg19: Path) -> None:
+    expected = load(variant, "train_step").info["phases"]["phase4"]["float64"]
     losses = loss_set("atm_vfi_perceptual", f"backbones={vgg19}")
-    values, model = step("atm_vfi_lite", "phase3", losses, torch.float64)
+    values, model = step(variant, "phase3", losses, torch.float64)
     check_terms(values, expected, 1e-9)
     for name in ("content", "style"):
         published = expected["terms"][{"content": "perceptual_loss", "style": "style_loss"}[name]]
