@@ -6,9 +6,10 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
@@ -71,18 +72,24 @@ def write_pack(store: Store, names: Sequence[str], folder: Path, config: DictCon
     print(f"packed {len(names):,} files in {time.monotonic() - began:,.0f} s")
 
 
-def begin(folder: Path, names: Sequence[str], per_shard: int) -> None:
-    """Make the folder of a pack, or see that it was made for the same files.
+def begin(folder: Path, names: Sequence[str], per_shard: int, facts: Mapping[str, Any] | None = None) -> None:
+    """Make the folder of a pack, or see that it was made for the same contents.
+
+    Args:
+        folder: of the pack.
+        names: of what is to be in it.
+        per_shard: how many of them, or of what they come in, are in a shard.
+        facts: what else the contents depend on.
 
     Raises:
-        UserError: it was not.
+        UserError: it was made for others.
     """
-    plan = {"files": hashlib.sha256("\n".join(names).encode()).hexdigest(), "per_shard": per_shard}
+    plan = {"files": hashlib.sha256("\n".join(names).encode()).hexdigest(), "per_shard": per_shard, **(facts or {})}
     note = folder / "plan.json"
     if note.is_file() and json.loads(note.read_text()) != plan:
         raise UserError(
-            f"{folder} was begun with other files or another pack.shard: give those again, choose another "
-            "pack.name=..., or delete it"
+            f"{folder} was begun for other files or with other settings: give those again, choose another name or "
+            "output=..., or delete it"
         )
     with disk.told_when_full(folder):
         folder.mkdir(parents=True, exist_ok=True)
