@@ -29,6 +29,9 @@ def test_wandb_is_told_what_a_run_was(tmp_path: Path, monkeypatch: pytest.Monkey
     assert config["trainer"]["max_steps"] == 4
     assert config["environment"]["packages"]["torch"] == version("torch")
     assert config["environment"]["git_commit"] == environment()["git_commit"]
+    started = next(record.run for record in wandb_files.records(run) if record.HasField("run"))
+    assert (started.project, started.run_group, started.job_type) == ("vfi_train", "quickstart", "train")
+    assert started.run_id == (run / "wandb_id").read_text()
     history = wandb_files.history(run)
     logged = {name: [row[name] for row in history if name in row] for name in set().union(*history)}
     for name in ("train/loss", "train/lr", "train/gradient_norm", "train/samples_per_second", "train/data_wait"):

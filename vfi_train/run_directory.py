@@ -66,23 +66,26 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     @property
+    def _saved(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
     def finished(self) -> bool:
         """Whether the training came to its end."""
         return (self.path / "finished.json").exists()
 
-    def open(self, resume: str) -> None:
-        """Check that this configuration may train here; make the folder and write the configuration into it.
+    def check(self, resume: str) -> None:
+        """May this configuration train here? Writes nothing.
 
         Raises:
             UserError: the folder holds another run, or `resume` is "never" and there is one; naming the keys.
         """
         if resume not in ("auto", "never", "force"):
             raise UserError(f"resume={resume} is none of auto, never, force")
-        saved = self.path / "config.yaml"
-        if saved.exists():
+        if self._saved.exists():
             if resume == "never":
                 raise UserError(f"{self.path} holds a run already and resume=never: give another with name=...")
-            differences = differing_keys(yaml.safe_load(saved.read_text()) or {}, self.config)
+            differences = differing_keys(yaml.safe_load(self._saved.read_text()) or {}, self.config)
             if differences and resume == "auto":
                 shown = ", ".join(differences[:6]) + (
                     f" and {len(differences) - 6} more" if len(differences) > 6 else ""
@@ -91,10 +94,14 @@ class RunDirectory:
                     f"{self.path} holds a run of another configuration; what differs (there -> here): {shown}: "
                     "give this one a folder of its own with name=..., or resume=force if the difference is meant"
                 )
+
+    def open(self, resume: str) -> None:
+        """After `check`: make the folder and write the configuration into it."""
+        self.check(resume)
         if resume == "force":
             (self.path / "finished.json").unlink(missing_ok=True)
         self.path.mkdir(parents=True, exist_ok=True)
-        _write(saved, yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True))
+        _write(self._saved, yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True))
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Mark the training as ended."""

@@ -25,6 +25,7 @@ def wandb_logger(
     project: str = "vfi_train",
     group: str | None = None,
     tags: Sequence[str] = (),
+    job_type: str | None = "train",
     mode: Literal["auto", "online", "offline"] = "auto",
 ) -> WandbLogger:
     """The run's W&B logger; a run that goes on keeps its id.
@@ -32,11 +33,11 @@ def wandb_logger(
     Args:
         directory: the run directory; the id is kept in it.
         name: the run's name.
-        project, group, tags: W&B's own.
+        project, group, tags, job_type: W&B's own.
         mode: auto is online where a login is found and WANDB_MODE does not say otherwise.
     """
     online = mode == "online" or (mode == "auto" and is_logged_in())
-    options = {"name": name, "project": project, "group": group, "tags": list(tags)}
+    options = {"name": name, "project": project, "group": group, "tags": list(tags), "job_type": job_type}
     run = _start(Path(directory), online, options) if is_first_process() else None
     return WandbLogger(save_dir=directory, experiment=run, offline=not online, project=project, name=name)
 

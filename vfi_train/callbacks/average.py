@@ -12,7 +12,8 @@ from torch import Tensor
 from vfi_train.contract import Batch, Prediction
 from vfi_train.errors import UserError
 from vfi_train.interpolator import Interpolator
-from vfi_train.modules.base import InterpolationModule, validation_prediction
+from vfi_train.modules.base import InterpolationModule
+from vfi_train.modules.calls import validation_prediction
 
 CHECKPOINT_KEY = "averages"  # of a checkpoint: name -> {"updates", "state_dict"}
 PREFIX = "architecture."

@@ -15,12 +15,11 @@ from losses.base import LossSet
 from vfi_train.architectures import Architecture
 from vfi_train.contract import Batch, Prediction
 from vfi_train.interpolator import Interpolator
+from vfi_train.modules.calls import in_network_order, predict, seed_chance, validation_prediction
 from vfi_train.modules.gradients import Gradients, carry_fault
 from vfi_train.optimizers import build_optimizer, build_scheduler, learning_rate
 from vfi_train.parameters import ParameterGroup, still_modules
 from vfi_train.schedules import Schedule
-
-PICTURES = ("frame0", "frame1", "target", "reference")
 
 
 class InterpolationModule(L.LightningModule):
@@ -82,29 +81,12 @@ class InterpolationModule(L.LightningModule):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Every loss term of a batch, weighted, and their `total`."""
-        batch = self.in_network_order(batch)
-        return self.loss(self.predict(batch), batch, self.global_step)
-
-    def predict(self, batch: Batch) -> Prediction:
-        """The network's answer to a training batch, with what the losses need."""
-        return self.architecture(
-            batch["frame0"],
-            batch["frame1"],
-            batch["time"],
-            target=batch["target"],
-            reference=batch.get("reference"),
-            reference_time=batch.get("reference_time"),
-        )
+        batch = in_network_order(batch, self.architecture)
+        return self.loss(predict(self.architecture, batch), batch, self.global_step)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Predict; the metric and picture callbacks do the rest."""
         return {"prediction": validation_prediction(self.interpolator, batch), "batch": batch}
-
-    def in_network_order(self, batch: Batch) -> Batch:
-        """The batch with its pictures in the channel order that the network takes."""
-        if self.architecture.channel_order == "rgb":
-            return batch
-        return {**batch, **{name: batch[name].flip(1) for name in PICTURES if name in batch}}  # type: ignore[return-value, typeddict-item, literal-required]
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer over trainable parameters, its learning rate set before every optimizer step."""
@@ -165,19 +147,3 @@ class InterpolationModule(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Rows of the logs are numbered by the optimizer steps done."""
         self.log("step", float(self.trainer.global_step))
-
-
-def seed_chance(seed: int, position: int) -> None:
-    """Seed PyTorch's random numbers for one micro-batch."""
-    torch.manual_seed((seed * 1_000_003 + position) % 2**63)
-
-
-def validation_prediction(interpolator: Interpolator, batch: Batch) -> Prediction:
-    """The answer to a batch of held-out samples, which may have any size."""
-    return interpolator.predict(
-        batch["frame0"],
-        batch["frame1"],
-        batch["time"],
-        reference=batch.get("reference"),
-        reference_time=batch.get("reference_time"),
-    )

@@ -1,0 +1,167 @@
+"""`python -m vfi_train.replay FILE`: a training step that was not finite, again, and where it went wrong.
+
+The file holds the batches, the weights and the configuration (see `callbacks/faults.py`); the data is not needed.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from losses import LossSet
+from vfi_train.architectures import Architecture
+from vfi_train.cli import run
+from vfi_train.contract import Batch
+from vfi_train.errors import UserError
+from vfi_train.modules.calls import in_network_order, predict, seed_chance
+from vfi_train.weights import load_weights
+
+
+def replay(config: DictConfig) -> None:
+    """Run the step of `config.file` again; print its losses and the first tensor that is not finite."""
+    path = Path(config.file)
+    kept = read_fault(path)
+    training = OmegaConf.create(kept["config"])
+    assert isinstance(training, DictConfig)
+    if config.backbones is not None:
+        for term in training.loss.terms.values():
+            if "folder" in term:
+                term.folder = config.backbones
+    device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    network: Architecture = instantiate(training.model, _convert_="all").to(device).train()
+    prefix = "architecture."
+    network.load_state_dict({k.removeprefix(prefix): v for k, v in kept["state_dict"].items() if k.startswith(prefix)})
+    if config.weights is not None:
+        load_weights(network, config.weights, config.runs)
+    losses: LossSet = instantiate(training.loss, _convert_="all").to(device)
+    console = Console()
+    for number, batch in enumerate(kept["batches"]):
+        batch = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+        seed_chance(training.seed, kept["position"] + number * kept["processes"])
+        values, culprit = run_again(network, losses, batch, kept["step"] - 1, str(training.trainer.precision))
+        console.print(f"step {kept['step']}, batch {number + 1} of {len(kept['batches'])}", highlight=False)
+        console.print(f"samples: {', '.join(batch['key'])}", highlight=False, soft_wrap=True)
+        console.print(_table(values))
+        said = f"first that is not finite: {culprit}" if culprit else "everything is finite here"
+        console.print(said, highlight=False, soft_wrap=True)
+
+
+def run_again(
+    network: Architecture, losses: LossSet, batch: Any, step: int, precision: str
+) -> tuple[dict[str, float], str | None]:
+    """A batch forward and backward.
+
+    Args:
+        network: with the weights of that moment, on the batch's device.
+        losses: the loss set.
+        batch: in RGB, as a dataset gives it.
+        step: optimizer steps done before.
+        precision: Lightning's; its 16 and bf16 kinds run under autocast.
+
+    Returns:
+        Each loss term and their total, and what was not finite first, in the order of computation: an entry of the
+        batch, a weight, the output of a module, a loss term, the gradient of a module's output, a weight's gradient.
+    """
+    seen: list[str] = []
+    entries = {f"batch.{name}": value for name, value in batch.items() if isinstance(value, Tensor)}
+    seen += _not_finite(entries)
+    seen += _not_finite({f"the weight {name}": p for name, p in network.named_parameters()})
+    handles = [module.register_forward_hook(_watch(name, seen)) for name, module in _leaves(network)]
+    half = {"bf16": torch.bfloat16, "16": torch.float16}.get(precision.partition("-")[0])
+    kind = batch["target"].device.type
+    try:
+        with torch.autocast(kind, half or torch.bfloat16, enabled=half is not None):
+            ordered: Batch = in_network_order(batch, network)
+            values = losses(predict(network, ordered), ordered, step)
+    finally:
+        for handle in handles:
+            handle.remove()
+    seen += _not_finite({f"the loss term {name}": value for name, value in values.items()})
+    if values["total"].isfinite():
+        values["total"].backward()
+        gradients = {f"the gradient of {name}": p.grad for name, p in network.named_parameters() if p.grad is not None}
+        seen += _not_finite(gradients)
+    return {name: value.item() for name, value in values.items()}, seen[0] if seen else None
+
+
+def read_fault(path: Path) -> dict[str, Any]:
+    """What a run kept of a step.
+
+    Raises:
+        UserError: there is no such file, or it is something else.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no file {path}: give one of a run's folder faults")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        missing = {"step", "position", "processes", "batches", "state_dict", "config"} - set(content)
+    except Exception as error:  # torch.load raises many kinds
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} cannot be read ({said}): give a file of a run's folder faults") from error
+    if missing or not content["config"]:
+        raise UserError(f"{path} is nothing that a run kept of a step: give a file of a run's folder faults")
+    return content
+
+
+def _watch(name: str, seen: list[str]) -> Any:
+    """A hook that notes a module's output, and the gradient that comes back to it."""
+
+    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+        for tensor in tree_leaves(output):
+            if isinstance(tensor, Tensor) and tensor.is_floating_point():
+                seen.extend(_not_finite({f"the output of {name} ({type(module).__name__})": tensor}))
+                if tensor.requires_grad:
+                    tensor.register_hook(
+                        lambda gradient: seen.extend(_not_finite({f"the gradient at the output of {name}": gradient}))
+                    )
+
+    return hook
+
+
+def _leaves(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    return ((name, module) for name, module in network.named_modules() if not any(module.children()))
+
+
+def _not_finite(tensors: dict[str, Tensor]) -> list[str]:
+    """What there is to say of each tensor with entries that are not finite."""
+    found = []
+    for name, tensor in tensors.items():
+        bad = (~tensor.detach().isfinite()).nonzero()
+        if len(bad):
+            place = f" at {bad[0].tolist()}" if tensor.ndim else ""
+            found.append(f"{name}: {len(bad):,} of {tensor.numel():,} values, the first{place}")
+    return found
+
+
+def _table(values: dict[str, float]) -> Table:
+    table = Table()
+    table.add_column("loss term")
+    table.add_column("weighted", justify="right")
+    for name, value in values.items():
+        table.add_row(name, f"{value:.6g}" if math.isfinite(value) else f"[red]{value}[/]")
+    return table
+
+
+def file_first(arguments: list[str]) -> list[str]:
+    """The command line with a bare file as `file=`."""
+    return [f"file='{argument}'" if _is_bare_file(argument) else argument for argument in arguments]
+
+
+def _is_bare_file(argument: str) -> bool:
+    return argument.endswith(".pt") and not ("=" in argument and argument.partition("=")[0].isidentifier())
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = file_first(sys.argv[1:])
+    run("replay", "vfi_train.replay:replay")
