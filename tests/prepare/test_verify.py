@@ -12,23 +12,25 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hydra.utils import get_class
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from tests.datamodules.layouts import FAULTS, LAYOUTS, fabricate, frame, write
-from tests.prepare.tasks import CONF, task
+from tests.prepare.tasks import task
 from tests.programs import run_program
 from vfi_train.errors import UserError
 from vfi_train.prepare.dataset import dataset
 from vfi_train.prepare.faults import Fault
 from vfi_train.prepare.verify import verify
 
+SEVERAL_SIZES = ("middlebury", "hd", "video", "synthetic")
 CLIP = "sequences/00001/0002"
 
 
 def config(name: str, root: Path | None, tmp_path: Path, **keys: Any) -> DictConfig:
-    verify_part = {"subset": True, **keys.pop("verify", {})}
-    return task("verify", name, root, output=str(tmp_path / "faults.json"), verify=verify_part, **keys)
+    config = task("verify", name, root, output=str(tmp_path / "faults.json"), **keys)
+    size = None if name in SEVERAL_SIZES else list(LAYOUTS[name].size)
+    config.verify = {"decode": True, "subset": True, "size": size, **keys.get("verify", {})}
+    return config
 
 
 def faults(name: str, root: Path, tmp_path: Path, **keys: Any) -> list[Fault]:
@@ -41,15 +43,6 @@ def faults(name: str, root: Path, tmp_path: Path, **keys: Any) -> list[Fault]:
     found = [Fault(**fault) for fault in json.loads((tmp_path / "faults.json").read_text())]
     assert status == (1 if found else 0)
     return found
-
-
-@pytest.fixture(autouse=True)
-def _tiny_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fabricated pictures are smaller than the published ones."""
-    for name, layout in LAYOUTS.items():
-        target = get_class(str(OmegaConf.load(CONF / "data" / f"{name}.yaml")["_target_"]))
-        if target.picture_size is not None:  # type: ignore[attr-defined]
-            monkeypatch.setattr(target, "picture_size", layout.size)
 
 
 @pytest.fixture
@@ -180,11 +173,17 @@ def test_a_clip_with_a_frame_too_few(tmp_path: Path) -> None:
 
 
 def test_pictures_of_a_folder_that_differ_in_size(tmp_path: Path) -> None:
-    root = fabricate("ucf101", tmp_path)
-    wide(root / "2" / "frame_02.png")
-    (found,) = faults("ucf101", root, tmp_path)
+    root = fabricate("davis", tmp_path)
+    wide(root / "JPEGImages/480p/bear/00002.jpg")
+    (found,) = faults("davis", root, tmp_path, verify={"size": None})
     assert found.kind == "size"
-    assert "frame_02.png is 64x100" in found.what
+    assert "00002.jpg is 64x100" in found.what
+
+
+def test_pictures_of_another_size_than_published(vimeo: Path, tmp_path: Path) -> None:
+    found = faults("vimeo90k", vimeo, tmp_path, verify={"size": None})
+    assert len(found) == 15
+    assert "im1.png is 64x96 pixels, not 256x448" in found[0].what
 
 
 def test_a_folder_of_videos(tmp_path: Path) -> None:
@@ -202,7 +201,6 @@ def test_no_folder_and_no_files(tmp_path: Path) -> None:
     (found,) = faults("vimeo90k", tmp_path / "gone", tmp_path)
     assert found.kind == "folder"
     synthetic = config("synthetic", None, tmp_path)
-    del synthetic.data["root"]
     with pytest.raises(UserError, match=r"data=synthetic reads no files"):
         verify(synthetic)
 

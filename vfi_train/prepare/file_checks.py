@@ -32,26 +32,25 @@ class Findings:
 
 
 def broken_files(
-    data: StoredData, files: Sequence[tuple[str, str]], decode: bool, processes: int | None
+    data: StoredData, files: Sequence[tuple[str, str]], size: Size | None, decode: bool, processes: int | None
 ) -> Iterator[Fault]:
     """Files that are missing, cannot be read, or have another size than they should.
 
     Args:
         data: the dataset they belong to.
         files: names in its store, each with the key of a sample.
+        size: of all pictures; None: those of a folder are to have one.
         decode: read them; otherwise it is only looked whether they are there.
         processes: see `workers.spread`.
     """
     again = f"extract or fetch it again (from {data.origin})"
     jobs = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
     sizes: dict[str, dict[Size, str]] = {}
-    for _, found in spread(
-        partial(check_files, data.store, data.picture_size, decode, again), jobs, processes, "files"
-    ):
+    for _, found in spread(partial(check_files, data.store, size, decode, again), jobs, processes, "files"):
         yield from found.faults
         for folder, ones in found.sizes.items():
-            for size, name in ones.items():
-                sizes.setdefault(folder, {}).setdefault(size, name)
+            for found_size, name in ones.items():
+                sizes.setdefault(folder, {}).setdefault(found_size, name)
     for folder, ones in sizes.items():
         if len(ones) > 1:
             shown = ", ".join(f"{PurePosixPath(name).name} is {h}x{w}" for (h, w), name in ones.items())

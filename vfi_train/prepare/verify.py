@@ -73,7 +73,8 @@ def stored_faults(data: StoredData, config: DictConfig) -> Iterator[Fault]:
         yield misplaced(data, error)
         return
     print(f"{len(files):,} files belong to {name_of(data)}", flush=True)
-    yield from broken_files(data, files, config.verify.decode, config.processes)
+    size = data.picture_size if config.verify.size is None else tuple(config.verify.size)
+    yield from broken_files(data, files, size, config.verify.decode, config.processes)
 
 
 def print_faults(title: str, faults: list[Fault]) -> None:

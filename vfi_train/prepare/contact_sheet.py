@@ -1,0 +1,42 @@
+"""A sheet of small pictures that shows at a glance what clips were taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+TILE = 224  # pixels of a picture's longer side
+COLUMNS = 4
+CAPTION = 18  # rows
+MOST = 48  # clips
+Picture = NDArray[np.uint8]
+
+
+def contact_sheet(clips: Sequence[tuple[str, Picture, Picture, Picture]]) -> Picture:
+    """Of each clip: its two ends, one over the other, beside its middle; double edges show the motion.
+
+    Args:
+        clips: a caption, and the first, middle and last frame, H W 3, RGB.
+    """
+    tiles = [_tile(*clip) for clip in clips]
+    height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
+    rows = -(-len(tiles) // COLUMNS)
+    sheet = np.full((rows * height, min(COLUMNS, len(tiles)) * width, 3), 255, np.uint8)
+    for number, tile in enumerate(tiles):
+        top, left = number // COLUMNS * height, number % COLUMNS * width
+        sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
+    return sheet
+
+
+def _tile(caption: str, first: Picture, middle: Picture, last: Picture) -> Picture:
+    ends = cv2.addWeighted(first, 0.5, last, 0.5, 0)
+    scale = TILE / max(first.shape[:2])
+    size = max(1, round(first.shape[1] * scale)), max(1, round(first.shape[0] * scale))
+    pictures = np.hstack([cv2.resize(np.asarray(p), size, interpolation=cv2.INTER_AREA) for p in (ends, middle)])
+    tile = np.full((pictures.shape[0] + CAPTION + 4, pictures.shape[1] + 4, 3), 255, np.uint8)
+    tile[CAPTION : CAPTION + pictures.shape[0], : pictures.shape[1]] = pictures
+    place = (2, CAPTION - 5)
+    return cv2.putText(tile, caption, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)  # type: ignore[return-value]
