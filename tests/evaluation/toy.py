@@ -1,0 +1,78 @@
+"""A network without weights whose answer tells how it was asked: scale, padding, flips, channel order, time, steps.
+
+`Toy` is it as a network; `answer` is the same written down for one pair.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vfi_train.architectures.base import Architecture, Encoding
+from vfi_train.contract import Prediction
+
+TINT = torch.tensor([0.03, -0.02, 0.01]).reshape(1, 3, 1, 1)
+
+
+def answer(
+    frame0: Tensor, frame1: Tensor, time: Tensor, scale: float, reference: Tensor | None = None, dim: bool = False
+) -> Tensor:
+    """B 3 H W: a cross-fade, partly seen at `scale`, partly moved down a row and right two columns, and tinted.
+
+    `dim` (an attribute of the network) takes a tenth off; a ramp and the frames' common mean tell of their padding.
+    """
+    mixed = (1 - time) * frame0 + time * frame1
+    small = F.interpolate(mixed, scale_factor=scale, mode="bilinear") if scale != 1 else mixed
+    coarse = F.interpolate(small, size=mixed.shape[-2:], mode="bilinear")
+    mean = torch.stack((frame0, frame1)).mean(dim=(0, 2, 3, 4)).reshape(-1, 1, 1, 1)
+    moved = 0.15 * mixed.roll(1, dims=-2) + 0.1 * mixed.roll(2, dims=-1)
+    ramp = 0.05 * torch.linspace(0, 1, mixed.shape[-2])[:, None] * torch.linspace(0, 1, mixed.shape[-1])
+    out = 0.45 * mixed + 0.2 * coarse + moved + 0.08 * mean + ramp + TINT
+    if reference is not None:
+        out = 0.9 * out + 0.1 * reference
+    return (out - 0.1 if dim else out).clamp(0, 1)
+
+
+class Toy(Architecture):
+    family = "toy"
+    arbitrary_time = True
+    takes_time_map = True
+
+    def __init__(self, global_motion: bool = True) -> None:
+        super().__init__()
+        self.global_motion = global_motion
+
+    def encode(self, frame0: Tensor, frame1: Tensor, *, scale: float = 1.0) -> Encoding:
+        return Encoding(frame0, frame1, scale)
+
+    def decode(self, encoding: Encoding, time: Tensor, *, reference: Any = None, **extras: Any) -> Prediction:
+        e = encoding
+        return Prediction(answer(e.frame0, e.frame1, time, e.scale, reference, not self.global_motion))
+
+
+class ToyBGR(Toy):
+    channel_order = "bgr"
+
+
+class ToyReference(Toy):
+    takes_reference = True
+
+
+class ToyMiddle(Toy):
+    """Knows the middle frame alone."""
+
+    arbitrary_time = False
+    takes_time_map = False
+
+
+# Builders called as the published networks are, so that protocols know them.
+KINDS = {
+    "rife": ToyBGR, "rife_m": ToyBGR, "rife_t": ToyBGR, "rife_d": ToyBGR, "rife_tr": ToyReference,
+    "rife_dr": ToyReference, "ema_vfi": ToyBGR, "ema_vfi_t": ToyBGR, "ema_vfi_small": ToyBGR,
+    "ema_vfi_small_t": ToyBGR, "ema_vfi_dr": ToyReference, "ifrnet": Toy, "ifrnet_d": Toy, "ifrnet_r": ToyReference,
+    "amt_s": Toy, "amt_s_d": Toy, "amt_s_dr": ToyReference, "atm_vfi_base": Toy, "middle": ToyMiddle, "toy": Toy,
+}  # fmt: skip
+globals().update(KINDS)

@@ -1,0 +1,1 @@
+"""Measuring networks on benchmarks: protocols, samples, scores, results and reports."""

@@ -1,0 +1,142 @@
+"""The columns of a result: one number for each predicted picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from losses.backbones import backbone_folder
+from losses.learned import lpips_network
+from vfi_train.errors import UserError, nearest
+from vfi_train.metrics.functional import interpolation_error, psnr, round_to_8_bit
+from vfi_train.metrics.niqe import niqe, read_pristine
+from vfi_train.metrics.pictures import VARIANTS
+
+Score = Callable[[Tensor, Tensor], Tensor]  # prediction and target B 3 H W, RGB in [0, 1], to B numbers
+PRISTINE = "niqe_pris_params.npz"
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a metric is shown: its title, the sign of better, the digits, and the unit."""
+
+    title: str
+    higher_is_better: bool
+    digits: int
+    unit: str = ""
+
+
+COLUMNS = {
+    "psnr": Column("PSNR", True, 2, "dB"),
+    "ssim": Column("SSIM", True, 4),
+    "ie": Column("IE", False, 3),
+    "lpips": Column("LPIPS", False, 4),
+    "niqe": Column("NIQE", False, 3),
+}
+
+
+class Scorer:
+    """Scores pictures by the columns of a protocol.
+
+    Args:
+        metrics: columns, each with its options: psnr {rounded, luma}, ssim {variant: 3d, 2d or uniform, rounded},
+            ie {}, lpips {net: alex, vgg or squeeze; rounded}, niqe {rounded}.
+        backbones: folder of LPIPS' networks; None: torch's cache.
+        niqe_parameters: the file that NIQE needs; None: looked for beside the backbones.
+
+    Raises:
+        UserError: an unknown column or option, or a file that is not there.
+    """
+
+    def __init__(
+        self,
+        metrics: Mapping[str, Mapping[str, Any]],
+        backbones: str | Path | None = None,
+        niqe_parameters: str | Path | None = None,
+    ) -> None:
+        self._networks: list[nn.Module] = []
+        self.backbones, self.niqe_parameters = backbones, niqe_parameters
+        makers: dict[str, Callable[..., Score]] = {
+            "psnr": self._psnr,
+            "ssim": self._ssim,
+            "ie": self._ie,
+            "lpips": self._lpips,
+            "niqe": self._niqe,
+        }
+        self.scores: dict[str, Score] = {}
+        for name, options in metrics.items():
+            if name not in makers:
+                raise UserError(f"no metric is called {name!r}: {nearest(name, makers)}")
+            try:
+                self.scores[name] = makers[name](**options)
+            except TypeError as error:
+                raise UserError(f"the metric {name} does not take {dict(options)} ({error})") from error
+
+    def to(self, device: torch.device) -> None:
+        """Compute there."""
+        for network in self._networks:
+            network.to(device)
+
+    @torch.inference_mode()
+    def __call__(self, prediction: Tensor, target: Tensor) -> dict[str, list[float]]:
+        """B numbers for each column; NaN where a picture has none."""
+        return {name: score(prediction, target).tolist() for name, score in self.scores.items()}
+
+    @staticmethod
+    def _psnr(rounded: bool = False, luma: bool = False) -> Score:
+        return lambda prediction, target: psnr(prediction, target, rounded=rounded, luma=luma)
+
+    @staticmethod
+    def _ssim(variant: str = "3d", rounded: bool = False) -> Score:
+        if variant not in VARIANTS:
+            raise UserError(f"variant={variant} of SSIM is none of {', '.join(VARIANTS)}")
+        return lambda prediction, target: VARIANTS[variant](prediction, target, rounded=rounded)
+
+    @staticmethod
+    def _ie() -> Score:
+        return interpolation_error
+
+    def _lpips(self, net: str = "alex", rounded: bool = False) -> Score:
+        without = " (or leave LPIPS out: metrics=[psnr,ssim])"
+        try:
+            network = lpips_network(net, self.backbones, reader=f"LPIPS{without}")
+        except ValueError as error:
+            raise UserError(f"LPIPS: {error}") from error
+        self._networks.append(network)
+
+        def score(prediction: Tensor, target: Tensor) -> Tensor:
+            prediction = round_to_8_bit(prediction) if rounded else prediction
+            distance: Tensor = network(2 * prediction - 1, 2 * target - 1)
+            return distance.double().flatten()
+
+        return score
+
+    def _niqe(self, rounded: bool = False) -> Score:
+        path = self.niqe_parameters or backbone_folder(self.backbones) / PRISTINE
+        try:
+            pristine = read_pristine(path)
+        except (FileNotFoundError, ValueError) as error:
+            raise UserError(f"{error} by niqe_parameters=FILE, or leave NIQE out: metrics=[psnr,ssim]") from error
+
+        def score(prediction: Tensor, target: Tensor) -> Tensor:
+            values = []
+            for picture in prediction.split(1):
+                try:
+                    values.append(niqe(picture, pristine, rounded=rounded).item())
+                except ValueError:  # as in the published scripts, flat pictures are left out of the mean
+                    values.append(math.nan)
+            return torch.tensor(values, dtype=torch.float64)
+
+        return score
+
+
+def describe(name: str, options: Mapping[str, Any]) -> str:
+    """The variant of a column in a few words: "luma, rounded"."""
+    words = [f"{value}" if key in ("variant", "net") else key for key, value in options.items() if value]
+    return ", ".join(words)
