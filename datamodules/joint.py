@@ -120,6 +120,11 @@ class JointSource:
         part = bisect_right(self.starts, index) - 1
         return self.sources[part].sample(index - self.starts[part], rng)
 
+    def after(self, index: int) -> int:
+        """See `loader.HasParts`: the next sample of the same dataset."""
+        part = bisect_right(self.starts, index) - 1
+        return self.starts[part] + (index + 1 - self.starts[part]) % self.sizes[part]
+
 
 class JointBatches(GlobalBatches):
     """Micro-batches of one process for one round over several datasets, as lists of (epoch, index in JointSource).

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from datamodules.collate import collate
+from datamodules.joint import JointSource
 from datamodules.loader import (
     DataError,
     EverySample,
@@ -225,12 +226,14 @@ def test_broken_held_out_samples_always_stop() -> None:
         list(data.val_dataloader())
 
 
-def test_a_sample_that_takes_anothers_place_suits_the_batch() -> None:
-    class Parts(SomeBroken):
-        def after(self, index: int) -> int:
-            return index - 1
-
-    assert SeededSamples(Parts(12), 0, skips=2)[(0, 4)]["key"].startswith("2:")  # type: ignore[call-overload]
+def test_what_takes_a_broken_samples_place_is_of_its_own_dataset() -> None:
+    """Datasets that are trained on in turn crop to other sizes: a batch cannot mix them."""
+    joint = JointSource([Numbers(3), SomeBroken(5)])
+    assert [joint.after(index) for index in range(8)] == [1, 2, 0, 4, 5, 6, 7, 3]
+    drawn = SeededSamples(joint, 0, skips=2)[(0, 6)]  # samples 3 and 4 of the second are broken: its first is next
+    assert isinstance(drawn, dict)
+    assert drawn["key"].startswith("0:")
+    assert drawn["skipped"] == [f"sample {i}: file /x/im{i}.png is missing" for i in (3, 4)]
 
 
 def test_an_unknown_way_with_errors_is_refused() -> None:
