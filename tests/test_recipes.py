@@ -18,7 +18,8 @@ from tests.losses.test_amt import amt_step
 from tests.losses.test_ifrnet_losses import ifrnet_step
 from tests.rife_cases import rife_inputs
 from vfi_train.contract import Batch
-from vfi_train.modules.base import PICTURES, InterpolationModule
+from vfi_train.modules.base import InterpolationModule
+from vfi_train.modules.calls import PICTURES
 from vfi_train.train import build_module
 from vfi_train.weights import load_published
 
