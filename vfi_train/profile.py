@@ -6,7 +6,6 @@ import csv
 import dataclasses
 import re
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -253,5 +252,4 @@ def _threads(count: int | None) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    sys.modules.setdefault("vfi_train.profile", sys.modules[__name__])
     run("profile", "vfi_train.profile:profile")
