@@ -1,7 +1,8 @@
-"""Copying a view of pixels to its place, fast."""
+"""Copying pixels, fast."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -36,6 +37,11 @@ def paste(pixels: Any, place: NDArray) -> None:
     for step in steps[:0:-1]:  # what was undone last is done first
         pixels = step(pixels, None)
     steps[0](pixels, place)
+
+
+def joined(flows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Two flows H W 2 as one array H W 4; NumPy's concatenation, several times faster."""
+    return cv2.merge(flows)  # type: ignore[return-value]
 
 
 def _holds_whole_pixels(array: NDArray) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 
 from datamodules.base import VFIDataModule
 from datamodules.loader import DataError, Sample, SampleSource
+from datamodules.paste import joined
 from datamodules.store import Store, open_store
 from datamodules.transforms import Compose, Transform
 
@@ -70,7 +71,7 @@ class Items:
             if file is not None:
                 sample[name] = self.store.read(file, item.key)
         if item.flow is not None:
-            sample["flow"] = np.concatenate([self.store.read_flow(file, item.key) for file in item.flow], axis=2)
+            sample["flow"] = joined([self.store.read_flow(file, item.key) for file in item.flow])
         return self.transforms(sample, rng or np.random.default_rng((0, index)))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from datamodules.distance import PREPARATIONS, TIME_EPSILON, MapPreparation, time_index, time_indices
 from datamodules.loader import DataError, Sample, SampleSource
+from datamodules.paste import joined
 from datamodules.store import Store
 from datamodules.stored import StoredData, first_uses, one_of, spread
 from datamodules.vimeo90k import check_share, split
@@ -158,7 +159,7 @@ class RandomTriples:
                 sample[name] = time_index(start, i, end)
         if self.flow:
             labels = [self.store.read_flow(label(clip, middle, i), key) for i in (start, end)]
-            sample["flow"] = np.concatenate(labels, axis=2)
+            sample["flow"] = joined(labels)
         sample = self.transforms({**sample, "key": key}, rng)
         return {**sample, **{name: self._finish(sample[name], sample["frame0"].shape) for name in times}}
 

@@ -12,7 +12,7 @@ import torch
 from datamodules import parcels
 from datamodules.collate import collate
 from datamodules.loader import GlobalBatches, SeededSamples, TrainLoader
-from datamodules.paste import paste
+from datamodules.paste import joined, paste
 from tests.datamodules.sources import NumbersData
 
 
@@ -33,6 +33,13 @@ def test_every_view_is_pasted_as_it_reads(dtype: Any, channels: int) -> None:
         place = np.full(view.shape, 7, dtype)
         paste(view, place)
         np.testing.assert_array_equal(place, view, err_msg=str(name))
+
+
+def test_two_flows_are_joined_whatever_their_layout_in_memory() -> None:
+    flows = np.random.default_rng(1).standard_normal((2, 5, 7, 3)).astype(np.float32)
+    flows.setflags(write=False)
+    for pair in (flows[..., :2], flows[:, ::-1, :, :2], np.ascontiguousarray(flows[..., :2])):
+        np.testing.assert_array_equal(joined(list(pair)), np.concatenate(list(pair), axis=2))
 
 
 class Pictures:
