@@ -12,6 +12,8 @@ import torch
 from tests.in_process import rows, train_tiny
 from tests.recorder import Recorder
 from vfi_train.checkpoint_io import AtomicCheckpointIO, resume_point
+from vfi_train.config import explain
+from vfi_train.csv_log import CSVLog
 from vfi_train.errors import UserError
 
 
@@ -77,6 +79,19 @@ def test_a_full_disk_is_one_sentence_and_harms_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^the disk is full: no room for the checkpoint .*last\.ckpt of step 3 \("):
         save(tmp_path, 3)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+def test_a_full_disk_is_one_sentence_wherever_it_is_met(tmp_path: Path) -> None:
+    log = CSVLog(tmp_path)
+    log.log_metrics({"a": 1.0}, 1)
+    log.path.unlink()
+    log.path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as raised:
+        log.log_metrics({"a": 2.0}, 2)
+    said = explain(raised.value, [], "train")
+    assert said is not None
+    assert said.startswith("the disk is full ([Errno 28] No space left on device): what was saved before is whole;")
 
 
 def test_a_training_goes_on_from_the_one_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 from collections.abc import Sequence
@@ -45,6 +46,8 @@ def explain(error: BaseException, overrides: Sequence[str], config_name: str) ->
         return _unknown_key(error, overrides, config_name) or _first_line(error)
     if isinstance(error, OmegaConfBaseException):
         return _first_line(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full ({error}): what was saved before is whole; make room and give the same command again"
     return _last_line(error) if isinstance(error, _mistakes()) else None
 
 

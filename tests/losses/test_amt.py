@@ -102,6 +102,26 @@ def test_labels_equal_to_the_fields_are_trusted_fully() -> None:
     )
 
 
+def test_terms_of_interpany_clearer_are_the_same() -> None:
+    info = load("functions_InterpAny-Clearer", "losses_and_metrics").info
+    prediction, batch = Prediction(frame(48, 64, 0, 77, 2)), Batch(target=frame(48, 64, 0.35, 77, 2))
+    assert Charbonnier()(prediction, batch).item() == pytest.approx(info["charbonnier"], rel=1e-5)
+    assert Census()(prediction, batch).item() == pytest.approx(info["ternary"], rel=1e-5)
+
+    def flow(size: int, phase: float, seed: int, channels: int, scale: float) -> Tensor:
+        pictures = [frame(48 // size, 64 // size, phase, seed + i, 2) for i in range(-(-channels // 3))]
+        return scale * (torch.cat(pictures, dim=1)[:, :channels] - 0.5)
+
+    def side(phase: float, seed: int) -> list[Tensor]:
+        coarse = [flow(2**level, phase, seed + 5 + level, 2, 6 / 2**level) for level in (3, 2, 1)]
+        return [*coarse, flow(1, phase, seed, 6, 6).view(2, 3, 2, 48, 64)]
+
+    prediction.flow0, prediction.flow1 = side(0.1, 90), side(0.2, 110)
+    batch["flow"] = flow(1, 0, 80, 4, 6)
+    loss = MultiFieldFlowDistillation()(prediction, batch)
+    assert loss.item() == pytest.approx(info["multiple_flow_weight_1"], rel=1e-5)
+
+
 # --- training steps
 
 
