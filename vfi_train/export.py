@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from torch import Tensor
 
 from vfi_train.architectures import Architecture
 from vfi_train.cli import run
 from vfi_train.config_targets import check_targets
 from vfi_train.errors import UserError, nearest
 from vfi_train.weights import load_weights, published_state_dict
+
+if TYPE_CHECKING:
+    from vfi_train.graphs import Facts
 
 
 def export(config: DictConfig) -> None:
@@ -25,19 +33,93 @@ def export(config: DictConfig) -> None:
     check_targets(config)
     model = instantiate(config.model, _convert_="all")
     source = load_weights(model, config.weights, config.runs)
+    request = Request(model, config.model._target_.rpartition(".")[2], source, _size(config.size), config.iterations)
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.part")
-    FORMATS[config.format](model, partial)
-    partial.replace(output)
-    print(f"{output}: {config.format} weights of {source}")
+    partial = output.with_name(f".{output.stem}.part{output.suffix}")
+    try:
+        told = FORMATS[config.format](request, partial)
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
+    print(f"{output}: {told} of {source}")
 
 
-def write_published(model: Architecture, path: Path) -> None:
+@dataclass(frozen=True)
+class Request:
+    """What is to be written: a model with its weights loaded, its name, the file they came from, and options."""
+
+    model: Architecture
+    name: str
+    weights: Path
+    size: tuple[int, int] | None
+    iterations: int
+
+
+def write_published(request: Request, path: Path) -> str:
     """A plain state dict under the published names, on the CPU."""
-    torch.save({name: tensor.cpu().contiguous() for name, tensor in published_state_dict(model).items()}, path)
+    torch.save(_published(request), path)
+    return "published weights"
 
 
-FORMATS = {"published": write_published}
+def write_safetensors(request: Request, path: Path) -> str:
+    """The same tensors and names as safetensors: nothing in the file can run."""
+    from safetensors.torch import save_file
+
+    save_file(_published(request), path, metadata={"model": request.name, "weights": request.weights.name})
+    return "safetensors weights"
+
+
+def write_onnx(request: Request, path: Path) -> str:
+    """An ONNX graph; see `vfi_train.graphs`."""
+    from vfi_train import graphs
+
+    facts = _facts(request)
+    difference = graphs.write_onnx(request.model, facts, path)
+    return f"onnx (opset {graphs.OPSET}, {_sizes(facts)}, at most {difference:.0e} from PyTorch)"
+
+
+def write_torch_export(request: Request, path: Path) -> str:
+    """An archive of torch.export; see `vfi_train.graphs`."""
+    from vfi_train import graphs
+
+    if path.suffix != ".pt2":
+        raise UserError("format=torch_export writes archives whose names end in .pt2: choose such an output=...")
+    facts = _facts(request)
+    difference = graphs.write_torch_export(request.model, facts, path)
+    return f"torch.export archive ({_sizes(facts)}, at most {difference:.0e} from PyTorch)"
+
+
+def _published(request: Request) -> dict[str, Tensor]:
+    return {name: tensor.cpu().contiguous() for name, tensor in published_state_dict(request.model).items()}
+
+
+def _facts(request: Request) -> Facts:
+    from vfi_train.graphs import facts_of
+
+    return facts_of(request.model, request.name, request.weights.name, request.size, request.iterations)
+
+
+def _sizes(facts: Facts) -> str:
+    if facts.size:
+        return f"{facts.size[0]}x{facts.size[1]}"
+    return f"heights and widths that are multiples of {facts.size_multiple}"
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", str(text))
+    if match is None:
+        raise UserError(f"size={text} is not HEIGHTxWIDTH: give for example 720x1280")
+    return int(match[1]), int(match[2])
+
+
+FORMATS: dict[str, Callable[[Request, Path], str]] = {
+    "published": write_published,
+    "safetensors": write_safetensors,
+    "onnx": write_onnx,
+    "torch_export": write_torch_export,
+}
 
 if __name__ == "__main__":
     run("export", "vfi_train.export:export")

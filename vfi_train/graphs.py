@@ -1,0 +1,207 @@
+"""Networks as graphs that run without this package: ONNX and torch.export, checked against PyTorch.
+
+A graph takes frame0 and frame1 (1 3 H W, RGB, [0, 1], float32; H and W multiples of its `size_multiple`) and, where the
+network takes any time, time (1 1 1 1); it answers frame (1 3 H W, RGB, [0, 1]). What a caller must know is written into
+the file as JSON under the name `vfi_train`; `run_exported.py` reads it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from vfi_train.architectures import Architecture
+from vfi_train.architectures.base import time_tensor
+from vfi_train.architectures.layers.reference import known_reference, reference_schedule
+from vfi_train.errors import UserError
+
+OPSET = 20  # of ONNX; 16 is the first with GridSample
+TOLERANCE = 1e-3  # largest difference to PyTorch in pictures in [0, 1]: a quarter of a level of 8 bits
+LARGEST = 8192  # pixels a side, of graphs for any size
+NEEDS_SIZE = ("ema_vfi", "atm_vfi")  # families whose attention windows make another graph of each size
+NAME = "vfi_train"  # under which facts stand in a file
+
+Run = Callable[..., Any]  # frame0, frame1, time as tensors; the answer as an array or tensor
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a caller of a graph must know. `size`: the only one it takes (height, width), None for any multiple."""
+
+    model: str
+    weights: str
+    size_multiple: int
+    min_size: int
+    arbitrary_time: bool
+    size: tuple[int, int] | None = None
+    iterations: int = 1
+
+    def json(self) -> str:
+        """As it stands in a file."""
+        return json.dumps(dataclasses.asdict(self))
+
+
+class Asked(nn.Module):
+    """A network as a function of tensors alone: channel order, steps from a reference and clamping are inside."""
+
+    def __init__(self, model: Architecture, iterations: int) -> None:
+        super().__init__()
+        self.model, self.iterations = model, iterations
+
+    def forward(self, frame0: Tensor, frame1: Tensor, time: Tensor | None = None) -> Tensor:
+        """1 3 H W twice and 1 1 1 1 to 1 3 H W."""
+        if time is None:
+            time = time_tensor(0.5, frame0)
+        if self.model.channel_order == "bgr":
+            frame0, frame1 = frame0.flip(1), frame1.flip(1)
+        encoding = self.model.encode(frame0, frame1)
+        if self.model.takes_reference:
+            answer, start = known_reference(frame0, time, None, None)
+            for to, since in reference_schedule(time, start, self.iterations):
+                answer = self.model.decode(encoding, to, reference=answer, reference_time=since).frame
+        else:
+            answer = self.model.decode(encoding, time).frame
+        return (answer.flip(1) if self.model.channel_order == "bgr" else answer).clamp(0, 1)
+
+
+def facts_of(model: Architecture, name: str, weights: str, size: tuple[int, int] | None, iterations: int) -> Facts:
+    """The facts of a model's graph.
+
+    Raises:
+        UserError: the model's graph depends on the size and none is given, or the size does not suit the model.
+    """
+    multiple = max(model.size_multiple, model.full_size_multiple)
+    if size is None and model.family in NEEDS_SIZE:
+        raise UserError(
+            f"the attention windows of {name} make another graph of each size: give size=720x1280 or another"
+        )
+    padded = None if size is None else (-(-size[0] // multiple) * multiple, -(-size[1] // multiple) * multiple)
+    if padded is not None and min(padded) < model.min_size:
+        raise UserError(f"size: {name} takes frames of at least {model.min_size} pixels a side; got {size}")
+    steps = iterations if model.takes_reference else 1
+    return Facts(name, weights, multiple, model.min_size, model.arbitrary_time, padded, steps)
+
+
+def capture(model: Architecture, facts: Facts) -> torch.export.ExportedProgram:
+    """The network's graph by torch.export, for any height and width or for the size of `facts`."""
+    shapes: Any = None
+    if facts.size is None:
+        sides = {2: _side("height", facts), 3: _side("width", facts)}
+        shapes = (sides, sides, *([{}] if facts.arbitrary_time else []))
+    with torch.no_grad(), _no_autocast(), _GridsOfAnySize():
+        return torch.export.export(
+            Asked(model.eval(), facts.iterations), _inputs(facts, _example(facts)), dynamic_shapes=shapes
+        )
+
+
+def write_torch_export(model: Architecture, facts: Facts, path: Path) -> float:
+    """Write the graph as torch.export's archive; the largest difference to PyTorch."""
+    program = capture(model, facts)
+    with path.open("wb") as file:
+        torch.export.save(program, file, extra_files={f"{NAME}.json": facts.json()})  # type: ignore[arg-type]
+    loaded = torch.export.load(str(path)).module()
+    return check(model, facts, lambda *inputs: loaded(*inputs))
+
+
+def write_onnx(model: Architecture, facts: Facts, path: Path) -> float:
+    """Write the graph as ONNX, opset `OPSET`; the largest difference to PyTorch, computed by onnxruntime."""
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"format=onnx needs the package {error.name}: pip install 'vfi_train[export]'") from error
+    program = torch.onnx.export(
+        capture(model, facts), dynamo=True, opset_version=OPSET, output_names=["frame"], verbose=False
+    )
+    assert program is not None
+    graph = program.model_proto
+    onnx.helper.set_model_props(graph, {NAME: facts.json()})
+    onnx.checker.check_model(graph)
+    path.write_bytes(graph.SerializeToString())
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_inputs()]
+    return check(
+        model, facts, lambda *inputs: session.run(None, dict(zip(names, (x.numpy() for x in inputs), strict=True)))[0]
+    )
+
+
+def check(model: Architecture, facts: Facts, ask: Run) -> float:
+    """The largest difference between a graph and PyTorch over sizes and times, for a texture that moves.
+
+    Raises:
+        UserError: it is above `TOLERANCE`.
+    """
+    sizes = [facts.size] if facts.size else [_example(facts), _other(facts)]
+    largest = 0.0
+    for size in sizes:
+        for time in (0.5, 0.2) if facts.arbitrary_time else (0.5,):
+            inputs = _inputs(facts, size, time)
+            with torch.no_grad():
+                expected = Asked(model.eval(), facts.iterations)(*inputs)
+                got = torch.as_tensor(ask(*inputs))
+            largest = max(largest, float((got - expected).abs().max()))
+    if not largest <= TOLERANCE:
+        raise UserError(
+            f"the graph of {facts.model} differs from PyTorch by {largest:.1e}, more than {TOLERANCE:.0e}, so that it "
+            "is not written"
+        )
+    return largest
+
+
+class _GridsOfAnySize(TorchFunctionMode):
+    """Writes torch.linspace, whose number of steps a graph would fix, as the same line over torch.arange."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not torch.linspace:
+            return func(*args, **(kwargs or {}))
+        start, end, steps = args
+        count = torch.arange(steps, **(kwargs or {}))
+        return start + (end - start) * count / count[-1:].clamp(min=1)
+
+
+@contextmanager
+def _no_autocast() -> Iterator[None]:
+    """A graph is float32 throughout; archives do not hold the regions that switch autocast off."""
+    usual = torch.autocast
+    torch.autocast = lambda *_, **__: nullcontext()  # type: ignore[misc, assignment]
+    try:
+        yield
+    finally:
+        torch.autocast = usual  # type: ignore[misc]
+
+
+def _side(name: str, facts: Facts) -> Any:
+    least = -(-facts.min_size // facts.size_multiple)
+    return facts.size_multiple * torch.export.Dim(name, min=least, max=LARGEST // facts.size_multiple)
+
+
+def _example(facts: Facts) -> tuple[int, int]:
+    """A small size; two multiples a side at least, for one is a special case to the tracer."""
+    side = max(2 * facts.size_multiple, -(-facts.min_size // facts.size_multiple) * facts.size_multiple)
+    return facts.size or (side, side + facts.size_multiple)
+
+
+def _other(facts: Facts) -> tuple[int, int]:
+    height, width = _example(facts)
+    return height + 2 * facts.size_multiple, width + facts.size_multiple
+
+
+def _inputs(facts: Facts, size: tuple[int, int], time: float = 0.5) -> tuple[Tensor, ...]:
+    """A texture that moves by a few pixels, and a time where the graph takes one."""
+    rows, columns = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
+    periods = torch.tensor([5.0, 7.0, 11.0]).reshape(3, 1, 1)
+    frames = [
+        ((torch.sin((columns - shift) / periods) + torch.cos((rows + shift) / periods)) / 4 + 0.5)[None]
+        for shift in (0.0, 3.0)
+    ]
+    return (*frames, torch.full((1, 1, 1, 1), time)) if facts.arbitrary_time else tuple(frames)
