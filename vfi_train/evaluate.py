@@ -60,7 +60,7 @@ def evaluate(config: DictConfig) -> list[Result]:
                     say(line)
         task.model.cpu()
     if fabric.is_global_zero:
-        shown = unique_labels(measured, earlier)
+        shown = by_part(unique_labels(measured, earlier))
         publish(shown, pictures, config)
         tell_broken(measured)
     return measured
@@ -136,6 +136,12 @@ def unique_labels(measured: list[Result], earlier: list[Result]) -> list[Result]
             number += 1
         taken.add((result.label, result.part))
     return [*measured, *earlier]
+
+
+def by_part(listed: list[Result]) -> list[Result]:
+    """Networks that were measured on the same part one after the other."""
+    parts = list(dict.fromkeys(result.part for result in listed))
+    return sorted(listed, key=lambda result: parts.index(result.part))
 
 
 def publish(shown: list[Result], pictures: Strips, config: DictConfig) -> None:

@@ -15,12 +15,14 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+import conf
 from tests.evaluation import direct
 from tests.evaluation.direct import ie, predicted, psnr, psnr_skimage, samples, ssim, ssim_skimage
 from vfi_train.evaluation.choices import configured
 from vfi_train.evaluation.results import Result
 
-TURN, ROWS = (-2, -1), (-2,)
+CONF = Path(conf.__file__).parent
+TURN = (-2, -1)
 PLAIN = {"psnr": psnr, "ssim": ssim}
 ROUNDED = {"psnr": partial(psnr, rounded=True), "ssim": partial(ssim, rounded=True)}
 IE = {"ie": ie}
@@ -189,8 +191,9 @@ def test_every_benchmark_of_every_protocol_is_among_the_cases() -> None:
     covered |= {(name, "vimeo_septuplet", "test") for name, *_ in SEPTUPLETS}
     stated = set()
     for name in ("ifrnet", "amt", "ema_vfi", "atm_vfi", "rife", "co3d", "interpany", "interpany_uniform", "common"):
-        for benchmark in OmegaConf.load(f"conf/protocol/{name}.yaml").get("benchmarks", {}) or {"vimeo_septuplet": {}}:
+        said = OmegaConf.load(CONF / "protocol" / f"{name}.yaml").get("benchmarks") or ["vimeo_septuplet"]
+        for benchmark in said:
             if benchmark != "*":
-                splits = OmegaConf.load(f"conf/benchmark/{benchmark}.yaml").splits
+                splits = OmegaConf.load(CONF / "benchmark" / f"{benchmark}.yaml").splits
                 stated |= {(name, benchmark, str(split)) for split in splits}
     assert stated <= covered

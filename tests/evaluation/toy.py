@@ -68,11 +68,32 @@ class ToyMiddle(Toy):
     takes_time_map = False
 
 
+class ToyInterrupted(Toy):
+    """Is stopped, as by Ctrl-C, after so many answers."""
+
+    answers_left = 1_000_000
+
+    def decode(self, encoding: Encoding, time: Tensor, *, reference: Any = None, **extras: Any) -> Prediction:
+        if type(self).answers_left == 0:
+            raise KeyboardInterrupt
+        type(self).answers_left -= 1
+        return super().decode(encoding, time, reference=reference)
+
+
+class ToyBlack(Toy):
+    """Sees nothing."""
+
+    def decode(self, encoding: Encoding, time: Tensor, *, reference: Any = None, **extras: Any) -> Prediction:
+        return Prediction(torch.zeros_like(encoding.frame0))
+
+
 # Builders called as the published networks are, so that protocols know them.
 KINDS = {
     "rife": ToyBGR, "rife_m": ToyBGR, "rife_t": ToyBGR, "rife_d": ToyBGR, "rife_tr": ToyReference,
     "rife_dr": ToyReference, "ema_vfi": ToyBGR, "ema_vfi_t": ToyBGR, "ema_vfi_small": ToyBGR,
     "ema_vfi_small_t": ToyBGR, "ema_vfi_dr": ToyReference, "ifrnet": Toy, "ifrnet_d": Toy, "ifrnet_r": ToyReference,
     "amt_s": Toy, "amt_s_d": Toy, "amt_s_dr": ToyReference, "atm_vfi_base": Toy, "middle": ToyMiddle, "toy": Toy,
+    "interrupted": ToyInterrupted,
+    "black": ToyBlack,
 }  # fmt: skip
 globals().update(KINDS)

@@ -15,6 +15,7 @@ from vfi_train.evaluation.scores import COLUMNS
 RESAMPLES = 10_000
 LEVEL = 0.95
 CHUNK = 500  # resamples at once
+FEWEST = 10  # clusters that an interval says something about
 CEILING = 100.0  # dB that equal pictures, whose PSNR is infinite, count as
 
 
@@ -28,7 +29,7 @@ class Comparison:
         difference: second less first, averaged as the protocol does.
         low, high: bounds of its 95 % confidence interval.
         samples: how many both have. `clusters`: pairs of frames (or sequences) that were drawn.
-        verdict: the label of the better one, or None where the interval holds 0.
+        verdict: the label of the better one; None where the interval holds 0, or the clusters are fewer than ten.
     """
 
     first: str
@@ -47,9 +48,14 @@ class Comparison:
         digits, unit = COLUMNS[self.column].digits, COLUMNS[self.column].unit
         number = f"{self.difference:+.{digits}f}{f' {unit}' if unit else ''}"
         interval = f"95 % interval {self.low:+.{digits}f} to {self.high:+.{digits}f}"
-        found = "no difference beyond noise" if self.verdict is None else f"{self.verdict} is better"
         what = f"{self.part} {COLUMNS[self.column].title}, {self.second} - {self.first}"
-        return f"{what}: {number} ({interval}, {self.samples} samples): {found}"
+        return f"{what}: {number} ({interval}, {self.samples} samples): {self.finding()}"
+
+    def finding(self) -> str:
+        """The verdict in words."""
+        if self.clusters < FEWEST:
+            return "too few samples to tell"
+        return "no difference beyond noise" if self.verdict is None else f"{self.verdict} is better"
 
 
 def compare_all(results: Sequence[Result]) -> list[Comparison]:
@@ -102,7 +108,7 @@ def compare(first: Result, second: Result, column: str, seed: int = 0) -> Compar
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     difference = float(sums.sum() / counts.sum())
     verdict = None
-    if len(sums) > 1 and (low > 0 or high < 0):
+    if len(sums) >= FEWEST and (low > 0 or high < 0):
         verdict = second.label if (difference > 0) == COLUMNS[column].higher_is_better else first.label
     return Comparison(
         first.label, second.label, first.part, column, difference, float(low), float(high),

@@ -58,7 +58,7 @@ def _summary(results: Sequence[Result]) -> str:
         averages, speed = result.averages(), result.milliseconds()
         rows.append(
             [
-                f"<b>{escape(result.title)}</b> {escape(result.split)}",
+                f"<span><b>{escape(result.title)}</b> {escape(result.split)}</span>",
                 escape(result.label),
                 escape(result.protocol),
                 _count(result),
@@ -119,7 +119,7 @@ def _comparisons(comparisons: Sequence[Comparison]) -> str:
                 f"<b>{c.difference:+.{digits}f}</b>",
                 f"{c.low:+.{digits}f} to {c.high:+.{digits}f}",
                 charts.interval(c.low, c.difference, c.high),
-                "no difference beyond noise" if c.verdict is None else f"<b>{escape(c.verdict)}</b> is better",
+                escape(c.finding()),
             ]
         )
     explained = (
@@ -164,7 +164,8 @@ def _positions(results: Sequence[Result]) -> Iterable[str]:
         yield _figure(charts.lines(series, "target between the two frames", heading(column)), "By position")
     for result, table in tables:
         rows = [
-            [f"<b>{row['position']}</b> of {row['of']}", *(number(c, row[c]) for c in result.columns)] for row in table
+            [f"<span><b>{row['position']}</b> of {len(table)}</span>", *(number(c, row[c]) for c in result.columns)]
+            for row in table
         ]
         name = f"<figcaption>{escape(result.label)}</figcaption>"
         yield f"<figure>{name}{_table(['Position', *map(heading, result.columns)], rows)}</figure>"

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from datamodules.loader import SampleSource
 from vfi_train.config_targets import check_targets
-from vfi_train.errors import UserError
+from vfi_train.errors import UserError, nearest
 from vfi_train.evaluation.choices import benchmark_names, chosen, configured, dataset, one_for_each
 from vfi_train.evaluation.reading import share_frames
 
@@ -48,10 +48,18 @@ class Benchmark:
         return [str(split) for split in self.config.splits]
 
     def options(self, split: str, protocol: Mapping[str, Any], samples: int | None) -> dict[str, Any]:
-        """What the dataset is built with for a part, under what a protocol says of it."""
+        """What the dataset is built with for a part, under what a protocol says of it.
+
+        Raises:
+            UserError: an option that the dataset does not have.
+        """
         blocks = OmegaConf.to_container(self.config, resolve=True)
         assert isinstance(blocks, dict)
-        options: dict[str, Any] = {**self.data, **blocks["options"], **protocol, **(blocks["splits"][split] or {})}
+        given = {**blocks["options"], **protocol, **(blocks["splits"][split] or {})}
+        unknown = next((key for key in given if key not in self.data), None)
+        if unknown is not None:
+            raise UserError(f"there is no key {unknown!r} in benchmark.options: {nearest(unknown, self.data)}")
+        options: dict[str, Any] = {**self.data, **given}
         if self.root is not None:
             options["root"] = str(self.root)
         if samples is not None:

@@ -96,7 +96,7 @@ def distances(result: Result) -> list[Distance]:
 def find(model: str, benchmark: str, split: str) -> dict[str, Published]:
     """The published numbers by column."""
     found: dict[str, Published] = {}
-    for block in _blocks():
+    for block in blocks():
         if block["benchmark"] == benchmark and block["split"] == split:
             columns: Sequence[str] = block["columns"]
             for column, text in zip(columns, block["results"].get(model, ()), strict=False):
@@ -116,15 +116,15 @@ def _differs(result: Result, number: Published) -> str:
 
 
 @cache
-def _blocks() -> list[dict[str, Any]]:
+def blocks() -> list[dict[str, Any]]:
     """The tables of the file, a block for each part of a benchmark; numbers stay texts, so that digits count."""
     text = files("vfi_train.evaluation").joinpath("published.yaml").read_text()
     content = yaml.load(text, Loader=yaml.BaseLoader)
-    blocks = []
+    found = []
     for source in content:
         for part, results in source["results"].items():
             benchmark, _, split = part.partition("/")
-            blocks.append(
+            found.append(
                 {
                     "benchmark": benchmark,
                     "split": split,
@@ -135,4 +135,4 @@ def _blocks() -> list[dict[str, Any]]:
                     "results": results,
                 }
             )
-    return blocks
+    return found

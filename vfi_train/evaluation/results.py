@@ -77,7 +77,8 @@ class Result:
     @property
     def whole(self) -> bool:
         """Whether every sample of the published benchmark was measured."""
-        return not self.broken and len(self.samples) == self.asked and self.expected in (None, self.asked)
+        chosen = self.data.get("val_samples") is not None
+        return not (self.broken or chosen) and len(self.samples) == self.asked and self.expected in (None, self.asked)
 
     def averages(self) -> dict[str, float]:
         """The mean of each column, as the protocol averages it."""
@@ -88,18 +89,17 @@ class Result:
         return sum(not math.isnan(row["scores"][column]) for row in self.samples)
 
     def positions(self) -> list[dict[str, Any]]:
-        """Averages over the first, second, ... targets between two frames, where there are several."""
+        """Averages over the first, second, ... targets between two frames, where all pairs have several."""
         of_pairs: dict[str, list[Row]] = {}
         for row in self.samples:
             of_pairs.setdefault(row["pair"], []).append(row)
-        most = max(map(len, of_pairs.values()), default=0)
-        if most < 2:
+        counts = set(map(len, of_pairs.values()))
+        if len(counts) != 1 or counts == {1}:  # one target, or a choice of them
             return []
-        table = []
-        for k in range(most):
-            rows = [found[k] for found in of_pairs.values() if len(found) == most]
-            table.append({"position": k + 1, "of": most, **averages(rows, self.columns)})
-        return table
+        return [
+            {"position": k, **averages(rows, self.columns)}
+            for k, rows in enumerate(zip(*of_pairs.values(), strict=True), 1)
+        ]
 
     def sequences(self) -> list[dict[str, Any]]:
         """Averages of each sequence, in order."""

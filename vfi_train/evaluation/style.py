@@ -33,7 +33,7 @@ details { margin: .6em 0; } summary { cursor: pointer; }
   main { padding: 12px; }
   thead { display: none; } table, tbody, tr, td { display: block; }
   tr { border: 1px solid var(--line); border-radius: 8px; margin: 8px 0; padding: 4px 0; }
-  td { border: 0; padding: 3px 12px; display: flex; justify-content: space-between; gap: 12px; text-align: right;
+  td { border: 0; padding: 3px 12px; display: flex; justify-content: space-between; gap: 0 12px; text-align: right;
     flex-wrap: wrap; }
   td::before { content: attr(data-title); color: var(--quiet); font-size: .85rem; text-align: left; }
   td.empty { display: none; } .published { flex-basis: 100%; }

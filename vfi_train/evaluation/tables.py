@@ -68,7 +68,7 @@ def number(column: str, value: float | None) -> str:
 def signed(distance: Distance) -> str:
     """The difference to the published number, with an arrow to the side of better or worse."""
     digits = max(COLUMNS[distance.column].digits, len(distance.published.text.partition(".")[2]))
-    arrow = "" if distance.within else (" ▲" if distance.better else " ▼")
+    arrow = "" if distance.within or not distance.comparable else (" ▲" if distance.better else " ▼")
     return f"{distance.difference:+.{digits}f}{arrow}"
 
 
