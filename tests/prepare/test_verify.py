@@ -223,6 +223,3 @@ def test_the_program_ends_with_a_table_and_a_status(tmp_path: Path) -> None:
     short = run_program("vfi_train.prepare", *arguments, cwd=tmp_path)
     assert short.returncode == 1
     assert "clips: 3 of 90" in short.stdout
-    wrong = run_program("vfi_train.prepare", "task=verfy", cwd=tmp_path)
-    assert wrong.returncode == 2
-    assert "task=verfy is not known: did you mean 'verify'?" in wrong.stderr

@@ -21,6 +21,8 @@ def dataset(config: DictConfig, **changes: Any) -> Any:
     """
     if OmegaConf.select(config, "data") is None:
         raise UserError(f"task={config.task} is about a dataset: give data=NAME data.root=FOLDER")
+    if "root" in config.data and config.data.root is None:
+        raise UserError(f"task={config.task} needs the dataset's folder: give data.root=FOLDER")
     check_targets(config)
     known = {key: value for key, value in changes.items() if key in config.data}
     return instantiate({**OmegaConf.to_container(config.data, resolve=True), **known}, _convert_="all")  # type: ignore[dict-item]

@@ -17,6 +17,8 @@ def prepare(config: DictConfig) -> None:
     Raises:
         UserError: there is no such task.
     """
+    if config.task is None:
+        raise UserError(f"task=NAME is needed: {', '.join(TASKS)}; conf/prepare.yaml says what each takes")
     if config.task not in TASKS:
         raise UserError(f"task={config.task} is not known: {nearest(config.task, TASKS)}")
     getattr(importlib.import_module(f"vfi_train.prepare.{config.task}"), config.task)(config)
