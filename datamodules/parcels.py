@@ -98,4 +98,5 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-os.register_at_fork(after_in_child=_ours.clear)  # a piece has one sender
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ours.clear)  # a piece has one sender

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -170,6 +171,10 @@ def test_a_missing_file_is_one_sentence_also_out_of_a_worker(workers: int) -> No
     data.setup()
     with pytest.raises(DataError, match=r"^sample \d: file /x/im1\.png is missing$"):
         next(iter(data.train_dataloader()))
+
+
+def test_opencv_has_no_threads_that_a_forked_worker_would_wait_for() -> None:
+    assert cv2.getNumThreads() == 1
 
 
 class SomeBroken(Numbers):
