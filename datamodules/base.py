@@ -57,7 +57,6 @@ class VFIDataModule(LightningDataModule):
     gives_maps: bool = False
     gives_reference: bool = False
     trains: bool = True
-    allow_zero_length_dataloader_with_multiple_devices = True  # fewer held-out samples than processes
 
     def __init__(
         self,
@@ -136,6 +135,11 @@ class VFIDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         """The held-out samples of this process: each sample once over all processes, none twice."""
+        if self.val_size < self._world_size:
+            raise ValueError(
+                f"{self.val_size} held-out samples cannot be shared by {self._world_size} processes: validate on "
+                f"{self._world_size} or more (data.val_samples), or train with fewer devices"
+            )
         batch_size = self.val_batch_size
         if batch_size is None:
             batch_size = split_batch(self.batch_size, self._world_size, self.device_batch_size)[0]

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
@@ -218,8 +221,30 @@ def split_batch(batch_size: int, world_size: int, device_batch_size: int | None 
 
 
 def settle_worker(worker: int) -> None:
-    """Keep freed memory in a worker process: what is handed back to the system is cleared anew when it is needed."""
+    """Keep freed memory in a worker process: what is handed back to the system is cleared anew when it is needed.
+
+    Signals are the main process's to answer: those that a terminal or SLURM sends to all processes must not end a
+    worker whose batches are still wanted.
+    """
+    _leave_signals_to(os.getppid())
     with contextlib.suppress(OSError, AttributeError):  # other C libraries than glibc
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)  # bytes; the most that glibc takes
         libc.mallopt(M_TRIM_THRESHOLD, 256 << 20)
+
+
+def _leave_signals_to(parent: int) -> None:
+    """Ignore requests to stop, but for the parent's own."""
+    for name in ("SIGINT", "SIGUSR1", "SIGUSR2"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if not hasattr(signal, "sigwaitinfo"):
+        return  # not Linux
+
+    def wait() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+            pass
+        os._exit(0)
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # of this thread and those that it starts
+    threading.Thread(target=wait, daemon=True).start()

@@ -36,6 +36,11 @@ def run(config_name: str, entry: str) -> None:
         if show_traceback or message is None:
             traceback.print_exc()
         _stop(message or f"{type(error).__name__}: {error}", EXIT_MISTAKE if message else EXIT_FAULT)
+    except BaseException as error:
+        stopping = sys.modules.get("vfi_train.stopping")
+        if stopping is None or not isinstance(error, stopping.Stopped):
+            raise
+        _stopped(error)
 
 
 def _run(config_name: str, entry: str) -> None:
@@ -102,7 +107,18 @@ def _debug_switch(argument: str) -> str:
     return {"debug=true": "traceback=true", "debug=false": "traceback=false"}.get(argument.lower(), argument)
 
 
+def _stopped(stopped: Any) -> NoReturn:
+    """End after a signal, as programs do that it kills. One of several processes speaks for all."""
+    from vfi_train.console import is_first_process, say
+
+    say(str(stopped))
+    sys.exit(128 + stopped.number if is_first_process() else 0)
+
+
 def _stop(message: Any, code: int = EXIT_MISTAKE) -> NoReturn:
     print(f"error: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
     sys.stdout.flush()
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        os._exit(code)  # an orderly exit may wait for processes that are gone
     sys.exit(code)

@@ -59,7 +59,10 @@ class CSVLog(Logger):
         is_last = not self._rows or step > max(self._rows)
         self._columns += new_columns
         row = self._rows.setdefault(step, {"step": step})
+        written = dict(row)
         row.update({name: _text(value) for name, value in values.items()})
+        if row == written and self.path.exists():
+            return
         if new_columns or not is_last or not self.path.exists():
             self._rewrite()
         else:

@@ -23,7 +23,7 @@ NOT_THE_RUN = (
     "data.*.num_workers", "data.*.root", "data.*.cache_dir",
     "backbones", "loss.terms.*.folder", "published", "dry_run", "check", "roots", "curriculum",
     "callbacks.faults", "callbacks.published", "callbacks.artifacts", "callbacks.progress", "callbacks.pictures",
-    "callbacks.throughput",
+    "callbacks.throughput", "callbacks.samples", "callbacks.last",
 )  # fmt: skip
 
 
@@ -95,9 +95,16 @@ class RunDirectory:
                     "give this one a folder of its own with name=..., or resume=force if the difference is meant"
                 )
 
-    def open(self, resume: str) -> None:
-        """After `check`: make the folder and write the configuration into it."""
-        self.check(resume)
+    def open(self, resume: str, write: bool = True) -> None:
+        """After `check`: make the folder and write the configuration into it.
+
+        Args:
+            resume: auto, never, force.
+            write: whether this is the process that writes. The others check alone, and may find what it has written.
+        """
+        self.check("auto" if resume == "never" and not write else resume)
+        if not write:
+            return
         if resume == "force":
             (self.path / "finished.json").unlink(missing_ok=True)
         self.path.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ from vfi_train.architectures import Architecture
 from vfi_train.architectures.base import count_parameters
 from vfi_train.callbacks.optimizer_state import OptimizerState
 from vfi_train.checkpoint_io import AtomicCheckpointIO, resume_point
+from vfi_train.cluster import check_job, cluster_environment, requeue
 from vfi_train.config_targets import check_targets
 from vfi_train.console import is_first_process, say
 from vfi_train.csv_log import CSVLog
@@ -30,15 +31,39 @@ from vfi_train.errors import UserError
 from vfi_train.modules.base import InterpolationModule
 from vfi_train.modules.gradients import check_clipping
 from vfi_train.parameters import ParameterGroup, select_trainable
+from vfi_train.processes import check_launcher, companions, die_with_parent, strategy, wait_for_verdict
+from vfi_train.recipe import device_count
 from vfi_train.run_directory import RunDirectory, run_name
+from vfi_train.stopping import Stopped, stop_signals, take_over
+from vfi_train.wandb_log import close_wandb
 from vfi_train.weights import load_weights
 
 log = logging.getLogger("vfi_train")
 
 
 def train(config: DictConfig) -> None:
-    """Train what `config` says in its run directory; go on where it stopped; end with a table of results."""
+    """Train what `config` says in its run directory; go on where it stopped; end with a table of results.
+
+    Asked to stop by a signal, it saves the step that it is at and raises `Stopped`.
+    """
     quiet()
+    if not (config.dry_run or config.check):
+        check_launcher(config)
+        check_job(device_count(config), config.trainer.num_nodes)
+        die_with_parent()
+    with stop_signals:
+        try:
+            train_what(config)
+        except BaseException as error:
+            if isinstance(error, Stopped) and is_first_process():
+                error.outlook = requeue(error.number) or error.outlook
+            wait_for_verdict(error)
+            close_wandb(failed=True)
+            raise
+
+
+def train_what(config: DictConfig) -> None:
+    """Train one run or the phases of a curriculum, or only look at them."""
     if config.curriculum is not None:
         from vfi_train.curriculum import train_curriculum
 
@@ -58,7 +83,7 @@ def train(config: DictConfig) -> None:
 def train_run(config: DictConfig, run: RunDirectory) -> None:
     """Train what `config` says in the folder of `run`, or say that it is finished."""
     if run.finished and config.resume == "auto":
-        run.open("auto")
+        run.open("auto", is_first_process())
         say(f"{run.path} is finished: {describe_finish(run)}; train another with name=..., or use weights={run.name}")
         return
     data = instantiate(config.data, _convert_="all")
@@ -67,9 +92,7 @@ def train_run(config: DictConfig, run: RunDirectory) -> None:
     L.seed_everything(config.seed, workers=False, verbose=False)
     module = build_module(config)
     check_pairing(module.architecture, data)
-    # From here on the folder belongs to this run.
-    if is_first_process():
-        run.open(config.resume)
+    run.open(config.resume, is_first_process())  # from here on the folder belongs to this run
     checkpoint, step = resume_point(run.checkpoints) or (None, -1)
     if config.weights is not None and checkpoint is None:
         source = load_weights(module.architecture, config.weights, config.runs)
@@ -81,15 +104,11 @@ def train_run(config: DictConfig, run: RunDirectory) -> None:
     rewind_logs(trainer, step)
     began = time.monotonic()
     say(describe(config, run, module, data, trainer, checkpoint))
+    companions.watch(trainer)
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    if trainer.is_global_zero:
-        summary = {
-            "steps": trainer.global_step,
-            "minutes_since_start": round((time.monotonic() - began) / 60, 2),
-        }
-        run.finish(summary)
+    minutes = (time.monotonic() - began) / 60
     if config.report:
         from vfi_train.report import final_report
 
@@ -98,6 +117,9 @@ def train_run(config: DictConfig, run: RunDirectory) -> None:
             start = instantiate(config.model, _convert_="all")
             load_weights(start, config.weights, config.runs)
         final_report(trainer, module, data, run, start)
+    if trainer.is_global_zero:
+        run.finish({"steps": trainer.global_step, "minutes_since_start": round(minutes, 2)})
+    close_wandb()
 
 
 def build_module(config: DictConfig) -> InterpolationModule:
@@ -130,6 +152,7 @@ def build_trainer(config: DictConfig, run: RunDirectory, data: Any) -> L.Trainer
         profiler=instantiate(profiler, dirpath=str(run.path)) if profiler is not None else None,
         _convert_="all",
         default_root_dir=str(run.path),
+        strategy=strategy(config),
         max_epochs=-1,
         deterministic=config.deterministic,
         benchmark=config.trainer.benchmark and not config.deterministic,
@@ -138,8 +161,9 @@ def build_trainer(config: DictConfig, run: RunDirectory, data: Any) -> L.Trainer
         log_every_n_steps=config.log_every,
         callbacks=list(callbacks.values()),
         logger=build_loggers(config, run),
-        plugins=[AtomicCheckpointIO()],
+        plugins=[plugin for plugin in (AtomicCheckpointIO(), cluster_environment()) if plugin is not None],
     )
+    take_over(trainer)
     _, accumulate = split_batch(config.data.batch_size, trainer.world_size, config.data.device_batch_size)
     trainer.accumulate_grad_batches = accumulate
     trainer.val_check_interval = config.validate_every * accumulate
@@ -246,5 +270,6 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", ".*dataloader is not resumable.*")  # ours is: datamodules/loader.py
     warnings.filterwarnings("ignore", ".*`srun` command is available.*")  # one process needs none
     warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")  # Lightning's own, with this torch
+    warnings.filterwarnings("ignore", ".*`srun` command is available.*")  # cluster.py says what is wrong
     warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")  # rows go on over epochs
     warnings.filterwarnings("ignore", ".*Checkpoint directory .* exists and is not empty.*")

@@ -7,6 +7,7 @@ import netrc
 import os
 import secrets
 import string
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -52,6 +53,17 @@ def _start(directory: Path, online: bool, options: dict[str, Any]) -> Any:
     except wandb.errors.Error as error:
         log.warning("W&B cannot be reached (%s): this run is logged offline", str(error).splitlines()[0])
         return wandb.init(mode="offline", **options)
+
+
+def close_wandb(failed: bool = False) -> None:
+    """End this process's W&B run, if there is one, so that the next training begins its own."""
+    wandb = sys.modules.get("wandb")
+    if wandb is None or wandb.run is None:
+        return
+    try:
+        wandb.finish(exit_code=int(failed), quiet=True)
+    except Exception as error:  # what was logged is on disk; a training does not fail for it
+        log.warning("W&B could not end its run in good order: %s", error)
 
 
 def is_logged_in() -> bool:

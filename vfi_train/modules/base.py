@@ -146,4 +146,4 @@ class InterpolationModule(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Rows of the logs are numbered by the optimizer steps done."""
-        self.log("step", float(self.trainer.global_step))
+        self.log("step", float(self.trainer.global_step), sync_dist=True)
