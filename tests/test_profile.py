@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_module
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from PIL import Image
 
@@ -17,9 +18,10 @@ from vfi_train.architectures import create_model
 from vfi_train.architectures.base import count_parameters
 from vfi_train.cost import multiply_accumulates
 from vfi_train.errors import UserError
-from vfi_train.profile import find_models, measure, parse_mode, parse_size, profile, time_calls
+from vfi_train.profile import expanded, measure, measure_all, parse_mode, parse_size, profile, time_calls
 
 CPU = torch.device("cpu")
+TINY = {"ifrnet_tiny": lambda: create_model("ifrnet_tiny")}
 
 
 def configured(**values: Any) -> DictConfig:
@@ -33,7 +35,7 @@ def test_the_table_and_the_plot(tmp_path: Path, capsys: pytest.CaptureFixture) -
     modes = ["eager", "channels_last+bf16"]
     sizes = [(64, 64), (64, 90)]
     named = [f"{height}x{width}" for height, width in sizes]
-    rows = profile(configured(models=["ifrnet_ti*"], sizes=named, modes=modes, repeats=2, output=str(tmp_path / "p")))
+    rows = measure_all(TINY, configured(sizes=named, modes=modes, repeats=2, output=str(tmp_path / "p")))
     assert [(row.size, row.mode) for row in rows] == [(size, mode) for size in sizes for mode in modes]
     model = create_model("ifrnet_tiny")
     for row in rows:
@@ -63,7 +65,7 @@ def test_time_is_the_median_after_warming_up() -> None:
 
 
 def test_what_cannot_run_is_a_row_too() -> None:
-    row = measure("amt_s", (64, 10**8), (), CPU, 1, 0, 1)  # 77 GB of frames alone
+    row = measure("amt_s", create_model("amt_s"), (64, 10**8), (), CPU, 1, 0, 1)  # 77 GB of frames alone
     assert (row.milliseconds, row.failure) == (None, "out of memory")
     assert row.cells()[5] == "out of memory"
     assert row.macs > 1e15
@@ -71,7 +73,7 @@ def test_what_cannot_run_is_a_row_too() -> None:
 
 @pytest.mark.slow
 def test_a_compiled_network_is_measured_after_compiling() -> None:
-    row = measure("ifrnet_tiny", (64, 64), ("compiled",), CPU, 1, 1, 3)
+    row = measure("ifrnet_tiny", create_model("ifrnet_tiny"), (64, 64), ("compiled",), CPU, 1, 1, 3)
     assert row.failure == ""
     assert row.first > 20 * row.milliseconds / 1000
 
@@ -81,11 +83,32 @@ def test_a_compiled_network_is_measured_after_compiling() -> None:
     [
         (lambda: parse_size("720p"), "720p is not HEIGHTxWIDTH"),
         (lambda: parse_mode("bf61"), "bf61 is not known: did you mean 'bf16'"),
-        (lambda: find_models(["ifrnet_xl"]), "no architecture is called 'ifrnet_xl': did you mean 'ifrnet_l'"),
-        (lambda: profile(configured(device="tpu")), "device=tpu is not here"),
-        (lambda: profile(configured(repeats=0)), "repeats and batch are 1 or more"),
+        (lambda: measure_all(TINY, configured(device="tpu")), "device=tpu is not here"),
+        (lambda: measure_all(TINY, configured(repeats=0)), "repeats and batch are 1 or more"),
     ],
 )
 def test_mistakes_end_in_one_sentence(call: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         call()
+
+
+def test_patterns_stand_for_names() -> None:
+    assert expanded("model=amt_?") == "model=[amt_g,amt_l,amt_s]"
+    assert expanded("model=[rife, 'amt_?', amt_s]") == "model=[rife,amt_g,amt_l,amt_s]"
+    assert expanded("model=rife") == "model=rife"
+    assert expanded("output=a*") == "output=a*"
+
+
+def test_the_command_measures_what_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with initialize_config_module("conf", version_base="1.3"):
+        overrides = ["model=[ifrnet_tiny,ifrnet_s]", "+model.reference=true", "sizes=[32x32]", "device=cpu", "repeats=1"]
+        config = compose("profile", overrides=overrides, return_hydra_config=True)
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", config)
+    rows = profile(config)
+    assert [row.model for row in rows] == ["ifrnet_tiny", "ifrnet_s"]
+    assert rows[1].parameters == count_parameters(create_model("ifrnet_s", reference=True))
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+    with initialize_config_module("conf", version_base="1.3"):
+        HydraConfig.instance().set_config(compose("profile", return_hydra_config=True))
+    with pytest.raises(UserError, match="nothing is to be measured: give model=NAME"):
+        profile(config)

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import fnmatch
 import re
 import statistics
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
 
-from vfi_train.architectures import Architecture, create_model, list_models
+from vfi_train.architectures import Architecture
 from vfi_train.architectures.base import count_parameters
 from vfi_train.cli import run
+from vfi_train.config_targets import check_targets
 from vfi_train.cost import multiply_accumulates, peak_memory
 from vfi_train.devices import find_device
 from vfi_train.errors import UserError, nearest
+from vfi_train.evaluation.choices import chosen, configured
 from vfi_train.padding import padded_size
 
 MIB = 2**20
@@ -71,9 +79,16 @@ class Row:
 
 
 def profile(config: DictConfig) -> list[Row]:
-    """Measure `config.models` at `config.sizes` in `config.modes`; see conf/profile.yaml."""
-    names, sizes = find_models(config.models), [parse_size(size) for size in config.sizes]
-    modes = [parse_mode(mode) for mode in config.modes]
+    """Measure the networks of `model=` at `config.sizes` in `config.modes`; see conf/profile.yaml."""
+    names = chosen("model")
+    if not names:
+        raise UserError("nothing is to be measured: give model=NAME, model=[NAME,NAME] or model=amt*")
+    return measure_all({name: partial(_build, name) for name in names}, config)
+
+
+def measure_all(models: Mapping[str, Callable[[], Architecture]], config: DictConfig) -> list[Row]:
+    """Measure what makes networks, by name; print the table as it grows, and write it where `config.output` says."""
+    sizes, modes = [parse_size(size) for size in config.sizes], [parse_mode(mode) for mode in config.modes]
     if min(config.repeats, config.batch) < 1 or config.warmup < 0:
         raise UserError("repeats and batch are 1 or more, and warmup is 0 or more")
     device = find_device(config.device)
@@ -81,23 +96,29 @@ def profile(config: DictConfig) -> list[Row]:
     with _threads(config.threads):
         print(f"on {describe(device)}, {config.batch} pairs at once, {config.repeats} runs after {config.warmup}")
         print(_line(HEADINGS), _line(["---"] * len(HEADINGS)), sep="\n", flush=True)
-        for name in names:
-            for size in sizes:
-                for mode in modes:
-                    rows.append(measure(name, size, mode, device, config.batch, config.warmup, config.repeats))
-                    print(_line(rows[-1].cells()), flush=True)
+        for (name, make), size, mode in product(models.items(), sizes, modes):
+            rows.append(measure(name, make(), size, mode, device, config.batch, config.warmup, config.repeats))
+            print(_line(rows[-1].cells()), flush=True)
     if config.output is not None:
         write(rows, Path(config.output), describe(device))
     return rows
 
 
 def measure(
-    name: str, size: tuple[int, int], mode: tuple[str, ...], device: torch.device, batch: int, warmup: int, repeats: int
+    name: str,
+    model: Architecture,
+    size: tuple[int, int],
+    mode: tuple[str, ...],
+    device: torch.device,
+    batch: int,
+    warmup: int,
+    repeats: int,
 ) -> Row:
     """One row: the network on frames of noise, padded as it needs them, asked for the middle frame.
 
     Args:
-        name: of the architecture, with fresh weights.
+        name: for the table.
+        model: the network; its weights do not matter.
         size: height and width of the frames.
         mode: some of "channels_last", "bf16" or "fp16" (autocast), "compiled"; none of them is eager float32.
         device: where to run.
@@ -105,7 +126,7 @@ def measure(
         warmup: runs before those that count.
         repeats: runs that count.
     """
-    model = create_model(name).eval().to(device)
+    model.eval().to(device)
     row = Row(name, count_parameters(model), size, multiply_accumulates(model, size), "+".join(mode) or "eager")
     layout = torch.channels_last if "channels_last" in mode else torch.contiguous_format
     model.to(memory_format=layout)  # type: ignore[call-overload]
@@ -123,7 +144,9 @@ def measure(
     except Exception as error:  # a network that is too large, or cannot be compiled, is a result too
         return dataclasses.replace(row, failure=_reason(error))
     per_frame = sorted(1000 * s / batch for s in seconds)
-    low, middle, high = statistics.quantiles(per_frame, n=4) if len(per_frame) > 1 else per_frame * 3
+    low, middle, high = (
+        statistics.quantiles(per_frame, n=4, method="inclusive") if len(per_frame) > 1 else per_frame * 3
+    )
     return dataclasses.replace(row, milliseconds=middle, low=low, high=high, first=first, memory=memory)
 
 
@@ -183,17 +206,6 @@ def plot(rows: Sequence[Row], path: Path, title: str) -> None:
     plt.close(figure)
 
 
-def find_models(patterns: Sequence[str]) -> list[str]:
-    """The architectures that names and patterns mean, each once."""
-    found: dict[str, None] = {}
-    for pattern in patterns:
-        names = list_models(pattern)
-        if not names:
-            raise UserError(f"models: no architecture is called {pattern!r}: {nearest(pattern, list_models())}")
-        found.update(dict.fromkeys(names))
-    return list(found)
-
-
 def parse_size(text: str) -> tuple[int, int]:
     """Height and width of a text like 720x1280."""
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", str(text))
@@ -211,11 +223,29 @@ def parse_mode(text: str) -> tuple[str, ...]:
     return parts
 
 
+def expanded(argument: str) -> str:
+    """A command-line argument `model=...` with the patterns in it (amt*) replaced by the names that match."""
+    key, _, value = argument.partition("=")
+    if key != "model" or not re.search(r"[*?]", value):
+        return argument
+    known = sorted(entry.name.removesuffix(".yaml") for entry in files("conf").joinpath("model").iterdir())
+    names: list[str] = []
+    for pattern in re.split(r"[,\s]+", value.strip("[]")):
+        names += fnmatch.filter(known, pattern.strip("'\"")) or [pattern]
+    return f"model=[{','.join(dict.fromkeys(names))}]"
+
+
 def describe(device: torch.device) -> str:
     """The machine in words."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
     return f"{device.type}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def _build(name: str) -> Architecture:
+    config = OmegaConf.create({"model": configured("model", name)})
+    check_targets(config)
+    return instantiate(config.model, _convert_="all")
 
 
 def _memory(model: Architecture, padded: tuple[int, int], batch: int, device: torch.device) -> float:
@@ -252,4 +282,5 @@ def _threads(count: int | None) -> Iterator[None]:
 
 
 if __name__ == "__main__":
+    sys.argv[1:] = [expanded(argument) for argument in sys.argv[1:]]
     run("profile", "vfi_train.profile:profile")
