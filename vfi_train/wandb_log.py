@@ -61,7 +61,7 @@ def close_wandb(failed: bool = False) -> None:
     if wandb is None or wandb.run is None:
         return
     try:
-        wandb.finish(exit_code=int(failed), quiet=True)
+        wandb.finish(exit_code=int(failed))
     except Exception as error:  # what was logged is on disk; a training does not fail for it
         log.warning("W&B could not end its run in good order: %s", error)
 
