@@ -97,7 +97,7 @@ def capture(model: Architecture, facts: Facts) -> torch.export.ExportedProgram:
     if facts.size is None:
         sides = {2: _side("height", facts), 3: _side("width", facts)}
         shapes = (sides, sides, *([{}] if facts.arbitrary_time else []))
-    with torch.no_grad(), _no_autocast(), _GridsOfAnySize():
+    with torch.no_grad(), _no_autocast(), _Portable():
         return torch.export.export(
             Asked(model.eval(), facts.iterations), _inputs(facts, _example(facts)), dynamic_shapes=shapes
         )
@@ -158,15 +158,21 @@ def check(model: Architecture, facts: Facts, ask: Run) -> float:
     return largest
 
 
-class _GridsOfAnySize(TorchFunctionMode):
-    """Writes torch.linspace, whose number of steps a graph would fix, as the same line over torch.arange."""
+class _Portable(TorchFunctionMode):
+    """Writes what graphs cannot hold in other words: the same numbers, but for the last bit of a grid.
+
+    torch.linspace, whose number of steps a graph would fix, becomes torch.arange; shifts, which ONNX has for unsigned
+    numbers alone, become divisions.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is not torch.linspace:
-            return func(*args, **(kwargs or {}))
-        start, end, steps = args
-        count = torch.arange(steps, **(kwargs or {}))
-        return start + (end - start) * count / count[-1:].clamp(min=1)
+        if func is torch.linspace:
+            start, end, steps = args
+            count = torch.arange(steps, **(kwargs or {}))
+            return start + (end - start) * count / count[-1:].clamp(min=1)
+        if func is Tensor.__rshift__:
+            return torch.div(args[0], 2 ** args[1], rounding_mode="floor")
+        return func(*args, **(kwargs or {}))
 
 
 @contextmanager
