@@ -101,7 +101,13 @@ def test_patterns_stand_for_names() -> None:
 
 def test_the_command_measures_what_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     with initialize_config_module("conf", version_base="1.3"):
-        overrides = ["model=[ifrnet_tiny,ifrnet_s]", "+model.reference=true", "sizes=[32x32]", "device=cpu", "repeats=1"]
+        overrides = [
+            "model=[ifrnet_tiny,ifrnet_s]",
+            "+model.reference=true",
+            "sizes=[32x32]",
+            "device=cpu",
+            "repeats=1",
+        ]
         config = compose("profile", overrides=overrides, return_hydra_config=True)
     monkeypatch.setattr(HydraConfig.instance(), "cfg", config)
     rows = profile(config)
