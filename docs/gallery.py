@@ -29,7 +29,7 @@ OUTPUT = Path(__file__).with_name("gallery.png")
 
 def main() -> None:
     """Make the picture."""
-    network = Interpolator(MODEL, weights=WEIGHTS)
+    network = Interpolator(MODEL, weights=WEIGHTS, recursive=True)  # trained for the middle frame
     style = SceneStyle(HEIGHT, WIDTH, background_motion=3.0, object_motion=6.0, nonuniform=0.0)
     rows = [row(network, style, number) for number in SCENES]
     picture = np.concatenate([np.concatenate(tiles, axis=1) for tiles in rows])

@@ -237,3 +237,12 @@ def test_real_networks(tmp_path: Path, name: str, form: str) -> None:
         got, wanted = network(frame0, frame1), Interpolator(model)(frame0, frame1)
     assert np.abs(got.astype(int) - wanted).max() <= 1
     assert json.loads(json.dumps(network.facts))["model"] == name
+
+
+@pytest.mark.slow
+def test_weights_that_know_the_middle_alone_are_halved_by_the_runner(tmp_path: Path) -> None:
+    network = run_exported.Network(run_export(tmp_path, "net.onnx", format="onnx"))
+    assert network.facts["arbitrary_time"] is False
+    frame0, frame1 = pan(2)
+    wanted = Interpolator("ifrnet_tiny", weights="ifrnet_tiny_synthetic", recursive=True)(frame0, frame1, 0.25)
+    assert np.abs(network(frame0, frame1, 0.25).astype(int) - wanted).max() <= 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,7 +75,7 @@ def write_onnx(request: Request, path: Path) -> str:
 
     facts = _facts(request)
     difference = graphs.write_onnx(request.model, facts, path)
-    return f"onnx (opset {graphs.OPSET}, {_sizes(facts)}, at most {difference:.0e} from PyTorch)"
+    return f"onnx (opset {graphs.OPSET}, {_described(facts, difference)})"
 
 
 def write_torch_export(request: Request, path: Path) -> str:
@@ -86,7 +86,7 @@ def write_torch_export(request: Request, path: Path) -> str:
         raise UserError("format=torch_export writes archives whose names end in .pt2: choose such an output=...")
     facts = _facts(request)
     difference = graphs.write_torch_export(request.model, facts, path)
-    return f"torch.export archive ({_sizes(facts)}, at most {difference:.0e} from PyTorch)"
+    return f"torch.export archive ({_described(facts, difference)})"
 
 
 def _published(request: Request) -> dict[str, Tensor]:
@@ -95,8 +95,15 @@ def _published(request: Request) -> dict[str, Tensor]:
 
 def _facts(request: Request) -> Facts:
     from vfi_train.graphs import facts_of
+    from vfi_train.time_probe import knows_time
 
-    return facts_of(request.model, request.name, request.weights.name, request.size, request.iterations)
+    facts = facts_of(request.model, request.name, request.weights.name, request.size, request.iterations)
+    return replace(facts, arbitrary_time=knows_time(request.model, request.iterations))
+
+
+def _described(facts: Facts, difference: float) -> str:
+    times = "any time" if facts.arbitrary_time else "the middle frame"
+    return f"{times}, {_sizes(facts)}, at most {difference:.0e} from PyTorch"
 
 
 def _sizes(facts: Facts) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from vfi_train.architectures import Architecture
 from vfi_train.cli import run
 from vfi_train.config_targets import check_targets
 from vfi_train.devices import find_device
@@ -30,6 +31,7 @@ from vfi_train.interpolation.threads import ReadAhead
 from vfi_train.interpolation.timing import Plan, fraction, plan
 from vfi_train.interpolation.video_sink import Encoding
 from vfi_train.interpolator import Interpolator
+from vfi_train.time_probe import knows_time
 from vfi_train.weights import load_weights
 
 
@@ -53,7 +55,7 @@ def interpolate(config: DictConfig) -> Summary:
     if config.compare not in (None, *pipeline.SIDES):
         raise UserError(f"compare={config.compare} is not known: give {' or '.join(pipeline.SIDES)}")
     source = open_source(given, fraction(config.frame_rate, "frame_rate"))  # type: ignore[arg-type]
-    asked = _interpolator(config, source.clip)
+    asked = _interpolator(config, source.clip, wanted)
     progress = FrameProgress(round(wanted.rate(Fraction(source.clip.count))) if source.clip.count else 0)
     engine = Engine(
         asked, batch=config.batch, precision=config.precision, rounds=_listed(config.num), halvings=config.halvings,
@@ -90,7 +92,7 @@ def interpolate(config: DictConfig) -> Summary:
     return summary
 
 
-def _interpolator(config: DictConfig, clip: Clip) -> Interpolator:
+def _interpolator(config: DictConfig, clip: Clip, wanted: Plan) -> Interpolator:
     """The model with its weights, on its device, with the scale and the tiles that suit the frames."""
     check_targets(config)
     model = instantiate(config.model, _convert_="all")
@@ -101,7 +103,7 @@ def _interpolator(config: DictConfig, clip: Clip) -> Interpolator:
         model,
         scale=scale_for(*size) if config.scale == "auto" else float(fraction(config.scale, "scale")),
         tta=config.tta,
-        recursive=not model.arbitrary_time if config.recursive == "auto" else config.recursive,
+        recursive=_halves(model, wanted, config) if config.recursive == "auto" else config.recursive,
         iterations=config.iterations,
         tile=None if config.tile in (None, "auto") else _sides(config.tile),
         tile_overlap=config.tile_overlap,
@@ -110,6 +112,12 @@ def _interpolator(config: DictConfig, clip: Clip) -> Interpolator:
         tile = tile_for(asked, size, config.batch, config.memory)
         asked.tile = None if tile is None else (tile, tile)
     return asked
+
+
+def _halves(model: Architecture, wanted: Plan, config: DictConfig) -> bool:
+    """Whether times other than the middle are wanted of a network, or of weights, that know the middle alone."""
+    middle_alone = wanted.tick(Fraction(1)) in (1, Fraction(1, 2))
+    return not (middle_alone or knows_time(model, config.iterations))
 
 
 def _written(clip: Clip, wanted: Plan, speed: Fraction, compare: str | None) -> Clip:
@@ -130,9 +138,11 @@ def _notes(
         progress.note(f"the memory does not hold whole frames of {clip.height}x{clip.width}: tile={asked.tile[0]}")
     if speed != 1 and config.audio and clip.path:
         progress.note(f"speed={config.speed} leaves the sound out")
-    tick = wanted.tick(Fraction(1))
-    if asked.recursive and tick.denominator & (tick.denominator - 1):
-        progress.note(f"{type(asked.model).__name__} halves intervals: times are the nearest k/{1 << config.halvings}")
+    if asked.recursive and config.recursive == "auto":
+        tick = wanted.tick(Fraction(1))
+        inexact = tick.denominator & (tick.denominator - 1)
+        nearest = f", to the nearest k/{1 << config.halvings}" if inexact else ""
+        progress.note(f"these weights know the middle frame alone: other times are reached by halving{nearest}")
 
 
 def _told(summary: Summary, output: str, fps: float) -> str:

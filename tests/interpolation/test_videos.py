@@ -240,7 +240,8 @@ def test_pictures_in_pictures_out(tmp_path: Path) -> None:
     assert [p.name for p in sorted((tmp_path / "out").iterdir())] == [f"{i:06d}.png" for i in range(9)]
     assert np.array_equal(found[0], pictures[0])
     assert np.array_equal(found[8], pictures[1])
-    expected = Interpolator("ifrnet_tiny", weights="ifrnet_tiny_synthetic")(*pictures, [k / 8 for k in range(1, 8)])
+    network = Interpolator("ifrnet_tiny", weights="ifrnet_tiny_synthetic", recursive=True)
+    expected = network(*pictures, [k / 8 for k in range(1, 8)])
     assert all(np.array_equal(a, b) for a, b in zip(found[1:8], expected, strict=True))
     interpolate(configured(input=tmp_path, output=tmp_path / "middle.png", times=[0.5]))  # the folder: 9 before 10
     assert np.array_equal(read_picture(tmp_path / "middle.png"), expected[3])
