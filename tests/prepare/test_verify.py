@@ -219,7 +219,7 @@ def test_the_program_ends_with_a_table_and_a_status(tmp_path: Path) -> None:
     arguments = ["task=verify", "data=davis", f"data.root={root}", "processes=1"]
     whole = run_program("vfi_train.prepare", *arguments, "verify.subset=true", cwd=tmp_path)
     assert (whole.returncode, whole.stderr) == (0, whole.stderr)
-    assert "everything is as it should be" in whole.stdout
+    assert "everything is as it should be" in " ".join(whole.stdout.split())  # long paths wrap
     short = run_program("vfi_train.prepare", *arguments, cwd=tmp_path)
     assert short.returncode == 1
     assert "clips: 3 of 90" in short.stdout
