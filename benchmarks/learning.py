@@ -49,7 +49,7 @@ def main() -> None:
 
 HEAD = """# Learning motion from scratch
 
-Small networks of each family, trained on `data=synthetic` by their own recipe's losses and the shape of its schedule.
+Small networks, trained on `data=synthetic` by their family's losses and the shape of its schedule.
 Made by `python -m benchmarks.learning` on {when}: {cores} CPU cores ({machine}), torch {torch}, lightning {lightning}.
 One thread a run, other programs beside it, so that the minutes are an upper bound.
 """
