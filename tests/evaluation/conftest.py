@@ -16,6 +16,7 @@ from datamodules import x4k1000fps
 from tests.datamodules.layouts import fabricate
 from tests.evaluation import toy
 from vfi_train.evaluate import evaluate, work
+from vfi_train.evaluation.asking import set_up
 from vfi_train.evaluation.choices import Protocols, configured, dataset
 from vfi_train.evaluation.parts import Benchmark
 from vfi_train.evaluation.results import Result
@@ -57,7 +58,7 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def part(
-    roots: dict[str, Path], tmp_path: Path, backbones: Path, pristine: Path, monkeypatch: pytest.MonkeyPatch
+    roots: dict[str, Path], tmp_path: Path, scorer: Callable[..., Scorer], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Result]:
     """Measure the toy network, called as a published one, on one part of a benchmark by a protocol."""
     monkeypatch.setattr(x4k1000fps, "SIZE_2K", (40, 56))
@@ -74,14 +75,26 @@ def part(
         source, notes = found.open(taken)
         network = toy.KINDS[model]()
         subject = Subject(model, model, {"_target_": f"tests.evaluation.toy.{model}"}, None)
-        scorer = Scorer(settings.metrics, backbones, pristine)
-        task = Task(subject, network, found, split, settings, taken, source, scorer, notes)
-        from vfi_train.evaluation.asking import set_up
-
+        scored = scorer(settings.metrics)
+        task = Task(subject, network, found, split, settings, taken, source, scored, notes)
         with set_up(network, settings):
             return work(task, config, fabric)
 
     return measured
+
+
+@pytest.fixture(scope="session")
+def scorer(request: pytest.FixtureRequest) -> Callable[..., Scorer]:
+    """A scorer of these columns; making LPIPS' network takes a while."""
+    made: dict[str, Scorer] = {}
+
+    def make(metrics: dict[str, dict[str, Any]]) -> Scorer:
+        if repr(metrics) not in made:
+            files = [request.getfixturevalue(name) for name in ("backbones", "pristine")] if "lpips" in metrics else []
+            made[repr(metrics)] = Scorer(metrics, *files)
+        return made[repr(metrics)]
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -154,10 +154,9 @@ def test_septuplets_are_asked_for_as_each_variant_is(
     rounded: bool,
     part: Callable[..., Result],
     roots: dict[str, Path],
-    backbones: Path,
+    alex: Any,
 ) -> None:
     result = part(protocol, model, "vimeo_septuplet", "test")
-    alex = lpips_alex(backbones)
     by_8_bit = model != "rife_t" and not model.startswith("ema_vfi")
     rows = []
     for s in samples("vimeo_septuplet", "test", roots["vimeo_septuplet"], told):
@@ -173,8 +172,9 @@ def test_septuplets_are_asked_for_as_each_variant_is(
     assert result.counted("niqe") == 0  # a picture of 48x64 has no two blocks of 96x96
 
 
-def lpips_alex(backbones: Path) -> Any:
-    """The package's own network with the weights in that folder."""
+@pytest.fixture(scope="module")
+def alex(backbones: Path) -> Any:
+    """LPIPS, The package's own network with the weights in that folder."""
     import lpips
 
     network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)

@@ -50,6 +50,9 @@ class Asker:
         # The interpolator gives the network its own order; of frames that come reversed it gets the other.
         self.reversed = settings.channels not in (None, model.channel_order)
         self.like = next(model.parameters(), torch.zeros(()))
+        # Colours side by side in memory make convolutions on a CPU up to 1.5 times as fast.
+        self.layout = torch.channels_last if self.like.device.type == "cpu" else torch.contiguous_format
+        model.to(memory_format=self.layout)
 
     def frames(self, pairs: list[Pair]) -> Iterator[Tensor]:
         """The frame B 3 H W, RGB, in [0, 1], of the k-th moment of every pair, for one k after the other.
@@ -69,7 +72,7 @@ class Asker:
     def batch(self, pictures: list[NDArray]) -> Tensor:
         """Pictures H W 3 as B 3 H W in [0, 1] on the network's device."""
         stacked = torch.from_numpy(np.stack(pictures)).to(self.like.device, non_blocking=True)
-        moved = stacked.movedim(-1, 1).to(torch.float32, memory_format=torch.contiguous_format)
+        moved = stacked.movedim(-1, 1).to(torch.float32, memory_format=self.layout)
         return moved.div_(255) if stacked.dtype == torch.uint8 else moved
 
     def _together(self, pairs: list[Pair]) -> Iterator[Tensor]:
@@ -85,7 +88,7 @@ class Asker:
             if prediction is None:
                 return
             frame = prediction.frame.float()
-            yield frame.flip(1) if self.reversed else frame
+            yield (frame.flip(1) if self.reversed else frame).contiguous()
 
     def _time(self, times: list[Any]) -> float | Tensor:
         """One time for all pairs, or a tensor of theirs: B 1 1 1, or maps B 1 H W."""

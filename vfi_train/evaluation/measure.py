@@ -33,7 +33,7 @@ def measure(
 ) -> list[Row]:
     """Score samples.
 
-    Frames are read by threads, and scored by another thread, while the network works.
+    Frames are read by threads, and scored by another where cores are free, while the network works.
 
     Args:
         source: of the samples.
@@ -57,7 +57,8 @@ def measure(
         tell(new)
 
     waiting: deque[Future[list[Row]]] = deque()
-    with ThreadPoolExecutor(1, "score", initializer=_settle_thread) as scoring:
+    most = IN_FLIGHT if _cores_are_free(asker.like.device) else 0
+    with ThreadPoolExecutor(1, "score") as scoring:
         try:
             for item in batches(pairs(source, indices, workers), batch, asker.recursive):
                 if isinstance(item, Broken):
@@ -65,7 +66,7 @@ def measure(
                     continue
                 for number, frame, clock in _timed(asker, item):
                     waiting.append(scoring.submit(_score, asker, scorer, item, number, frame, clock))
-                    if len(waiting) > IN_FLIGHT:
+                    if len(waiting) > most:
                         keep(waiting.popleft().result())
             while waiting:
                 keep(waiting.popleft().result())
@@ -143,7 +144,7 @@ def _timed(asker: Asker, item: list[Pair]) -> Iterator[tuple[int, Tensor, Clock]
 def _score(asker: Asker, scorer: Scorer, item: list[Pair], number: int, frame: Tensor, clock: Clock) -> list[Row]:
     """The rows of the `number`-th moment of each pair."""
     moments = [pair.moments[number] for pair in item]
-    columns = scorer(frame, asker.batch([moment.target for moment in moments]))
+    columns = scorer(frame, asker.batch([moment.target for moment in moments]).contiguous())
     ms = clock.milliseconds() / len(item)
     return [
         {
@@ -159,8 +160,9 @@ def _score(asker: Asker, scorer: Scorer, item: list[Pair], number: int, frame: T
     ]
 
 
-def _settle_thread() -> None:
-    """One OpenMP thread for the scores: a second set of them would wait for the network's cores."""
+def _cores_are_free(device: torch.device) -> bool:
+    """Whether scores may be computed while the network works: OpenMP threads that share cores slow each other down."""
+    return device.type != "cpu" or torch.get_num_threads() < cores()
 
 
 def cores() -> int:

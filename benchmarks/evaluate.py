@@ -1,0 +1,160 @@
+"""How fast networks are evaluated, beside a plain loop: python -m benchmarks.evaluate [--device cuda --batch 8]
+
+The plain loop takes one target at a time: it decodes three pictures, pads, predicts, and computes PSNR and SSIM, with
+the 11x11x11 window as one convolution, as the published scripts do. Beside it the same loop with the program's SSIM, so
+that it shows what reading ahead, scoring beside, batches and one encoding for many times give by themselves. All take
+turns in one run on the same files; the fastest round of each counts. Their averages must agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from datamodules.store import open_store
+from datamodules.stored import Item, Items
+from datamodules.transforms import Compose
+from vfi_train.architectures import Architecture, create_model
+from vfi_train.evaluation.asking import Asker
+from vfi_train.evaluation.measure import cores, measure
+from vfi_train.evaluation.reading import share_frames
+from vfi_train.evaluation.results import averages
+from vfi_train.evaluation.scores import Scorer
+from vfi_train.evaluation.settings import Settings
+from vfi_train.metrics.functional import ssim3d
+from vfi_train.padding import Padding, padded_size
+from vfi_train.weights import load_weights
+
+METRICS: dict[str, dict[str, str]] = {"psnr": {}, "ssim": {"variant": "3d"}}
+
+
+def main() -> None:
+    """Make the files, take turns, print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="ifrnet_s")
+    parser.add_argument("--weights", default=None, help="shipped weights or a file; fresh ones without")
+    parser.add_argument("--size", type=int, nargs=2, default=(256, 448))
+    parser.add_argument("--pairs", type=int, default=24)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    torch.manual_seed(0)
+    model = create_model(given.model).eval()
+    if given.weights:
+        load_weights(model, given.weights)
+    model.to(given.device)
+    own = copy.deepcopy(model)  # evaluating changes how a network lies in memory
+    print(f"{given.model}, {given.size[0]}x{given.size[1]}, {given.device}, {torch.get_num_threads()} OpenMP threads")
+    print(f"{'':28}{'plain loop':>14}{'its own SSIM':>14}{'evaluate':>12}{'ratio':>8}{'ratio':>8}   (samples/s)")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, count in (("triplets (time 1/2)", 1), ("8x (seven times)", 7)):
+            root = Path(folder) / name
+            items = make(root, given.pairs if count == 1 else max(2, given.pairs // 6), count, given.size)
+            ways: list[Callable[[], tuple[float, float]]] = [
+                lambda r=root, i=items: plain(model, r, i, plain_ssim),  # type: ignore[misc]
+                lambda r=root, i=items: plain(model, r, i, lambda x, y: ssim3d(x, y).item()),  # type: ignore[misc]
+                lambda r=root, i=items: ours(own, r, i, given.batch),  # type: ignore[misc]
+            ]
+            report(name, len(items), ways, given.rounds)
+
+
+def report(name: str, samples: int, ways: list[Callable[[], tuple[float, float]]], rounds: int) -> None:
+    """Take turns; a row of the table."""
+    seconds = [float("inf")] * len(ways)
+    found = [(0.0, 0.0)] * len(ways)
+    for _ in range(rounds + 1):  # the first warms up, and counts only if nothing was faster
+        for i, way in enumerate(ways):
+            began = time.perf_counter()
+            found[i] = way()
+            seconds[i] = min(seconds[i], time.perf_counter() - began)
+    for psnr, ssim in found:
+        assert abs(psnr - found[0][0]) < 1e-3, found
+        assert abs(ssim - found[0][1]) < 1e-5, found
+    rates = [samples / s for s in seconds]
+    ratios = [rates[2] / rates[0], rates[2] / rates[1]]
+    print(f"{name:28}{rates[0]:14.2f}{rates[1]:14.2f}{rates[2]:12.2f}{ratios[0]:8.2f}{ratios[1]:8.2f}")
+
+
+def make(folder: Path, pairs: int, times: int, size: tuple[int, int]) -> list[Item]:
+    """Clips of moving texture as PNG files; neighbouring pairs share a frame where there are many times."""
+    rng = np.random.default_rng(0)
+    height, width = size
+    texture = rng.integers(0, 256, (height // 8, width // 4, 3), dtype=np.uint8)
+    wide = cv2.resize(texture, (2 * width, height), interpolation=cv2.INTER_CUBIC)
+    wide = np.clip(wide + rng.normal(0, 4, wide.shape), 0, 255).astype(np.uint8)
+    folder.mkdir(parents=True)
+    items = []
+    step = times + 1
+    for p in range(pairs):
+        for k in range(step + 1):
+            shift = 2 * (p * step + k) % width
+            cv2.imwrite(str(folder / f"{p:03d}_{k}.png"), wide[:, shift : shift + width])
+        names = [f"{p:03d}_{k}.png" for k in range(step + 1)]
+        items += [Item(f"{p}/{k}", names[0], names[-1], names[k], k / step, f"{p}") for k in range(1, step)]
+    return items
+
+
+def ours(model: Architecture, root: Path, items: list[Item], batch: int) -> tuple[float, float]:
+    """The program's own way."""
+    source = share_frames(Items(open_store(root), items, Compose([])))
+    asker = Asker(model, Settings("common", METRICS))
+    rows = measure(source, range(len(items)), asker, Scorer(METRICS), batch=batch, workers=min(8, cores()))
+    found = averages(rows, METRICS)
+    return found["psnr"], found["ssim"]
+
+
+@torch.inference_mode()
+def plain(
+    model: Architecture, root: Path, items: list[Item], ssim: Callable[[Tensor, Tensor], float]
+) -> tuple[float, float]:
+    """One target at a time."""
+    device = next(model.parameters()).device
+    psnrs, ssims = [], []
+    for item in items:
+        frame0, target, frame1 = (read(root / str(name), device) for name in (item.frame0, item.target, item.frame1))
+        size = (frame0.shape[-2], frame0.shape[-1])
+        padding = Padding.between(size, padded_size(size, model))
+        if model.channel_order == "bgr":
+            frame0, frame1 = frame0.flip(1), frame1.flip(1)
+        time = item.time if model.arbitrary_time else 0.5
+        frame = padding.crop(model(padding.pad(frame0), padding.pad(frame1), time).frame)
+        frame = frame.flip(1) if model.channel_order == "bgr" else frame
+        psnrs.append((-10 * (frame - target).square().mean().log10()).item())
+        ssims.append(ssim(frame, target))
+    return float(np.mean(psnrs)), float(np.mean(ssims))
+
+
+def read(path: Path, device: torch.device) -> Tensor:
+    """A picture as 1 3 H W."""
+    picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    return torch.from_numpy(picture).to(device).permute(2, 0, 1)[None].float() / 255
+
+
+def plain_ssim(x: Tensor, y: Tensor) -> float:
+    """The 3-D variant as written in the papers' scripts: five convolutions with an 11x11x11 window."""
+    taps = torch.exp(-((torch.arange(11, device=x.device) - 5.0) ** 2) / (2 * 1.5**2))
+    taps = taps / taps.sum()
+    window = (taps[:, None, None] * taps[:, None] * taps)[None, None]
+
+    def smooth(v: Tensor) -> Tensor:
+        return F.conv3d(F.pad(v[:, None], (5, 5, 5, 5, 5, 5), mode="replicate"), window)
+
+    a, b = smooth(x), smooth(y)
+    u, v, w = smooth(x * x) - a * a, smooth(y * y) - b * b, smooth(x * y) - a * b
+    c1, c2 = 0.01**2, 0.03**2
+    return (((2 * a * b + c1) * (2 * w + c2)) / ((a * a + b * b + c1) * (u + v + c2))).mean().item()
+
+
+if __name__ == "__main__":
+    main()
