@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.results import write_section
 from datamodules.store import open_store
 from datamodules.stored import Item, Items
 from datamodules.transforms import Compose
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--results", action="store_true", help="write the table into RESULTS.md")
     given = parser.parse_args()
     torch.manual_seed(0)
     model = create_model(given.model).eval()
@@ -55,10 +57,14 @@ def main() -> None:
         load_weights(model, given.weights)
     model.to(given.device)
     own = copy.deepcopy(model)  # evaluating changes how a network lies in memory
-    print(f"{given.model}, {given.size[0]}x{given.size[1]}, {given.device}, {torch.get_num_threads()} OpenMP threads")
-    print(f"{'':28}{'plain loop':>14}{'its own SSIM':>14}{'evaluate':>12}{'ratio':>8}{'ratio':>8}   (samples/s)")
+    lines = [
+        f"`{given.model}` at {given.size[0]}x{given.size[1]} on {given.device}, batch {given.batch}; samples/s.\n",
+        "| benchmark | plain loop | with the program's SSIM | evaluate | times plain | times the second |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    counts = {"triplets (time 1/2)": 1} | ({"8x (seven times)": 7} if model.arbitrary_time else {})
     with tempfile.TemporaryDirectory() as folder:
-        for name, count in (("triplets (time 1/2)", 1), ("8x (seven times)", 7)):
+        for name, count in counts.items():
             root = Path(folder) / name
             items = make(root, given.pairs if count == 1 else max(2, given.pairs // 6), count, given.size)
             ways: list[Callable[[], tuple[float, float]]] = [
@@ -66,10 +72,14 @@ def main() -> None:
                 lambda r=root, i=items: plain(model, r, i, lambda x, y: ssim3d(x, y).item()),  # type: ignore[misc]
                 lambda r=root, i=items: ours(own, r, i, given.batch),  # type: ignore[misc]
             ]
-            report(name, len(items), ways, given.rounds)
+            lines.append(row(name, len(items), ways, given.rounds))
+    table = "\n".join(lines)
+    print(table)
+    if given.results:
+        write_section("evaluate", "Evaluation", "python -m benchmarks.evaluate --results", table)
 
 
-def report(name: str, samples: int, ways: list[Callable[[], tuple[float, float]]], rounds: int) -> None:
+def row(name: str, samples: int, ways: list[Callable[[], tuple[float, float]]], rounds: int) -> str:
     """Take turns; a row of the table."""
     seconds = [float("inf")] * len(ways)
     found = [(0.0, 0.0)] * len(ways)
@@ -83,7 +93,7 @@ def report(name: str, samples: int, ways: list[Callable[[], tuple[float, float]]
         assert abs(ssim - found[0][1]) < 1e-5, found
     rates = [samples / s for s in seconds]
     ratios = [rates[2] / rates[0], rates[2] / rates[1]]
-    print(f"{name:28}{rates[0]:14.2f}{rates[1]:14.2f}{rates[2]:12.2f}{ratios[0]:8.2f}{ratios[1]:8.2f}")
+    return f"| {name} | {rates[0]:.2f} | {rates[1]:.2f} | {rates[2]:.2f} | {ratios[0]:.2f} | {ratios[1]:.2f} |"
 
 
 def make(folder: Path, pairs: int, times: int, size: tuple[int, int]) -> list[Item]:
@@ -127,8 +137,7 @@ def plain(
         padding = Padding.between(size, padded_size(size, model))
         if model.channel_order == "bgr":
             frame0, frame1 = frame0.flip(1), frame1.flip(1)
-        time = item.time if model.arbitrary_time else 0.5
-        frame = padding.crop(model(padding.pad(frame0), padding.pad(frame1), time).frame)
+        frame = padding.crop(model(padding.pad(frame0), padding.pad(frame1), item.time).frame)
         frame = frame.flip(1) if model.channel_order == "bgr" else frame
         psnrs.append((-10 * (frame - target).square().mean().log10()).item())
         ssims.append(ssim(frame, target))

@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from benchmarks.results import write_section
 from datamodules.collate import collate
 from datamodules.pack_writer import finish, write_shard
 from datamodules.store import open_store
@@ -47,8 +48,6 @@ from datamodules.vimeo90k import Vimeo90K
 CROP, BATCH = 256, 16
 HEIGHT, WIDTH = 256, 448
 PASSES = 200  # over the drawn triplets in an epoch, so that epochs do not begin all the time
-RESULTS = Path(__file__).with_name("RESULTS.md")
-BEGIN, END = "<!-- loader: made by benchmarks/loader.py -->", "<!-- loader: end -->"
 Stages = dict[str, float]  # milliseconds per sample
 
 
@@ -60,7 +59,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="each way once in each round")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each way in a round")
     parser.add_argument("--json", type=Path, help="write the numbers there")
-    parser.add_argument("--results", action="store_true", help=f"write the table into {RESULTS.name}")
+    parser.add_argument("--results", action="store_true", help="write the table into RESULTS.md")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         given = (arguments.triplets, arguments.workers, arguments.rounds, arguments.seconds)
@@ -70,7 +69,7 @@ def main() -> None:
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n")
     if arguments.results:
-        write_results(table)
+        write_section("loader", "Data loader", "python -m benchmarks.loader --results", table)
 
 
 def measure(folder: Path, triplets: int, workers: int, rounds: int, seconds: float) -> dict[str, Any]:
@@ -271,18 +270,6 @@ def as_table(found: dict[str, Any]) -> str:
         ratio = found["times_plain"][name]
         lines.append(f"| {name} | {per_second:,.0f} | {ratio:.1f} | {whole:.3f} ms | {shares} |")
     return "\n".join(lines)
-
-
-def write_results(table: str) -> None:
-    """Put the table between its marks."""
-    text = RESULTS.read_text() if RESULTS.exists() else "# Measured\n"
-    section = f"{BEGIN}\n{table}\n{END}"
-    if BEGIN in text:
-        before, _, rest = text.partition(BEGIN)
-        text = before + section + rest.partition(END)[2]
-    else:
-        text = f"{text.rstrip()}\n\n## Data loader\n\n`python -m benchmarks.loader --results`\n\n{section}\n"
-    RESULTS.write_text(text)
 
 
 if __name__ == "__main__":

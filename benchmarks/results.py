@@ -1,0 +1,47 @@
+"""RESULTS.md: a section for each benchmark, written by the benchmark itself between two marks."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+
+def write_section(name: str, title: str, command: str, text: str) -> None:
+    """Put a benchmark's text between its marks; a new one goes to the end.
+
+    Args:
+        name: of the benchmark's file.
+        title: the section's heading.
+        command: that makes it.
+        text: Markdown.
+    """
+    begin, end = f"<!-- {name}: made by benchmarks/{name}.py -->", f"<!-- {name}: end -->"
+    page = RESULTS.read_text() if RESULTS.exists() else "# Measured\n"
+    section = f"{begin}\n{machine()}\n\n{text}\n{end}"
+    if begin in page:
+        before, _, rest = page.partition(begin)
+        page = before + section + rest.partition(end)[2]
+    else:
+        page = f"{page.rstrip()}\n\n## {title}\n\n`{command}`\n\n{section}\n"
+    RESULTS.write_text(page)
+
+
+def machine() -> str:
+    """The day, the hardware and the versions in one sentence."""
+    device = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    processor = f"{cores} CPU cores ({platform.machine()}, {_model_name()})"
+    versions = f"Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}"
+    return f"{datetime.date.today()}, {device}{processor}, {versions}."
+
+
+def _model_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "processor unknown")
