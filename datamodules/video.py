@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,10 @@ class Video(VFIDataModule):
     def prepare_data(self) -> None:
         """Decode what is new: in one process of each machine."""
         self.cache.fill(self._clips())
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """The clips, each as its file and its name; see `StoredData`."""
+        yield from ((clip.name, clip.name) for clip in self._clips())
 
     def train_source(self) -> Triplets:
         """Augmented triplets."""

@@ -14,6 +14,7 @@ import torch
 
 from tests.datamodules.sources import NumbersData
 from tests.in_process import read_checkpoint, rows, train_tiny
+from vfi_train.cli import early_signals, note_signals
 from vfi_train.cluster import check_job, cluster_environment, requeue
 from vfi_train.errors import UserError
 from vfi_train.stopping import Stopped
@@ -101,6 +102,20 @@ def test_before_the_first_step_it_ends_at_once(tmp_path: Path) -> None:
     assert not (tmp_path / "runs" / "quickstart" / "checkpoints" / "last.ckpt").exists()
 
 
+def test_a_signal_while_the_program_is_loaded_is_answered(tmp_path: Path) -> None:
+    try:
+        note_signals()
+        os.kill(os.getpid(), signal.SIGUSR1)
+        with pytest.raises(Stopped) as caught:
+            train_tiny(tmp_path, *TINY)
+    finally:
+        for number, handler in HANDLERS.items():
+            signal.signal(number, handler)
+    assert (caught.value.number, caught.value.step) == (signal.SIGUSR1, None)
+    assert not (tmp_path / "runs").exists()
+    assert not early_signals  # a sweep's next training is not stopped by it
+
+
 def test_workers_outlive_signals_that_go_to_all_processes() -> None:
     data = NumbersData(batch_size=4, num_workers=2, train=200)
     data.setup()
@@ -142,6 +157,7 @@ def test_a_job_that_would_hang_is_refused(environ: dict, processes: int | None, 
     assert said in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore:The `srun` command is available")
 @pytest.mark.parametrize(
     ("environ", "processes", "nodes", "kind"),
     [

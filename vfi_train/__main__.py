@@ -1,10 +1,11 @@
 """`python -m vfi_train`: train what the configuration says. See conf/train.yaml for its keys."""
 
-from vfi_train.cli import run
+from vfi_train.cli import note_signals, run
 
 
 def main() -> None:
     """Run the training program on the command line's arguments."""
+    note_signals()
     run("train", "vfi_train.train:train")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 from typing import Any, NoReturn
@@ -14,6 +15,7 @@ from typing import Any, NoReturn
 EXIT_MISTAKE = 2  # the user can mend it
 OUR_PACKAGES = ("vfi_train", "datamodules", "losses", "conf")
 EXIT_FAULT = 1  # a bug, or the machine
+early_signals: list[int] = []  # of SLURM, while the program is still being loaded; see stopping.py
 
 
 def run(config_name: str, entry: str) -> None:
@@ -36,11 +38,13 @@ def run(config_name: str, entry: str) -> None:
         if show_traceback or message is None:
             traceback.print_exc()
         _stop(message or f"{type(error).__name__}: {error}", EXIT_MISTAKE if message else EXIT_FAULT)
-    except BaseException as error:
-        stopping = sys.modules.get("vfi_train.stopping")
-        if stopping is None or not isinstance(error, stopping.Stopped):
-            raise
-        _stopped(error)
+
+
+def note_signals() -> None:
+    """Keep SLURM's warnings from ending a program that is not yet there to answer them."""
+    for name in ("SIGUSR1", "SIGUSR2"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda number, frame: early_signals.append(number))
 
 
 def _run(config_name: str, entry: str) -> None:
@@ -64,6 +68,9 @@ def _run(config_name: str, entry: str) -> None:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise  # launchers carry errors of jobs themselves
             raise _Failure(error) from None
+        except BaseException as error:
+            _end_if_stopped(error)
+            raise
 
     sys.argv[1:] = note_sweep(sys.argv[1:])
     try:
@@ -107,12 +114,15 @@ def _debug_switch(argument: str) -> str:
     return {"debug=true": "traceback=true", "debug=false": "traceback=false"}.get(argument.lower(), argument)
 
 
-def _stopped(stopped: Any) -> NoReturn:
-    """End after a signal, as programs do that it kills. One of several processes speaks for all."""
+def _end_if_stopped(error: BaseException) -> None:
+    """After a signal, end as programs do that it kills. The first of several processes speaks for all."""
+    stopping = sys.modules.get("vfi_train.stopping")
+    if stopping is None or not isinstance(error, stopping.Stopped):
+        return
     from vfi_train.console import is_first_process, say
 
-    say(str(stopped))
-    sys.exit(128 + stopped.number if is_first_process() else 0)
+    say(str(error))
+    sys.exit(128 + error.number if is_first_process() else 0)
 
 
 def _stop(message: Any, code: int = EXIT_MISTAKE) -> NoReturn:

@@ -18,6 +18,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from vfi_train.cli import early_signals
+
 ASKING = (signal.SIGTERM, signal.SIGINT, *(getattr(signal, n) for n in ("SIGUSR1", "SIGUSR2") if hasattr(signal, n)))
 LAG = 2  # steps after which a GPU is asked what the processes have agreed on: it is long known, and nothing waits
 
@@ -67,12 +69,18 @@ class StopSignals:
             signal.signal(number, handler)
         self._before = {}
 
+    def answer_early_ones(self) -> None:
+        """End if a signal came while the program was still being loaded."""
+        if early_signals:
+            self.received = early_signals.pop()
+            raise Stopped(self.received)
+
     def _take(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and (self.received == signal.SIGINT or not self.deferred):
             raise KeyboardInterrupt  # the second Ctrl-C does not wait for the step
-        self.received = self.received or number
-        if not self.deferred:
-            raise Stopped(self.received)
+        first, self.received = not self.received, self.received or number
+        if first and not self.deferred:  # later ones are of one that is being answered: SLURM sends several
+            raise Stopped(number)
 
 
 stop_signals = StopSignals()

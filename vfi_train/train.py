@@ -28,6 +28,7 @@ from vfi_train.csv_log import CSVLog
 from vfi_train.environment import environment
 from vfi_train.epochs import count_epoch
 from vfi_train.errors import UserError
+from vfi_train.manifest import manifest
 from vfi_train.modules.base import InterpolationModule
 from vfi_train.modules.gradients import check_clipping
 from vfi_train.parameters import ParameterGroup, select_trainable
@@ -53,6 +54,7 @@ def train(config: DictConfig) -> None:
         die_with_parent()
     with stop_signals:
         try:
+            stop_signals.answer_early_ones()
             train_what(config)
         except BaseException as error:
             if isinstance(error, Stopped) and is_first_process():
@@ -160,7 +162,7 @@ def build_trainer(config: DictConfig, run: RunDirectory, data: Any) -> L.Trainer
         check_val_every_n_epoch=None,
         log_every_n_steps=config.log_every,
         callbacks=list(callbacks.values()),
-        logger=build_loggers(config, run),
+        logger=build_loggers(config, run, data),
         plugins=[plugin for plugin in (AtomicCheckpointIO(), cluster_environment()) if plugin is not None],
     )
     take_over(trainer)
@@ -170,17 +172,21 @@ def build_trainer(config: DictConfig, run: RunDirectory, data: Any) -> L.Trainer
     return trainer
 
 
-def build_loggers(config: DictConfig, run: RunDirectory) -> list[Any]:
-    """The loggers of the configuration; each is told the run's folder and, where it takes one, its name."""
+def build_loggers(config: DictConfig, run: RunDirectory, data: Any) -> list[Any]:
+    """The loggers of the configuration, told what is trained with what on which files.
+
+    Each is given the run's folder and, where it takes one, its name.
+    """
     loggers = []
     for block in config.logger.values():
         if block is None:
             continue
         extra = {"name": run.name, "group": block.group or experiment(config)} if "project" in block else {}
         loggers.append(instantiate(block, directory=str(run.path), _convert_="all", **extra))
-    made_with = environment() if is_first_process() else {}
-    for logger in loggers:
-        logger.log_hyperparams({**run.config, "environment": made_with})
+    if is_first_process():
+        known = {**run.config, "environment": environment(), "data_manifest": manifest(data)}
+        for logger in loggers:
+            logger.log_hyperparams(known)
     return loggers
 
 
@@ -268,7 +274,6 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     warnings.filterwarnings("ignore", ".*dataloader is not resumable.*")  # ours is: datamodules/loader.py
-    warnings.filterwarnings("ignore", ".*`srun` command is available.*")  # one process needs none
     warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*")  # Lightning's own, with this torch
     warnings.filterwarnings("ignore", ".*`srun` command is available.*")  # cluster.py says what is wrong
     warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")  # rows go on over epochs

@@ -1,0 +1,33 @@
+"""Which files a training reads, as one number: two runs with the same number had the same lists of samples."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+
+def manifest(data: Any) -> dict[str, Any] | None:
+    """The number of files that the samples of `data` are made of and the SHA-256 of their sorted names.
+
+    Names are those in the folder `data.root`, so that neither its place nor whether it is packed matters; what is in
+    the files is not read (`prepare task=verify` does that). Drawn scenes have no files and are all described by the
+    configuration: None.
+
+    Args:
+        data: a datamodule; those of a joint one count all, each file once for each dataset.
+    """
+    names = sorted(_names(data))
+    if not names:
+        return None
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(name.encode() + b"\n")
+    return {"files": len(names), "sha256": digest.hexdigest()}
+
+
+def _names(data: Any) -> Iterator[str]:
+    for name, part in getattr(data, "datasets", {}).items():
+        yield from (f"{name}/{file}" for file in _names(part))
+    if hasattr(data, "files"):
+        yield from (file for file, _ in data.files())
