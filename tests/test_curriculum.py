@@ -100,10 +100,15 @@ def test_a_finished_phase_is_not_run_again(undisturbed: Path, short: str, capsys
     assert {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*.ckpt")} == files
 
 
-def test_stopped_in_both_phases_it_ends_with_the_same_bits(undisturbed: Path, short: str, tmp_path: Path) -> None:
+def test_stopped_in_both_phases_it_ends_with_the_same_bits(
+    undisturbed: Path, short: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     for stop in (3, 6):
         with pytest.raises(RuntimeError, match="stopped by the test"):
-            train_short(tmp_path, short, Recorder.begin(stop_at=stop))
+            train_short(tmp_path, short, Recorder.begin(stop_at=stop), "callbacks.progress.every_seconds=0")
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
+    assert all("all phases" in line for line in told if "/4, " in line)  # of the first phase: the second comes
+    assert not any("all phases" in line for line in told if "/7, " in line)
     run = train_short(tmp_path, short, Recorder.begin())
     assert len(Recorder.weights) == 2  # steps 6 and 7 of the second phase: the step before a validation is saved
     for phase in ("first", "second"):
@@ -216,6 +221,21 @@ def test_atm_vfis_phases_by_the_author() -> None:
     assert levels == [3, 2, 2, 2]
     assert phases["global"].config.data.held_out.split == "hard"
     assert [training.config.published.psnr for training in phases.values()] == [36.2891, 30.2463, 36.3847, 35.9552]
+
+
+def test_the_time_of_later_phases_is_foreseen() -> None:
+    later = {
+        name: t.config.callbacks.progress.later_steps for name, t in planned("experiment=atmvfi_curriculum").items()
+    }
+    assert later == {"local": 42_000 + 420_000 + 613_200, "global": 420_000 + 613_200, "joint": 613_200, "pct": 0}
+
+
+def test_check_looks_at_each_phase(short: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    train_short(tmp_path, short, "check=true")
+    said = capsys.readouterr().out
+    assert said.index("phase first") < said.index("phase second")
+    assert "FAILS" not in said
+    assert not (tmp_path / "runs").exists()
 
 
 def test_atm_vfis_phases_by_the_code() -> None:

@@ -83,6 +83,8 @@ def train_curriculum(config: DictConfig) -> None:
         from vfi_train.curriculum_table import show
 
         return show(trainings)
+    if config.check:
+        return check_all(trainings)
     waiting = [training for training in trainings if not training.run.finished]
     for training in waiting:
         prove(training)
@@ -124,7 +126,8 @@ def plan(config: DictConfig) -> list[Training]:
             raise UserError(f"phase {phase.name}: {said}") from error
         run = RunDirectory(Path(config.runs) / folder / phase.name, plain(composed), f"{folder}/{phase.name}")
         trainings.append(Training(phase, composed, run, choices))
-    if not config.dry_run:
+    foresee(trainings)
+    if not (config.dry_run or config.check):
         check_sources(trainings, phases, config, folder)
     return trainings
 
@@ -234,6 +237,34 @@ def check_sources(trainings: Sequence[Training], phases: Sequence[Phase], config
                 f"{path}: train it first, or give weights=FILE_OR_RUN"
             )
         coming.add(training.phase.name)
+
+
+def check_all(trainings: Sequence[Training]) -> None:
+    """`check=true` of each phase; weights that an earlier one is still to make are not asked for."""
+    from vfi_train.preflight import preflight
+
+    coming = {training.run.name for training in trainings if not training.run.finished}
+    status = 0
+    for training in trainings:
+        say(f"phase {training.phase.name}")
+        if str(training.config.weights).partition(":")[0] in coming:
+            training.config.weights = training.config.optimizer_state = None
+        try:
+            preflight(training.config)
+        except SystemExit:
+            status = 1
+    if status:
+        raise SystemExit(status)
+
+
+def foresee(trainings: Sequence[Training]) -> None:
+    """Tell each phase's progress bar how many steps the later ones have."""
+    later = 0
+    for training in reversed(trainings):
+        if training.config.callbacks.get("progress") is not None:
+            training.config.callbacks.progress.later_steps = later
+        if not training.run.finished:
+            later += training.config.trainer.max_steps or 0
 
 
 def prove(training: Training) -> None:
