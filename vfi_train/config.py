@@ -34,6 +34,8 @@ def explain(error: BaseException, overrides: Sequence[str], config_name: str) ->
         return f"{error.override!r} cannot be read as KEY=VALUE: {_first_line(error)}"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, choice = error.missing_cfg_file.rpartition("/")
+        if choice.startswith("submitit"):
+            return "hydra/launcher=slurm needs the package hydra-submitit-launcher: pip install -e '.[slurm]'"
         return f"there is no {group}={choice}: {nearest(choice, error.options or _options(group))}"
     if isinstance(error, HydraException) and "Ambiguous value" in str(error):
         return f"{_first_line(error)}: add --multirun to sweep over the values, or write KEY=[...] for a list"
