@@ -10,7 +10,7 @@ from tests.golden_cases import assert_near, frame, load
 from vfi_train.architectures import Architecture, Encoding
 from vfi_train.contract import Prediction
 from vfi_train.interpolator import Interpolator
-from vfi_train.manipulation import anchors, manipulate, masked_average, retime, smooth, time_maps, timing
+from vfi_train.manipulation import anchors, compose, manipulate, masked_average, retime, smooth, time_maps, timing
 
 CASE = load("functions_InterpAny-Clearer", "manipulation")
 HEIGHTS = ([0, 60, 10, 80, 30, 100], [100, 40, 0], [20, 90])
@@ -127,6 +127,35 @@ def test_each_object_moves_by_its_own_timing() -> None:
     for i, picture in enumerate(got):
         inner = [picture[20, column, 0] for column in (6, 24, 42)]  # blurred by less than five pixels
         assert inner == pytest.approx([0.1, 0.1 + 0.8 * i / 4, i / 4], abs=1e-6)
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_networks_without_maps_make_whole_frames_that_are_put_together(recursive: bool, dtype: type) -> None:
+    model = Blend()
+    model.takes_time_map = False  # type: ignore[misc]
+    white = 255 if dtype is np.uint8 else 1
+    frame0, frame1 = (picture.astype(dtype) * dtype(white) for picture in black_and_white(40, 48))
+    resting, moving = np.zeros((40, 48), bool), np.zeros((40, 48), bool)
+    resting[:, :16], moving[:, 8:32] = True, True  # where they overlap, the first one counts
+    got = compose(
+        Interpolator(model, recursive=recursive), frame0, frame1, [resting, moving], [[1, 1], [0, 1]], 5,
+        elsewhere=timing([1, 0], 5),
+    )  # fmt: skip
+    assert len(got) == 5
+    for i, picture in enumerate(got):
+        assert picture.dtype == dtype
+        inner = [picture[20, column, 0] / white for column in (6, 24, 42)]
+        assert inner == pytest.approx([1, i / 4, 1 - i / 4], abs=0.6 / white if white > 1 else 1e-6)
+        assert 0 <= picture[20, 32, 0] / white <= 1
+
+
+def test_still_timings_cost_nothing() -> None:
+    model = Blend()
+    frame0, frame1 = black_and_white(16, 16)
+    got = compose(Interpolator(model), frame0, frame1, [np.ones((16, 16), bool)], [[0, 0, 0, 0]], 3)
+    assert model.encodings == 0
+    assert [np.array_equal(picture, frame0) for picture in got] == [True] * 3
 
 
 def test_curves_that_overshoot_are_kept_between_the_frames() -> None:

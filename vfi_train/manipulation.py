@@ -51,6 +51,42 @@ def manipulate(
     return interpolate(frame0, frame1, list(maps))
 
 
+def compose(
+    interpolate: Interpolator,
+    frame0: NDArray,
+    frame1: NDArray,
+    masks: Sequence[ArrayLike],
+    curves: Sequence[Sequence[float]],
+    count: int,
+    *,
+    elsewhere: float | Sequence[float] = 0.0,
+    steps: int = 64,
+) -> list[NDArray]:
+    """As `manipulate`, by a network that takes one time for the whole picture.
+
+    Whole frames are made for each timing, and a frame shows of each what its mask covers, with soft edges.
+
+    Args:
+        interpolate, masks, curves, count, elsewhere: see `manipulate`.
+        frame0, frame1: H W 3.
+        steps: times are rounded to this part; a power of two suits networks that halve intervals.
+
+    Raises:
+        ValueError: masks, curves and frames do not fit together.
+    """
+    shares = smooth(time_maps(masks, np.eye(len(masks)), 0.0))
+    shares = np.concatenate([shares, 1 - shares.sum(0, keepdims=True)])[..., None]
+    timings = [*(timing(curve, count) for curve in curves), np.broadcast_to(np.asarray(elsewhere, np.float32), count)]
+    ticks = np.rint(np.clip(timings, 0, 1) * steps).astype(int)
+    between = sorted(set(ticks.flat) - {0, steps})
+    made = interpolate(frame0, frame1, [tick / steps for tick in between]) if between else []
+    whole = {0: frame0, steps: frame1, **dict(zip(between, made, strict=True))}
+    frames = [np.sum([share * whole[k] for share, k in zip(shares, at, strict=True)], axis=0) for at in ticks.T]
+    if np.issubdtype(frame0.dtype, np.integer):
+        frames = [np.rint(frame) for frame in frames]
+    return [frame.astype(frame0.dtype) for frame in frames]
+
+
 def retime(interpolate: Interpolator, frame0: Frame, frame1: Frame, curve: Sequence[float], count: int) -> list[Frame]:
     """`count` frames of the whole picture by one curve; frame 0 and frame 1 are the first and the last.
 
