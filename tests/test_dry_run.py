@@ -140,7 +140,7 @@ def test_everything_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.Monke
         assert "PyTorch finds no GPU here" in said["devices"]
     assert "has 0 MiB free" in said["disk"]
     assert "resume=later is none of" in said["run"]
-    assert "start it by srun" in said["SLURM"]
+    assert "Python was started without srun" in said["SLURM"]
 
 
 def test_a_crop_that_the_network_does_not_take_is_found(tmp_path: Path) -> None:

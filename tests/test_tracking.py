@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import lightning as L
 import pytest
 import torch
 
@@ -41,6 +45,33 @@ def test_wandb_is_told_what_a_run_was(tmp_path: Path, monkeypatch: pytest.Monkey
     (artifact,) = [record.artifact for record in wandb_files.records(run) if record.HasField("artifact")]
     assert (artifact.name, artifact.type) == ("quickstart-best", "model")
     assert [entry.path for entry in artifact.manifest.contents] == ["best.ckpt"]
+
+
+class EndOfWandb(L.Callback):
+    """Ends W&B's own process in the middle of a training, as SLURM does."""
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step == 1:
+            own = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+            (wandb_core,) = [pid for pid in own if "wandb-core" in Path(f"/proc/{pid}/cmdline").read_text()]
+            os.kill(int(wandb_core), signal.SIGTERM)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="W&B's process is found in Linux's /proc")
+def test_a_training_outlives_wandb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    end = "+callbacks.end={_target_: tests.test_tracking.EndOfWandb}"
+    run = train_tiny(tmp_path, *STEPS, "log_every=1", "logger=default", "callbacks.artifacts.files=[best.ckpt]", end)
+    assert [row["step"] for row in rows(run)] == ["1", "2", "3", "4"]
+    assert (run / "finished.json").exists()
+    said = [record.getMessage() for record in caplog.records]
+    assert sum("what follows is logged in metrics.csv alone" in line for line in said) == 1
+    again = train_tiny(tmp_path, *STEPS, "name=again", "logger=default")  # with a new process
+    assert [row["train/loss"] for row in wandb_files.history(again) if "train/loss" in row]
 
 
 def test_the_commit_is_the_repositorys() -> None:

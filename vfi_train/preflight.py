@@ -21,6 +21,7 @@ from rich.table import Table
 from datamodules.loader import DataError
 from losses import LossSet
 from vfi_train.architectures import Architecture
+from vfi_train.cluster import check_job
 from vfi_train.console import is_first_process
 from vfi_train.dry_run import in_words, memory_on_device
 from vfi_train.epochs import count_epoch
@@ -197,24 +198,11 @@ def try_wandb(config: DictConfig) -> str:
 
 def try_slurm(config: DictConfig) -> str:
     """Within SLURM: do tasks, devices and nodes agree?"""
-    tasks = int(os.environ.get("SLURM_NTASKS", "1"))
     if "SLURM_JOB_ID" not in os.environ:
         return "not used"
-    if "SLURM_STEP_ID" not in os.environ:
-        if tasks > 1:
-            raise UserError(
-                f"the job has {tasks} tasks and this is none of them: start it by srun, or it waits for ever"
-            )
-        return "a job of one task"
-    nodes = int(os.environ.get("SLURM_NNODES", "1"))
-    wanted = device_count(config)
-    if wanted is not None and (tasks, nodes) != (wanted, config.trainer.num_nodes):
-        raise UserError(
-            f"SLURM runs {tasks} tasks on {nodes} nodes, and trainer.devices={config.trainer.devices} with "
-            f"trainer.num_nodes={config.trainer.num_nodes} takes {wanted} on {config.trainer.num_nodes}: make "
-            "--ntasks-per-node the devices, and --nodes the nodes"
-        )
-    return f"{tasks} tasks on {nodes} nodes"
+    check_job(device_count(config), config.trainer.num_nodes)
+    tasks, nodes = (int(os.environ.get(name, "1")) for name in ("SLURM_NTASKS", "SLURM_NNODES"))
+    return f"tasks: {tasks}, nodes: {nodes}, which suits trainer.devices={config.trainer.devices}"
 
 
 def _try(name: str, trial: Callable[[DictConfig], str], config: DictConfig) -> Finding:

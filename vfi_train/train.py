@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -39,7 +40,7 @@ from vfi_train.stopping import Stopped, stop_signals, take_over
 from vfi_train.wandb_log import close_wandb
 from vfi_train.weights import load_weights
 
-log = logging.getLogger("vfi_train")
+WANDB_SECONDS = 20  # that W&B may take to end before SLURM is asked to requeue, which ends W&B at once
 
 
 def train(config: DictConfig) -> None:
@@ -57,10 +58,13 @@ def train(config: DictConfig) -> None:
             stop_signals.answer_early_ones()
             train_what(config)
         except BaseException as error:
-            if isinstance(error, Stopped) and is_first_process():
-                error.outlook = requeue(error.number) or error.outlook
             wait_for_verdict(error)
-            close_wandb(failed=True)
+            closing = threading.Thread(target=close_wandb, args=(True,))
+            closing.start()
+            if isinstance(error, Stopped) and is_first_process():
+                closing.join(WANDB_SECONDS)
+                error.outlook = requeue(error.number) or error.outlook
+            closing.join()
             raise
 
 

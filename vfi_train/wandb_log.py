@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import netrc
 import os
 import secrets
 import string
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from vfi_train.console import is_first_process
 
@@ -28,7 +30,7 @@ def wandb_logger(
     tags: Sequence[str] = (),
     job_type: str | None = "train",
     mode: Literal["auto", "online", "offline"] = "auto",
-) -> WandbLogger:
+) -> WandbLog:
     """The run's W&B logger; a run that goes on keeps its id.
 
     Args:
@@ -40,7 +42,33 @@ def wandb_logger(
     online = mode == "online" or (mode == "auto" and is_logged_in())
     options = {"name": name, "project": project, "group": group, "tags": list(tags), "job_type": job_type}
     run = _start(Path(directory), online, options) if is_first_process() else None
-    return WandbLogger(save_dir=directory, experiment=run, offline=not online, project=project, name=name)
+    return WandbLog(save_dir=directory, experiment=run, offline=not online, project=project, name=name)
+
+
+class WandbLog(WandbLogger):
+    """Lightning's logger, which a training outlives: where SLURM ends a job, W&B's own process goes first."""
+
+    gone = False
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        """Log numbers, while W&B is there."""
+        self.attempt(super().log_metrics, metrics, step)
+
+    @rank_zero_only
+    def log_image(self, *args: Any, **kwargs: Any) -> None:
+        """Log pictures, while W&B is there."""
+        self.attempt(super().log_image, *args, **kwargs)
+
+    def attempt(self, log_it: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Call `log_it`, while W&B is there."""
+        if self.gone:
+            return
+        try:
+            log_it(*args, **kwargs)
+        except ConnectionError as error:
+            self.gone = True
+            log.warning("W&B's process is gone (%s): what follows is logged in metrics.csv alone", error)
 
 
 def _start(directory: Path, online: bool, options: dict[str, Any]) -> Any:
@@ -64,6 +92,8 @@ def close_wandb(failed: bool = False) -> None:
         wandb.finish(exit_code=int(failed))
     except Exception as error:  # what was logged is on disk; a training does not fail for it
         log.warning("W&B could not end its run in good order: %s", error)
+        with contextlib.suppress(Exception):
+            wandb.teardown()  # the next run has a process of its own, and nothing is tried again at the exit
 
 
 def is_logged_in() -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import lightning as L
-from lightning.pytorch.loggers import WandbLogger
+
+from vfi_train.wandb_log import WandbLog
 
 
 class Artifacts(L.Callback):
@@ -27,16 +28,16 @@ class Artifacts(L.Callback):
             return
         folder = Path(trainer.default_root_dir) / "checkpoints"
         for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
+            if isinstance(logger, WandbLog):
                 for path in (folder / name for name in self.files):
                     if path.is_file():
                         self._log(logger, path, trainer.global_step)
 
     @staticmethod
-    def _log(logger: WandbLogger, path: Path, step: int) -> None:
+    def _log(logger: WandbLog, path: Path, step: int) -> None:
         import wandb
 
         name = f"{path.parent.parent.name}-{path.stem}".replace("=", "_")
         artifact = wandb.Artifact(name, type="model", metadata={"step": step})
         artifact.add_file(str(path), name=path.name)
-        logger.experiment.log_artifact(artifact)
+        logger.attempt(logger.experiment.log_artifact, artifact)
