@@ -316,28 +316,3 @@ def fresh_network() -> dict[str, Tensor]:
     config = composed(*SMALL_ATM)
     L.seed_everything(config.seed, verbose=False)
     return dict(instantiate(config.model, _convert_="all").state_dict())
-
-
-@pytest.mark.parametrize(
-    ("overrides", "models", "lengths"),
-    [
-        (["experiment=emavfi_x4k_curriculum"], ["ema_vfi.ema_vfi"] * 2, [480_900, 55_100]),
-        (
-            ["experiment=emavfi_x4k_curriculum", "curriculum.recipe=emavfi_small_vimeo"],
-            ["ema_vfi.ema_vfi_small"] * 2,
-            [480_900, 55_100],
-        ),
-        (["experiment=distance_finetune", "steps_per_epoch=10"], ["rife.rife_t", "rife.rife_d"], [287_700, 300]),
-        (
-            ["experiment=distance_finetune", "curriculum.family=ifrnet", "steps_per_epoch=10"],
-            ["ifrnet.ifrnet", "ifrnet.ifrnet_d"],
-            [767_100, 300],
-        ),
-    ],
-    ids=["emavfi", "emavfi-small", "distance-rife", "distance-ifrnet"],
-)
-def test_our_own_curricula(overrides: list[str], models: list[str], lengths: list[int]) -> None:
-    phases = list(planned(*overrides).values())
-    assert [training.config.model._target_.removeprefix("vfi_train.architectures.") for training in phases] == models
-    assert [training.config.trainer.max_steps for training in phases] == lengths
-    assert phases[1].config.weights == f"{phases[1].run.path.parent.name}/{phases[0].phase.name}"
