@@ -170,6 +170,24 @@ def test_lpips_and_niqe_are_those_of_their_functions(backbones: Path, pristine: 
     assert np.isnan(got["niqe"][1])
 
 
+@pytest.mark.parametrize(("protocol", "told"), [("interpany", "map5"), ("interpany_uniform", "uniform")])
+def test_niqe_of_every_frame_between_with_stored_maps_and_with_uniform_ones(
+    protocol: str, told: str, pristine: Path, tmp_path: Path
+) -> None:
+    root = fabricate("vimeo_septuplet", tmp_path, size=(96, 192), clips=1)
+    toy = ("model=ifrnet_d", "model._target_=tests.evaluation.toy.ifrnet_d", "strips=0", "name=x")
+    given = ("benchmark=vimeo_septuplet", f"root={root}", f"protocol={protocol}", "metrics=[psnr,niqe]")
+    (result,) = evaluated(tmp_path / "out", *toy, *given, f"niqe_parameters={pristine}")
+    statistics, expected = read_pristine(pristine), []
+    for s in samples("vimeo_septuplet", "test", root, told):
+        prediction = predicted(s, bgr=True)
+        expected.append((psnr(prediction, s.target), niqe(direct.tensor(prediction), statistics, rounded=True).item()))
+    assert len(result.samples) == result.counted("niqe") == len(expected) == 5
+    for row, (decibels, naturalness) in zip(result.samples, expected, strict=True):
+        assert row["scores"]["psnr"] == pytest.approx(decibels, abs=2e-4)
+        assert row["scores"]["niqe"] == pytest.approx(naturalness, rel=1e-3)
+
+
 def test_a_frame_that_is_half_there_is_no_sample(tmp_path: Path) -> None:
     """Decoders fill what is missing with grey and say nothing; the reader refuses it."""
     root = fabricate("ucf101", tmp_path, size=(32, 48), clips=2)
