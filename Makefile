@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help env quickstart test test-slow test-gpu lint format lock clean
+.PHONY: help env quickstart test test-slow test-slurm test-app test-gpu app lint format lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 # Tests run in parallel processes; two OpenMP threads each on two cores would fight (10 times slower).
@@ -26,8 +26,24 @@ test: env ## the tests
 test-slow: env ## the tests that take minutes each
 	$(TEST_ENV) $(BIN)/python -m pytest -m slow
 
+test-slurm: env ## jobs on a SLURM cluster of one node, which it installs (root, apt-get) and starts: 3 minutes
+	$(BIN)/python -m tests.slurm.cluster
+	$(TEST_ENV) timeout 900 $(BIN)/python -m pytest -m slurm tests/slurm
+
+test-app: .venv-app/.done ## the page in a browser, in an environment of its own (needs Chromium and its driver)
+	$(TEST_ENV) .venv-app/bin/python -m pytest -m slow tests/test_app_browser.py
+
 test-gpu: env ## the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
+
+.venv-app/.done: requirements-app.lock pyproject.toml | env
+	$(PYTHON) -m venv .venv-app
+	VIRTUAL_ENV=.venv-app $(BIN)/uv pip install -q --compile-bytecode --require-hashes -r requirements-app.lock
+	VIRTUAL_ENV=.venv-app $(BIN)/uv pip install -q --no-deps -e .
+	@touch .venv-app/.done
+
+app: .venv-app/.done ## a local page to try networks on pictures and videos
+	.venv-app/bin/python -m vfi_train.app
 
 lint: env ## ruff and mypy
 	$(BIN)/ruff check .
@@ -38,10 +54,13 @@ format: env ## let ruff format and fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: env ## renew requirements.lock (exact versions and hashes, no registry host)
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra slurm --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements.lock
+LOCK := pip compile pyproject.toml --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-annotate --no-header
+
+lock: env ## renew requirements*.lock (exact versions and hashes, no registry host)
+	$(BIN)/uv $(LOCK) --extra dev --extra slurm -o requirements.lock
+	$(BIN)/uv $(LOCK) --extra browser -o requirements-app.lock # Gradio wants an older Pillow
 
 clean: ## remove caches, not runs
 	rm -rf .pytest_cache .mypy_cache .ruff_cache build *.egg-info
-	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

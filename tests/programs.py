@@ -8,6 +8,7 @@ import runpy
 import subprocess
 import sys
 import tempfile
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "COLUMNS": "120"}
@@ -18,18 +19,25 @@ _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["vfi_train.train", "vfi_train.report", "torchmetrics.image", "wandb"])
 
 
+def start_program(module: str, *arguments: str, cwd: Path, output: Path) -> ForkServerProcess:
+    """Start `python -m MODULE ARGUMENTS` in the folder `cwd`; what it writes goes to OUTPUT.stdout and .stderr."""
+    outputs = [f"{output}.stdout", f"{output}.stderr"]
+    process = _processes.Process(target=_main, args=(module, arguments, str(cwd), ENVIRONMENT, outputs))
+    process.start()
+    return process
+
+
 def run_program(module: str, *arguments: str, cwd: Path, timeout: int = 300) -> subprocess.CompletedProcess[str]:
     """`python -m MODULE ARGUMENTS` in the folder `cwd`."""
     with tempfile.TemporaryDirectory() as folder:
-        outputs = [str(Path(folder) / name) for name in ("stdout", "stderr")]
-        process = _processes.Process(target=_main, args=(module, arguments, str(cwd), ENVIRONMENT, outputs))
-        process.start()
+        process = start_program(module, *arguments, cwd=cwd, output=Path(folder) / "output")
+        outputs = [Path(folder) / f"output.{stream}" for stream in ("stdout", "stderr")]
         process.join(timeout)
         if process.exitcode is None:
             process.kill()
             process.join()
-            raise subprocess.TimeoutExpired([module, *arguments], timeout, *(Path(o).read_bytes() for o in outputs))
-        texts = [Path(output).read_text() for output in outputs]
+            raise subprocess.TimeoutExpired([module, *arguments], timeout, *(output.read_bytes() for output in outputs))
+        texts = [output.read_text() for output in outputs]
     return subprocess.CompletedProcess([module, *arguments], process.exitcode, *texts)
 
 
