@@ -74,7 +74,7 @@ def compose(
     Raises:
         ValueError: masks, curves and frames do not fit together.
     """
-    shares = smooth(time_maps(masks, np.eye(len(masks)), 0.0))
+    shares = smooth(time_maps(masks, list(np.eye(len(masks))), 0.0))
     shares = np.concatenate([shares, 1 - shares.sum(0, keepdims=True)])[..., None]
     timings = [*(timing(curve, count) for curve in curves), np.broadcast_to(np.asarray(elsewhere, np.float32), count)]
     ticks = np.rint(np.clip(timings, 0, 1) * steps).astype(int)
