@@ -2,49 +2,131 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import signal
 import subprocess
+import threading
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning as L
 import pytest
 import torch
+import yaml
 
+from datamodules.vimeo90k import Vimeo90K
 from tests import wandb_files
-from tests.in_process import rows, train_tiny
+from tests.datamodules.layouts import fabricate
+from tests.in_process import composed, rows, train_tiny
 from vfi_train.environment import environment
 from vfi_train.errors import UserError
+from vfi_train.manifest import manifest
 from vfi_train.tensorboard_log import TensorBoardLog
+from vfi_train.train import train
+from vfi_train.wandb_log import close_wandb, wandb_logger
 
 STEPS = ("trainer.max_steps=4", "validate_every=2", "log_every=2", "published={psnr: 35.5}")
 
 
-def test_wandb_is_told_what_a_run_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_is_told_what_a_run_was(tmp_path: Path, backbones: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
-    run = train_tiny(tmp_path, *STEPS, "logger=default", "callbacks.artifacts.files=[best.ckpt]", "callbacks=ema")
+    run = train_tiny(
+        tmp_path, *STEPS, "logger=default", "callbacks.artifacts.files=[best.ckpt]", "callbacks=ema",
+        "callbacks.metrics.names=[psnr,ssim,lpips]", f"backbones={backbones}", "logger.wandb.tags=[tiny]",
+        "logger.wandb.project=tests",
+    )  # fmt: skip
     import wandb
 
     assert wandb.run is None  # the training has ended it
     config = wandb_files.config(run)
     assert config["trainer"]["max_steps"] == 4
+    assert config["schedule"]["steps"] is None  # resolved, whole: as in the run's folder
+    saved = yaml.safe_load((run / "config.yaml").read_text())
+    assert {key: config[key] for key in saved} == saved
     assert config["environment"]["packages"]["torch"] == version("torch")
     assert config["environment"]["git_commit"] == environment()["git_commit"]
     started = next(record.run for record in wandb_files.records(run) if record.HasField("run"))
-    assert (started.project, started.run_group, started.job_type) == ("vfi_train", "quickstart", "train")
+    assert (started.project, started.run_group, started.job_type) == ("tests", "quickstart", "train")
+    assert (started.display_name, list(started.tags)) == ("quickstart", ["tiny"])
     assert started.run_id == (run / "wandb_id").read_text()
     history = wandb_files.history(run)
     logged = {name: [row[name] for row in history if name in row] for name in set().union(*history)}
-    for name in ("train/loss", "train/lr", "train/gradient_norm", "train/samples_per_second", "train/data_wait"):
+    terms = [f"train/loss_{term}" for term in saved["loss"]["terms"]]
+    assert len(terms) == 4
+    rates = ("train/lr", "train/gradient_norm", "train/samples_per_second", "train/data_wait")
+    for name in ("train/loss", *terms, *rates):
         assert len(logged[name]) == 2, name
     assert logged["published/psnr"] == [35.5, 35.5]
-    for name in ("val/psnr", "val/psnr_ema", "val/ssim", "val/ssim_ema"):
-        assert logged[name] == pytest.approx([float(row[name]) for row in rows(run) if row[name]])
+    for score in ("psnr", "ssim", "lpips"):
+        for name in (f"val/{score}", f"val/{score}_ema"):
+            assert len(logged[name]) == 2
+            assert logged[name] == pytest.approx([float(row[name]) for row in rows(run) if row[name]])
+    assert len(list(run.glob("wandb/offline-run-*/files/media/images/val/pictures_*.png"))) == 2
     (artifact,) = [record.artifact for record in wandb_files.records(run) if record.HasField("artifact")]
     assert (artifact.name, artifact.type) == ("quickstart-best", "model")
     assert [entry.path for entry in artifact.manifest.contents] == ["best.ckpt"]
+
+
+def test_the_files_that_were_read_have_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    root = fabricate("vimeo90k", tmp_path / "data", size=(32, 48), clips=4)
+    train(
+        composed(
+            "model=ifrnet_tiny", "data=vimeo90k", f"data.root={root}", "loss=ifrnet_unlabelled", "data.batch_size=2",
+            "data.transforms=[{_target_: datamodules.transforms.RandomCrop, size: 32}]", "data.num_workers=0",
+            "trainer.max_steps=1", "schedule.warmup_steps=0", "report=false", f"runs={tmp_path / 'runs'}",
+        )
+    )  # fmt: skip
+    data = Vimeo90K(root=str(root), batch_size=1)
+    assert wandb_files.config(tmp_path / "runs" / "ifrnet_tiny_vimeo90k")["data_manifest"] == manifest(data)
+
+
+class Visits(http.server.BaseHTTPRequestHandler):
+    """A server that counts who comes, and has nothing for anybody."""
+
+    seen: ClassVar[list[str]] = []
+
+    def handle_one_request(self) -> None:
+        self.seen.append(str(self.client_address))
+        self.close_connection = True
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def test_offline_the_network_is_not_asked_for_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All ways to W&B lead to a server of the test's own: W&B's address, and the proxy of all others."""
+    wandb = pytest.importorskip("wandb")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Visits)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    for name in ("WANDB_BASE_URL", "HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"):
+        monkeypatch.setenv(name, address)
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setattr("vfi_train.wandb_log.INIT_TIMEOUT", 3)
+    wandb.teardown()  # W&B's process is to see these
+    Visits.seen.clear()
+    try:
+        for mode in ("offline", "online"):
+            logger = wandb_logger(tmp_path / mode, "name", mode=mode)  # type: ignore[arg-type]
+            logger.log_metrics({"val/psnr": 30.0}, step=1)
+            close_wandb()
+            wandb.teardown()
+            if mode == "offline":
+                assert Visits.seen == []
+        assert Visits.seen  # it would have been noticed
+    finally:
+        wandb.teardown()
+        server.shutdown()
+        server.server_close()
+    assert "W&B cannot be reached" in caplog.text  # and the run is there all the same, without a question
+    for mode in ("offline", "online"):
+        assert [row["val/psnr"] for row in wandb_files.history(tmp_path / mode) if "val/psnr" in row] == [30.0]
 
 
 class EndOfWandb(L.Callback):

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 BLOCK, HEADER = 32768, 7
+SECONDS = 20  # that W&B may take to write
 
 
-def records(run: Path) -> Iterator[Any]:
-    """The records of the run's only offline start."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
+def records(run: Path) -> list[Any]:
+    """The records of the run's only offline start; W&B's process writes the last ones after the run has ended."""
     (path,) = run.glob("wandb/offline-run-*/*.wandb")
-    data = path.read_bytes()
-    position, parts = HEADER, b""
-    while position + HEADER <= len(data):
-        left = BLOCK - position % BLOCK
-        if left < HEADER:
-            position += left
-            continue
-        _, length, kind = struct.unpack("<IHB", data[position : position + HEADER])
-        parts += data[position + HEADER : position + HEADER + length]
-        position += HEADER + length
-        if kind in (1, 4):  # a whole record, or the end of one
-            record = Record()
-            record.ParseFromString(parts)
-            parts = b""
-            yield record
+    deadline = time.monotonic() + SECONDS
+    found = list(_records(path))
+    while not any(record.HasField("exit") for record in found) and time.monotonic() < deadline:
+        time.sleep(0.1)
+        found = list(_records(path))
+    return found
 
 
 def history(run: Path) -> list[dict[str, Any]]:
@@ -50,3 +41,25 @@ def config(run: Path) -> dict[str, Any]:
         updates = [*record.run.config.update, *record.config.update]
         values.update({item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in updates})
     return values
+
+
+def _records(path: Path) -> Iterator[Any]:
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data = path.read_bytes()
+    position, parts = HEADER, b""
+    while position + HEADER <= len(data):
+        left = BLOCK - position % BLOCK
+        if left < HEADER:
+            position += left
+            continue
+        _, length, kind = struct.unpack("<IHB", data[position : position + HEADER])
+        if position + HEADER + length > len(data):
+            return  # it is being written
+        parts += data[position + HEADER : position + HEADER + length]
+        position += HEADER + length
+        if kind in (1, 4):  # a whole record, or the end of one
+            record = Record()
+            record.ParseFromString(parts)
+            parts = b""
+            yield record

@@ -23,7 +23,7 @@ NOT_THE_RUN = (
     "data.*.num_workers", "data.*.root", "data.*.cache_dir",
     "backbones", "loss.terms.*.folder", "published", "dry_run", "check", "roots", "curriculum",
     "callbacks.faults", "callbacks.published", "callbacks.artifacts", "callbacks.progress", "callbacks.pictures",
-    "callbacks.throughput", "callbacks.samples", "callbacks.last",
+    "callbacks.throughput", "callbacks.samples", "callbacks.last", "callbacks.metrics",
 )  # fmt: skip
 
 

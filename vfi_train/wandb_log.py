@@ -80,6 +80,7 @@ def _start(directory: Path, online: bool, options: dict[str, Any]) -> Any:
         return wandb.init(mode="online" if online else "offline", **options)
     except wandb.errors.Error as error:
         log.warning("W&B cannot be reached (%s): this run is logged offline", str(error).splitlines()[0])
+        wandb.teardown()  # its process holds on to the run that it could not begin
         return wandb.init(mode="offline", **options)
 
 

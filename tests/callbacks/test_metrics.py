@@ -53,3 +53,20 @@ def test_all_known_metrics_declare_their_direction() -> None:
 def test_unknown_names_are_told_with_the_nearest() -> None:
     with pytest.raises(UserError, match="no metric is called 'pnsr': did you mean 'psnr'"):
         Metrics(("pnsr",))
+
+
+def test_lpips_is_the_packages(backbones: Path) -> None:
+    import lpips
+
+    network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
+    weights = torch.load(next(backbones.glob("alexnet*.pth")), weights_only=True)
+    for number, layer in enumerate([layer for part in network.net.children() for layer in part]):
+        for name, parameter in layer.named_parameters():
+            parameter.data = weights[f"features.{number}.{name}"]
+    pictures = torch.rand(2, 3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    metric = Metrics(("lpips",), backbones=backbones).metrics["lpips"]
+    for part in (slice(0, 1), slice(1, 3)):
+        metric.update(*pictures[:, part])
+    with torch.no_grad():
+        expected = network(2 * pictures[0] - 1, 2 * pictures[1] - 1).mean()
+    assert metric.compute().item() == pytest.approx(expected.item(), abs=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -11,6 +12,7 @@ from torchmetrics import Metric
 from vfi_train.callbacks.average import WeightAverage
 from vfi_train.errors import UserError, nearest
 from vfi_train.metrics import PSNR, SSIM, InterpolationError
+from vfi_train.metrics.learned import LPIPS
 
 KNOWN: dict[str, Callable[[], Metric]] = {
     "psnr": PSNR,
@@ -28,18 +30,25 @@ class Metrics(L.Callback):
     """Logs `val/NAME` for each metric after each validation: the mean over pictures, whatever the processes.
 
     Args:
-        names: of `KNOWN`; `vfi_train.metrics` says what they are.
+        names: of `KNOWN`, and lpips; `vfi_train.metrics` says what they are.
         others: more metrics by name, each taking (prediction, target) B 3 H W in [0, 1], say of torchmetrics.
+        backbones: the folder of LPIPS' backbone; None: torch's cache.
 
     It reads what validation_step returns: {"prediction": Prediction, "batch": Batch}. Where the training keeps
     averages of its weights (`WeightAverage`), they are scored too, as `val/NAME_AVERAGE`.
     """
 
-    def __init__(self, names: Sequence[str] = ("psnr", "ssim"), others: Mapping[str, Metric] | None = None) -> None:
-        unknown = next((name for name in names if name not in KNOWN), None)
+    def __init__(
+        self,
+        names: Sequence[str] = ("psnr", "ssim"),
+        others: Mapping[str, Metric] | None = None,
+        backbones: str | Path | None = None,
+    ) -> None:
+        known = {**KNOWN, "lpips": lambda: LPIPS(folder=backbones)}
+        unknown = next((name for name in names if name not in known), None)
         if unknown is not None:
-            raise UserError(f"no metric is called {unknown!r}: {nearest(unknown, KNOWN)}")
-        self.metrics: dict[str, Metric] = {name: KNOWN[name]() for name in names} | dict(others or {})
+            raise UserError(f"no metric is called {unknown!r}: {nearest(unknown, known)}")
+        self.metrics: dict[str, Metric] = {name: known[name]() for name in names} | dict(others or {})
         self._of_averages: dict[str, dict[str, Metric]] = {}
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
