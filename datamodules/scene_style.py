@@ -20,7 +20,8 @@ class SceneStyle:
     Args:
         height, width: of the pictures, pixels.
         background_motion, object_motion: the longest way from the middle of time to either end, pixels.
-        nonuniform: 0: each point moves straight at constant speed; up to 1: along curves, faster and slower.
+        nonuniform: 0: each point moves straight at constant speed; up to 1: faster and slower, along curves.
+        curved: whether `nonuniform` bends the paths; if not, they stay straight.
         objects: fewest and most objects.
         contrast: standard deviation of a texture about its colour, on average.
         periods: shortest and longest wave of the textures, pixels.
@@ -31,6 +32,7 @@ class SceneStyle:
     background_motion: float = 2.0
     object_motion: float = 4.0
     nonuniform: float = 0.0
+    curved: bool = True
     objects: tuple[int, int] = (1, 4)
     contrast: float = 0.138
     periods: tuple[float, float] = (8.0, 64.0)
@@ -54,7 +56,8 @@ class SceneStyle:
     def _motion(self, dice: Dice, centre: tuple[float, float], longest: float, radius: float) -> Motion:
         """A path of at most `longest` pixels from its middle for all points within `radius` of the centre."""
         angle, bend_angle = dice.between(0, 2 * pi), dice.between(0, 2 * pi)
-        shift, bend = longest * dice.between(0.2, 0.8), longest * dice.between(-0.2, 0.2) * self.nonuniform
+        shift, bend = longest * dice.between(0.2, 0.8), longest * dice.between(-0.2, 0.2)
+        bend *= self.nonuniform * self.curved
         linear = 0.2 * longest / (radius * 2**0.5)
         return Motion(
             centre,

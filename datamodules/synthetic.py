@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from datamodules.base import VFIDataModule
+from datamodules.distance import distance_map
 from datamodules.loader import Sample
 from datamodules.scene_style import SceneStyle
+from datamodules.scenes import Floats, Scene
 
 HELD_OUT = 2**32 - 1  # an epoch that no training reaches: the stream of the held-out scenes
 
@@ -24,6 +26,9 @@ class Synthetic(VFIDataModule):
         times: the target's time: a number, a list to choose from, or "uniform" for any in 0..1.
         background_motion, object_motion: the longest way from the middle of time to either end, pixels.
         nonuniform: 0: straight paths at constant speed; up to 1: curved, faster and slower.
+        curved: with `nonuniform`, bend the paths too. If not, the two frames say which way everything goes and leave
+            open how far it has got at a time: half-way, between a quarter and three quarters.
+        maps: the time is a distance map: how far along its way each pixel of frame 0 has got.
         flow: give the exact flow.
         **loader: see `VFIDataModule`.
     """
@@ -38,6 +43,8 @@ class Synthetic(VFIDataModule):
         background_motion: float = 2.0,
         object_motion: float = 4.0,
         nonuniform: float = 0.0,
+        curved: bool = True,
+        maps: bool = False,
         flow: bool = True,
         **loader: Any,
     ) -> None:
@@ -45,26 +52,26 @@ class Synthetic(VFIDataModule):
         height, width = (size, size) if isinstance(size, int) else size
         _require("data.nonuniform", nonuniform, 0 <= nonuniform <= 1, "a number from 0 to 1")
         _require("data.size", size, min(height, width) >= 16, "at least 16 pixels a side")
-        self.style = SceneStyle(height, width, background_motion, object_motion, nonuniform)
+        self.style = SceneStyle(height, width, background_motion, object_motion, nonuniform, curved)
         self.times = _times(times)
-        self.arbitrary_time = self.times != (0.5,)
-        self.gives_flow = flow
+        self.arbitrary_time = maps or self.times != (0.5,)
+        self.gives_flow, self.gives_maps = flow, maps
         self.train_samples, self.val_samples = train_samples, val_samples
 
     def train_source(self) -> SyntheticScenes:
         """Scenes of (seed, epoch, index)."""
-        return SyntheticScenes(self.style, self.train_samples, self.times, self.gives_flow)
+        return SyntheticScenes(self.style, self.train_samples, self.times, self.gives_flow, self.gives_maps)
 
     def held_out_source(self) -> SyntheticScenes:
         """Scenes of the index alone."""
-        return SyntheticScenes(self.style, self.val_samples, self.times, self.gives_flow)
+        return SyntheticScenes(self.style, self.val_samples, self.times, self.gives_flow, self.gives_maps)
 
 
 class SyntheticScenes:
     """A source of samples (see `loader.SampleSource`). `times` is empty for any time."""
 
-    def __init__(self, style: SceneStyle, samples: int, times: tuple[float, ...], flow: bool) -> None:
-        self.style, self.samples, self.times, self.flow = style, samples, times, flow
+    def __init__(self, style: SceneStyle, samples: int, times: tuple[float, ...], flow: bool, maps: bool) -> None:
+        self.style, self.samples, self.times, self.flow, self.maps = style, samples, times, flow, maps
 
     def __len__(self) -> int:
         return self.samples
@@ -81,12 +88,22 @@ class SyntheticScenes:
             "frame0": to_uint8(scene.render(0)),
             "frame1": to_uint8(scene.render(1)),
             "target": to_uint8(moment.picture()),
-            "time": time,
+            "time": exact_map(scene, time) if self.maps else time,
             "key": f"synthetic/{name}-{index:06d}-t{time:.3f}",
         }
         if self.flow:
             sample["flow"] = moment.flow(0, 1)
         return sample
+
+
+def exact_map(scene: Scene, time: float) -> Floats:
+    """The distance map of a scene at `time`, by its exact flows: H W, 0..1, seen from frame 0.
+
+    A map made from pictures is undefined where nothing moves; this one is the time there.
+    """
+    flows = scene.at(0).flow(1, time)
+    distance = distance_map(flows[..., :2], flows[..., 2:])
+    return np.where(np.isfinite(distance), distance, np.float32(time)).clip(0, 1)
 
 
 def to_uint8(picture: np.ndarray) -> np.ndarray:

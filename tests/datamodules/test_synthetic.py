@@ -12,7 +12,7 @@ import torch
 from datamodules.scene_style import SceneStyle
 from datamodules.scenes import Layer, Motion, Scene, Texture
 from datamodules.shapes import Blob, Ellipse, Polygon, Shape
-from datamodules.synthetic import Synthetic
+from datamodules.synthetic import Synthetic, exact_map
 from vfi_train.architectures.layers.warp import warp
 
 SHAPES: list[Shape] = [
@@ -111,6 +111,22 @@ def test_without_curves_each_point_keeps_its_speed() -> None:
         np.testing.assert_allclose(moment.flow(0), -moment.flow(1), atol=1e-4)
     bent = [np.abs(s.at(0.5).flow(0) + s.at(0.5).flow(1)).max() for s in scenes(4, nonuniform=1)]
     assert min(bent) > 0.3  # pixels
+
+
+def test_where_things_are_on_straight_paths_is_open() -> None:
+    """The same two frames, whatever the speeds; half-way in time, any share of the way from 1/4 to 3/4."""
+    shares: list[float] = []
+    for even, uneven in zip(scenes(60), scenes(60, nonuniform=1, curved=False), strict=True):
+        for end in (0, 1):
+            np.testing.assert_allclose(uneven.render(end), even.render(end), atol=1e-6)
+        for layer in uneven.layers:
+            start, middle, end_ = (np.array(layer.motion.at(t)(0, 0)) for t in (0, 0.5, 1))
+            way = end_ - start
+            shares.append(float((middle - start) @ way / (way @ way)))
+            np.testing.assert_allclose(middle, start + shares[-1] * way, atol=1e-9)  # on the straight line
+    counts = np.histogram(shares, bins=4, range=(0.25, 0.75))[0]
+    assert counts.sum() == len(shares) > 150
+    assert abs(counts - len(shares) / 4).max() < 4 * math.sqrt(len(shares) * 0.25 * 0.75)  # 4 sigma
 
 
 @pytest.mark.parametrize("nonuniform", [0.0, 1.0])
@@ -231,6 +247,41 @@ def test_uniform_times_are_uniform() -> None:
     times = [source.sample(i, np.random.default_rng((0, 0, i)))["time"] for i in range(400)]
     counts = np.histogram(times, bins=4, range=(0, 1))[0]
     assert abs(counts - 100).max() < 4 * math.sqrt(400 * 0.25 * 0.75)  # 4 sigma
+
+
+def test_a_distance_map_is_how_far_each_layer_has_got() -> None:
+    """On straight paths a layer gets on as a whole: its map has one value, which its motion gives."""
+    options = {"times": "uniform", "nonuniform": 1.0, "curved": False}
+    mapped, plain = (data(maps=maps, **options).train_source() for maps in (True, False))
+    values = set()
+    for index in range(12):
+        told, untold = (source.sample(index, np.random.default_rng((0, 0, index))) for source in (mapped, plain))
+        assert all(np.array_equal(told[name], untold[name]) for name in ("frame0", "target", "frame1", "flow"))
+        time, scene = untold["time"], SceneStyle(nonuniform=1, curved=False).draw(np.random.default_rng((0, 0, index)))
+        topmost = scene.at(0).topmost()
+        expected = np.empty(topmost.shape)
+        for number, layer in enumerate(scene.layers):
+            even = 2 * time - 1
+            expected[topmost == number] = (1 + even + layer.motion.speedup * (1 - even**2)) / 2
+        off = np.abs(told["time"] - expected)
+        assert told["time"].dtype == np.float32
+        assert np.median(off) < 1e-5
+        assert (off > 1e-3).mean() < 0.01  # about the centre of a turn, which stands still
+        values |= {round(float(v), 3) for v in np.unique(expected)}
+    assert len(values) > 24  # two layers or more, each with a speed of its own
+    batch = next(iter(data(maps=True, **options).train_dataloader()))
+    assert batch["time"].shape == (4, 1, 64, 64)
+
+
+def test_a_distance_map_is_the_time_where_nothing_moves_and_one_sided_on_a_curve() -> None:
+    disc = Layer(wave(1), Motion((20.0, 16.0), shift=(5.0, 0.0), speedup=0.5), Ellipse((6.0, 6.0)))
+    scene = Scene((Layer(wave(0), Motion((20.0, 16.0))), disc), 32, 40)
+    expected = np.where(scene.at(0).topmost() == 1, 0.75, 0.5)
+    np.testing.assert_allclose(exact_map(scene, 0.5), expected, atol=1e-6)
+    bent = replace(disc, motion=replace(disc.motion, bend=(1.0, 4.0), speedup=0.0))
+    scene = Scene((scene.layers[0], bent), 32, 40)
+    # Half-way in time the bend has moved it by one pixel of the ten along its way; four across do not count.
+    assert exact_map(scene, 0.5)[16, 15] == pytest.approx(0.6, abs=1e-6)
 
 
 def test_flow_is_given_or_not_and_sizes_are_kept() -> None:
