@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 
 from vfi_train.architectures import Architecture, create_model
 from vfi_train.weights import list_shipped, load_published, load_weights, published_state_dict
+from vfi_train.weights.load import shipped_folder
 from vfi_train.weights.names import to_ours, to_published
 
 
@@ -113,14 +115,14 @@ def test_templates_translate_both_ways() -> None:
 
 @pytest.mark.parametrize("name", list_shipped())
 def test_shipped_weights_load_and_have_a_card(name: str) -> None:
-    architecture = name.removesuffix("_synthetic")
+    card = (shipped_folder() / f"{name}.md").read_text()
+    (architecture,) = re.findall("^- architecture: `([a-z_]+)`", card, re.MULTILINE)
     model = create_model(architecture)
     path = load_weights(model, name)
-    card = path.with_suffix(".md").read_text()
     assert "recipe:" in card
     assert "seed" in card
     assert path.stat().st_size < 8e6
 
 
 def test_there_are_shipped_weights() -> None:
-    assert {"ifrnet_tiny_synthetic", "ifrnet_s_synthetic"} <= set(list_shipped())
+    assert {"ifrnet_tiny_synthetic", "ifrnet_tiny_d_synthetic", "ifrnet_s_synthetic"} <= set(list_shipped())

@@ -40,14 +40,18 @@ def card(run: Path, name: str, step: int) -> str:
     with (run / "metrics.csv").open(newline="") as file:
         curve = [(row["step"], row["val/psnr"], row["val/ssim"]) for row in csv.DictReader(file) if row.get("val/psnr")]
     optimizer, schedule, data = config["optimizer"], config["schedule"], config["data"]
+    experiment = run.name.partition("-")[0]
+    start = "from scratch" if config["weights"] is None else f"from `weights={config['weights']}`"
+    told = ["- told the time by a distance map"] if data.get("maps") else []
     lines = [
         f"# {name}",
         "",
-        "Trained from scratch by this project on scenes that it draws itself (`data=synthetic`); licence: Apache-2.0.",
+        f"Trained {start} by this project on scenes that it draws itself (`data=synthetic`); licence: Apache-2.0.",
         "They know the motion of such scenes, up to a few pixels, and are meant for trying, testing and fine-tuning.",
         "",
         f"- architecture: `{config['model']['_target_'].rpartition('.')[2]}`, weights in half precision, RGB",
-        f"- recipe: `conf/experiment/quickstart.yaml`, {config['trainer']['max_steps']:,} steps, batch "
+        *told,
+        f"- recipe: `conf/experiment/{experiment}.yaml`, {config['trainer']['max_steps']:,} steps, batch "
         f"{data['batch_size']} of {data['size']}x{data['size']}, learning rate {optimizer['lr']:g} to "
         f"{schedule['floor']:g}, {schedule['warmup_steps']} steps of warm-up, "
         f"seed {config['seed']}; these are the weights of step {step:,}",
