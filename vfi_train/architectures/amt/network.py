@@ -13,6 +13,7 @@ from vfi_train.architectures.amt.update import UpdateBlock, UpdateWidths
 from vfi_train.architectures.base import Architecture, Encoding
 from vfi_train.architectures.ifrnet import Decoder, Encoder
 from vfi_train.architectures.layers.correlation import CorrelationPyramid, correlate
+from vfi_train.architectures.layers.prelu import PReLU
 from vfi_train.architectures.layers.time_map import time_plane
 from vfi_train.architectures.layers.warp import resize, resize_flow, warp
 from vfi_train.contract import Prediction
@@ -100,7 +101,7 @@ class AMT(Architecture):
         kernel = size.combine_kernel
         self.comb_block = nn.Sequential(
             nn.Conv2d(3 * fields, 6 * fields, kernel, padding=kernel // 2),
-            nn.PReLU(6 * fields),
+            PReLU(6 * fields),
             nn.Conv2d(6 * fields, 3, kernel, padding=kernel // 2),
         )
 

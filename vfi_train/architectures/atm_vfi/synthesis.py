@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vfi_train.architectures.layers.prelu import PReLU
 from vfi_train.architectures.layers.residual import conv_prelu
 from vfi_train.architectures.layers.warp import warp
 
@@ -29,7 +30,7 @@ class Decoder(nn.ModuleList):
         for step, width in enumerate(widths):
             out = width + ESTIMATE_CHANNELS
             layers = (deconv_prelu(in_channels, out), conv_prelu(out, out), nn.Conv2d(out, out, 3, padding=1))
-            entry = [] if step == 0 else [nn.PReLU(in_channels)]
+            entry = [] if step == 0 else [PReLU(in_channels)]
             self.append(nn.Sequential(*entry, *layers))
             in_channels = out
 
@@ -141,4 +142,4 @@ def full_precision(x: Tensor) -> Tensor:
 
 def deconv_prelu(in_channels: int, out_channels: int) -> nn.Sequential:
     """Transposed convolution to twice the size, then a PReLU with a slope per channel."""
-    return nn.Sequential(nn.ConvTranspose2d(in_channels, out_channels, 2, stride=2), nn.PReLU(out_channels))
+    return nn.Sequential(nn.ConvTranspose2d(in_channels, out_channels, 2, stride=2), PReLU(out_channels))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vfi_train.architectures.ema_vfi.backbone import initialise
+from vfi_train.architectures.layers.prelu import PReLU
 from vfi_train.architectures.layers.residual import conv_prelu
 
 
@@ -69,4 +70,4 @@ class Down(nn.Module):
 
 def up(in_channels: int, out_channels: int) -> nn.Sequential:
     """Transposed convolution to twice the size, PReLU."""
-    return nn.Sequential(nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1), nn.PReLU(out_channels))
+    return nn.Sequential(nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1), PReLU(out_channels))

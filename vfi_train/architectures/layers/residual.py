@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vfi_train.architectures.layers.prelu import PReLU
+
 
 class SideChannelBlock(nn.Module):
     """A residual block whose last `side_channels` channels pass through a convolution of their own twice.
@@ -20,7 +22,7 @@ class SideChannelBlock(nn.Module):
         self.conv3 = conv_prelu(width, width)
         self.conv4 = conv_prelu(side_channels, side_channels)
         self.conv5 = nn.Conv2d(width, width, 3, padding=1)
-        self.prelu = nn.PReLU(width)
+        self.prelu = PReLU(width)
 
     def forward(self, x: Tensor) -> Tensor:
         """B C H W to the same shape."""
@@ -31,6 +33,4 @@ class SideChannelBlock(nn.Module):
 
 def conv_prelu(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
     """Convolution that keeps the size (or divides it by `stride`), then a PReLU with a slope per channel."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2), nn.PReLU(out_channels)
-    )
+    return nn.Sequential(nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2), PReLU(out_channels))

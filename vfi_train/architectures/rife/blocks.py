@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vfi_train.architectures.layers.prelu import PReLU
 from vfi_train.architectures.layers.residual import conv_prelu
 from vfi_train.architectures.layers.warp import resize, resize_flow, warp
 
@@ -109,7 +110,7 @@ class DoubleConv(nn.Module):
 
 def up_conv_prelu(in_channels: int, out_channels: int) -> nn.Sequential:
     """Transposed convolution to twice the size, then a PReLU with a slope per channel."""
-    return nn.Sequential(nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1), nn.PReLU(out_channels))
+    return nn.Sequential(nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1), PReLU(out_channels))
 
 
 def split_pair(pair: Tensor) -> Tensor:
