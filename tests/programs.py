@@ -52,6 +52,14 @@ def run_fresh(module: str, *arguments: str, cwd: Path, timeout: int = 300) -> su
     return subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=timeout)
 
 
+def is_alive(pid: int) -> bool:
+    """Whether a process runs (found in Linux's /proc)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def _main(module: str, arguments: tuple[str, ...], cwd: str, environment: dict[str, str], outputs: list[str]) -> None:
     """The life of a forked program."""
     for number, path in enumerate([os.devnull, *outputs]):

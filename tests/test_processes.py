@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from tests.datamodules.layouts import fabricate
 from tests.in_process import composed, read_checkpoint, rows
-from tests.programs import train
+from tests.programs import ENVIRONMENT, is_alive, train
 from tests.test_curriculum import SMALL_ATM
 from vfi_train.callbacks.samples import check_count
 from vfi_train.processes import process_count, strategy
@@ -20,7 +23,7 @@ from vfi_train.processes import process_count, strategy
 TINY = (
     "experiment=quickstart", "trainer.max_steps=12", "data.size=32", "data.batch_size=4", "data.num_workers=0",
     "data.train_samples=40", "data.val_samples=7", "data.val_batch_size=2", "validate_every=6", "checkpoint_every=5",
-    "log_every=1", "schedule.warmup_steps=2", "schedule.steps=12", "logger=csv",
+    "log_every=1", "schedule.warmup_steps=2", "schedule.steps=12",
 )  # fmt: skip
 TWO = ("trainer.devices=2", "trainer.accelerator=cpu")
 
@@ -32,13 +35,16 @@ def samples(run: Path) -> dict[str, float]:
 
 def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     runs = {}
-    for name, options in (("one", ()), ("two", TWO)):
+    for name, options in (("one", ("logger=csv",)), ("two", ("logger=default", *TWO))):
         result = train(*TINY, *options, f"name={name}", cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         assert not result.stderr
         runs[name] = tmp_path / "runs" / f"quickstart-{name}"
     assert "global batch 4 (2 processes)" in result.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]  # the second process left nothing
+    assert len(list(runs["two"].glob("wandb/offline-run-*"))) == 1  # the first process's alone
+    shutil.rmtree(runs["two"] / "wandb")
+    (runs["two"] / "wandb_id").unlink()
     assert sorted(p.name for p in runs["one"].rglob("*")) == sorted(p.name for p in runs["two"].rglob("*"))
     one, two = rows(runs["one"]), rows(runs["two"])
     assert [row["step"] for row in two] == [str(step) for step in range(1, 13)]
@@ -94,6 +100,43 @@ def test_the_error_of_one_process_ends_all_in_seconds(tmp_path: Path) -> None:
     assert str(broken.relative_to(root.parent)) in result.stderr
     assert "Traceback" not in result.stderr
     assert time.monotonic() - began < 90
+
+
+PARENT = """
+import os, subprocess, sys, time
+from vfi_train.parent import die_with_parent
+if sys.argv[1] == "first":
+    die_with_parent()
+    environment = {**os.environ, "LOCAL_RANK": "1"}
+    other = subprocess.Popen([sys.executable, __file__, sys.argv[2]], env=environment, stdout=subprocess.PIPE)
+    print(other.pid, other.stdout.readline().decode(), flush=True)
+else:
+    if sys.argv[1] == "early":
+        die_with_parent()
+    print("is up", flush=True)
+    while sys.argv[1] == "late" and os.getppid() == int(os.environ["VFI_TRAIN_FIRST_PROCESS"]):
+        time.sleep(0.01)
+    die_with_parent()
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="by Linux's prctl")
+@pytest.mark.parametrize("when", ["early", "late"])
+def test_no_process_outlives_the_first(when: str, tmp_path: Path) -> None:
+    """Whether it is up when the first one is killed, or still loads the program."""
+    (tmp_path / "program.py").write_text(PARENT)
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, str(tmp_path / "program.py"), "first", when]
+    first = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    assert first.stdout is not None
+    other = int(first.stdout.readline().split()[0])
+    first.kill()
+    first.communicate()
+    deadline = time.monotonic() + 20
+    while is_alive(other):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_sweep_whose_jobs_would_start_each_other_is_refused(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """`python -m vfi_train`: train what the configuration says. See conf/train.yaml for its keys."""
 
 from vfi_train.cli import note_signals, run
+from vfi_train.parent import die_with_parent
 
 
 def main() -> None:
     """Run the training program on the command line's arguments."""
     note_signals()
+    die_with_parent()
     run("train", "vfi_train.train:train")
 
 

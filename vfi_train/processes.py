@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import inspect
 import os
 import signal
@@ -27,7 +26,6 @@ from vfi_train.recipe import device_count
 
 POLL = 0.2  # seconds between looks at the other processes
 VERDICT = 5.0  # seconds that a process waits to learn whether another one failed first
-PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
 def process_count(config: DictConfig) -> int:
@@ -81,16 +79,6 @@ def gather(items: list[Any]) -> list[Any]:
     found: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(found, items)
     return [item for part in found for item in part]
-
-
-def die_with_parent() -> None:
-    """Let a process that the first one started end when that one is gone, however it went."""
-    if "LOCAL_RANK" not in os.environ or os.environ["LOCAL_RANK"] == "0" or not sys.platform.startswith("linux"):
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it went meanwhile
-        os._exit(1)
 
 
 class Companions:

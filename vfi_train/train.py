@@ -33,7 +33,7 @@ from vfi_train.manifest import manifest
 from vfi_train.modules.base import InterpolationModule
 from vfi_train.modules.gradients import check_clipping
 from vfi_train.parameters import ParameterGroup, select_trainable
-from vfi_train.processes import check_launcher, companions, die_with_parent, strategy, wait_for_verdict
+from vfi_train.processes import check_launcher, companions, strategy, wait_for_verdict
 from vfi_train.recipe import device_count
 from vfi_train.run_directory import RunDirectory, run_name
 from vfi_train.stopping import Stopped, stop_signals, take_over
@@ -52,7 +52,6 @@ def train(config: DictConfig) -> None:
     if not (config.dry_run or config.check):
         check_launcher(config)
         check_job(device_count(config), config.trainer.num_nodes)
-        die_with_parent()
     with stop_signals:
         try:
             stop_signals.answer_early_ones()
