@@ -175,12 +175,20 @@ def test_safetensors_hold_the_published_names_and_load_again(tmp_path: Path) -> 
     [
         ({"format": "onxx"}, "format=onxx is not known: did you mean 'onnx'"),
         ({"format": "onnx", "size": "720p"}, "size=720p is not HEIGHTxWIDTH"),
-        ({"format": "torch_export"}, "archives whose names end in .pt2"),
+        ({"format": "torch_export"}, "format=torch_export writes files whose names end in .pt2"),
+        ({"format": "aotinductor"}, "format=aotinductor writes files whose names end in .pt2"),
     ],
 )
 def test_mistakes_end_in_one_sentence(tmp_path: Path, values: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         run_export(tmp_path, "out.onnx", **values)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_compiler_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "nowhere++")
+    with pytest.raises(UserError, match="needs a C\\+\\+ compiler, and there is no nowhere\\+\\+: install one"):
+        run_export(tmp_path, "net.pt2", format="aotinductor")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -246,3 +254,18 @@ def test_weights_that_know_the_middle_alone_are_halved_by_the_runner(tmp_path: P
     frame0, frame1 = pan(2)
     wanted = Interpolator("ifrnet_tiny", weights="ifrnet_tiny_synthetic", recursive=True)(frame0, frame1, 0.25)
     assert np.abs(network(frame0, frame1, 0.25).astype(int) - wanted).max() <= 2
+
+
+@pytest.mark.slow
+def test_a_compiled_package_answers_as_pytorch_does(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """AOTInductor; for a size that the tracer never saw."""
+    path = run_export(tmp_path, "net.pt2", format="aotinductor")
+    assert (
+        "AOTInductor package (the middle frame, heights and widths that are multiples of 16" in capsys.readouterr().out
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["net.pt2"]
+    network = run_exported.Network(path)
+    assert network.facts["model"] == "ifrnet_tiny"
+    frame0, frame1 = pan(2, height=100, width=150)
+    wanted = Interpolator("ifrnet_tiny", weights="ifrnet_tiny_synthetic")(frame0, frame1)
+    assert np.abs(network(frame0, frame1).astype(int) - wanted).max() <= 1

@@ -73,7 +73,7 @@ def write_onnx(request: Request, path: Path) -> str:
     """An ONNX graph; see `vfi_train.graphs`."""
     from vfi_train import graphs
 
-    facts = _facts(request)
+    facts = _facts(request, "onnx", path)
     difference = graphs.write_onnx(request.model, facts, path)
     return f"onnx (opset {graphs.OPSET}, {_described(facts, difference)})"
 
@@ -82,21 +82,29 @@ def write_torch_export(request: Request, path: Path) -> str:
     """An archive of torch.export; see `vfi_train.graphs`."""
     from vfi_train import graphs
 
-    if path.suffix != ".pt2":
-        raise UserError("format=torch_export writes archives whose names end in .pt2: choose such an output=...")
-    facts = _facts(request)
-    difference = graphs.write_torch_export(request.model, facts, path)
-    return f"torch.export archive ({_described(facts, difference)})"
+    facts = _facts(request, "torch_export", path)
+    return f"torch.export archive ({_described(facts, graphs.write_torch_export(request.model, facts, path))})"
+
+
+def write_aotinductor(request: Request, path: Path) -> str:
+    """A compiled package of AOTInductor; see `vfi_train.graphs`."""
+    from vfi_train import graphs
+
+    facts = _facts(request, "aotinductor", path)
+    return f"AOTInductor package ({_described(facts, graphs.write_aotinductor(request.model, facts, path))})"
 
 
 def _published(request: Request) -> dict[str, Tensor]:
     return {name: tensor.cpu().contiguous() for name, tensor in published_state_dict(request.model).items()}
 
 
-def _facts(request: Request) -> Facts:
+def _facts(request: Request, form: str, path: Path) -> Facts:
     from vfi_train.graphs import facts_of
     from vfi_train.time_probe import knows_time
 
+    ending = ".onnx" if form == "onnx" else ".pt2"
+    if path.suffix != ending:
+        raise UserError(f"format={form} writes files whose names end in {ending}: choose such an output=...")
     facts = facts_of(request.model, request.name, request.weights.name, request.size, request.iterations)
     return replace(facts, arbitrary_time=knows_time(request.model, request.iterations))
 
@@ -126,6 +134,7 @@ FORMATS: dict[str, Callable[[Request, Path], str]] = {
     "safetensors": write_safetensors,
     "onnx": write_onnx,
     "torch_export": write_torch_export,
+    "aotinductor": write_aotinductor,
 }
 
 if __name__ == "__main__":

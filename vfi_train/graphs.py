@@ -1,4 +1,4 @@
-"""Networks as graphs that run without this package: ONNX and torch.export, checked against PyTorch.
+"""Networks as graphs that run without this package: ONNX, torch.export, AOTInductor, checked against PyTorch.
 
 A graph takes frame0 and frame1 (1 3 H W, RGB, [0, 1], float32; H and W multiples of its `size_multiple`) and, where the
 network takes any time, time (1 1 1 1); it answers frame (1 3 H W, RGB, [0, 1]). What a caller must know is written into
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -109,6 +111,22 @@ def write_torch_export(model: Architecture, facts: Facts, path: Path) -> float:
     with path.open("wb") as file:
         torch.export.save(program, file, extra_files={f"{NAME}.json": facts.json()})  # type: ignore[arg-type]
     loaded = torch.export.load(str(path)).module()
+    return check(model, facts, lambda *inputs: loaded(*inputs))
+
+
+def write_aotinductor(model: Architecture, facts: Facts, path: Path) -> float:
+    """Compile the graph to a package of AOTInductor, for CPUs of this kind; the largest difference to PyTorch."""
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler) is None:
+        raise UserError(
+            f"format=aotinductor needs a C++ compiler, and there is no {compiler}: install one (Debian: g++), or name "
+            "it by the variable CXX"
+        )
+    torch._inductor.aoti_compile_and_package(
+        capture(model, facts), package_path=str(path),
+        inductor_configs={"aot_inductor.metadata": {NAME: facts.json()}},
+    )  # fmt: skip
+    loaded = torch._inductor.aoti_load_package(str(path))
     return check(model, facts, lambda *inputs: loaded(*inputs))
 
 

@@ -4,8 +4,9 @@
     python run_exported.py model.pt2 frame0.png frame1.png --times 0.25 0.5 0.75 --output frames/
     python run_exported.py model.onnx clip.mp4 --factor 2 --output smooth.mp4
 
-Copy it beside what `python -m vfi_train.export format=onnx` (or `torch_export`) has written. Videos become MPEG-4 in
-8 bits without sound, and cuts are blended over: `python -m vfi_train.interpolate` does all of that with care.
+Copy it beside what `python -m vfi_train.export format=onnx` (or `torch_export`, or `aotinductor`) has written. Videos
+become MPEG-4 in 8 bits without sound, and cuts are blended over: `python -m vfi_train.interpolate` does all of that
+with care.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -149,6 +151,10 @@ def _open_onnx(path: str) -> tuple[dict[str, Any], Callable[..., np.ndarray]]:
 def _open_torch(path: str) -> tuple[dict[str, Any], Callable[..., np.ndarray]]:
     import torch
 
+    if any("aotinductor" in name for name in zipfile.ZipFile(path).namelist()):
+        package = torch._inductor.aoti_load_package(path)
+        facts = json.loads(package.loader.get_metadata()["vfi_train"])
+        return facts, lambda *inputs: package(*(torch.from_numpy(x) for x in inputs)).numpy()
     extra = {"vfi_train.json": ""}
     network = torch.export.load(path, extra_files=extra).module()
     device = "cuda" if torch.cuda.is_available() else "cpu"
