@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.manipulation import BLUE, MOVING, RED, STILL, WAYS, frames, scene, travelled
+from datamodules.synthetic import to_uint8
 from tests.golden_cases import assert_near, frame, load
 from vfi_train.architectures import Architecture, Encoding
 from vfi_train.contract import Prediction
@@ -156,6 +158,33 @@ def test_still_timings_cost_nothing() -> None:
     got = compose(Interpolator(model), frame0, frame1, [np.ones((16, 16), bool)], [[0, 0, 0, 0]], 3)
     assert model.encodings == 0
     assert [np.array_equal(picture, frame0) for picture in got] == [True] * 3
+
+
+@pytest.mark.parametrize("resting", [RED, BLUE])
+def test_one_object_stands_still_while_the_other_moves(resting: int) -> None:
+    """Shipped weights, measured by colour: where each is in every frame, in pixels from where it starts."""
+    curves = {channel: STILL if channel == resting else MOVING for channel in (RED, BLUE)}
+    clip = frames(curves[RED], curves[BLUE], 9)
+    for channel, curve in curves.items():
+        length = np.hypot(*WAYS[channel])
+        along, across = (length * np.array(travelled(clip, channel))).T * [[1], [1 / length]]
+        assert np.abs(along - length * timing(curve, 9, 0.1, 0.9)).max() < 0.7
+        assert np.abs(across).max() < 0.4
+        gone = along[-1] - along[0]
+        if channel == resting:
+            assert np.ptp(along) < 0.3
+        else:
+            assert gone == pytest.approx(0.8 * length, abs=0.6)
+            assert (np.diff(along) > 0.2).all()  # of 0.5 in each frame
+
+
+def test_colours_tell_where_the_objects_are() -> None:
+    """The true frames, measured in the same way."""
+    for channel, way in WAYS.items():
+        for time in (0.25, 1.0):
+            ((along, across),) = travelled([to_uint8(scene().render(time))], channel)
+            assert along == pytest.approx(time, abs=0.02)
+            assert across == pytest.approx(0, abs=0.02 * np.hypot(*way))
 
 
 def test_curves_that_overshoot_are_kept_between_the_frames() -> None:
