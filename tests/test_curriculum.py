@@ -32,6 +32,7 @@ curriculum:
       train: ["decoder*"]
       weights: previous:last
       optimizer_state: previous
+      monitor: val/ssim
   samples: 12
 """
 TINY = (
@@ -87,6 +88,16 @@ def test_a_phase_starts_from_the_one_before_and_moves_nothing_else(undisturbed: 
     assert {steps[name] for name in steps if not name.startswith("decoder4.")} == {11}
 
 
+def test_each_phase_keeps_the_best_by_its_own_monitor(undisturbed: Path) -> None:
+    for phase, monitor in (("first", "val/psnr"), ("second", "val/ssim")):
+        best = read_checkpoint(undisturbed / phase / "checkpoints" / "best.ckpt")
+        (state,) = [block for name, block in best["callbacks"].items() if name.startswith("ModelCheckpoint")]
+        assert state["monitor"] == monitor
+        scores = {int(row["step"]): float(row[monitor]) for row in rows(undisturbed / phase) if row[monitor]}
+        assert best["global_step"] == max(scores, key=scores.__getitem__)
+        assert float(state["best_model_score"]) == pytest.approx(max(scores.values()))
+
+
 def test_steps_are_counted_anew_in_each_phase(undisturbed: Path) -> None:
     assert [row["step"] for row in rows(undisturbed / "first")] == [str(n) for n in range(1, 5)]
     assert [row["step"] for row in rows(undisturbed / "second")] == [str(n) for n in range(1, 8)]
@@ -107,6 +118,7 @@ def test_stopped_in_both_phases_it_ends_with_the_same_bits(
         with pytest.raises(RuntimeError, match="stopped by the test"):
             train_short(tmp_path, short, Recorder.begin(stop_at=stop), "callbacks.progress.every_seconds=0")
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
+    assert any("samples/s" in line and "waiting for data" in line for line in told)
     assert all("all phases" in line for line in told if "/4, " in line)  # of the first phase: the second comes
     assert not any("all phases" in line for line in told if "/7, " in line)
     run = train_short(tmp_path, short, Recorder.begin())
@@ -221,6 +233,15 @@ def test_atm_vfis_phases_by_the_author() -> None:
     assert levels == [3, 2, 2, 2]
     assert phases["global"].config.data.held_out.split == "hard"
     assert [training.config.published.psnr for training in phases.values()] == [36.2891, 30.2463, 36.3847, 35.9552]
+
+
+def test_a_dry_run_prints_the_phases_as_one_table(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    train(composed("experiment=atmvfi_curriculum", "model=atm_vfi_lite", "dry_run=true", f"runs={tmp_path / 'runs'}"))
+    said = capsys.readouterr().out
+    assert said.index("local") < said.index("global") < said.index("joint") < said.index("pct")
+    assert [said.count(f"{n} tensors") for n in (172, 60, 232)] == [1, 1, 2]
+    assert [said.count(count) for count in ("6,058,924", "5,916,599")] == [1, 1]
+    assert not (tmp_path / "runs").exists()
 
 
 def test_the_time_of_later_phases_is_foreseen() -> None:
