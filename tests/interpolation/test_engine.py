@@ -144,14 +144,15 @@ def test_rounds_start_from_the_frames_of_the_round_before() -> None:
 # --- precision and memory
 
 
-def test_bf16_is_near_fp32() -> None:
+@pytest.mark.parametrize(("precision", "most"), [("bf16", 4), ("fp16", 1)])
+def test_half_precision_is_near_fp32(precision: str, most: int) -> None:
     model = create_model("ifrnet_tiny").eval()
     torch.manual_seed(0)
     inputs = frames(pan(2))
     exact, _ = made(model, inputs, plan(factor=2))
-    rough, _ = made(model, inputs, plan(factor=2), precision="bf16")
+    rough, _ = made(model, inputs, plan(factor=2), precision=precision)
     difference = np.abs(exact[1].frame.picture.astype(int) - rough[1].frame.picture)
-    assert 0 < difference.max() <= 4  # bfloat16 has eight bits
+    assert 0 < difference.max() <= most  # bfloat16 has eight bits, float16 eleven
     assert not torch.is_autocast_enabled("cpu")
 
 

@@ -247,6 +247,31 @@ def test_pictures_in_pictures_out(tmp_path: Path) -> None:
     assert np.array_equal(read_picture(tmp_path / "middle.png"), expected[3])
 
 
+def test_patterns_are_sorted_as_people_count(tmp_path: Path) -> None:
+    for number, picture in zip((10, 9, 100), pan(3), strict=True):
+        Image.fromarray(picture).save(tmp_path / f"frame{number}.png")
+    (tmp_path / "notes.txt").write_text("not a picture")
+    interpolate(configured(input=tmp_path / "frame*.png", output=tmp_path / "out", times=[0, 1]))
+    found = [read_picture(p) for p in sorted((tmp_path / "out").iterdir())]
+    wanted = [read_picture(tmp_path / f"frame{number}.png") for number in (9, 10, 100)]
+    assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize(
+    "options", [{"tta": True}, {"scale": 0.5}, {"tile": 64, "tile_overlap": 16}, {"tile": [32, 64], "tile_overlap": 8}]
+)
+def test_options_reach_the_network(tmp_path: Path, options: dict) -> None:
+    for index, picture in enumerate(pan(2)):
+        Image.fromarray(picture).save(tmp_path / f"{index}.png")
+    pair = [str(tmp_path / f"{index}.png") for index in range(2)]
+    interpolate(configured(input=pair, output=tmp_path / "middle.png", times=[0.5], **options))
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+    network = Interpolator("ifrnet_tiny", weights="ifrnet_tiny_synthetic", **given)
+    difference = np.abs(read_picture(tmp_path / "middle.png").astype(int) - network(*pan(2), 0.5))
+    assert difference.max() <= 1
+    assert np.count_nonzero(difference) < 10  # of 18,432: halves that are rounded the other way
+
+
 def test_paths_with_brackets_and_commas_reach_the_configuration(clip: Path) -> None:
     assert quoted(f"input={clip}") == f"input='{clip}'"
     assert quoted("output=new (2).mp4") == "output='new (2).mp4'"
