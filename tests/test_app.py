@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 
@@ -18,13 +17,12 @@ from tests.interpolation.videos import pan, read_rgb, read_video, sound_packets,
 from vfi_train.app import POLICY, Guarded, app, launching
 from vfi_train.app_curve import MOMENTS, STRAIGHT
 from vfi_train.app_jobs import Jobs, Settings, model_names, painted, weight_names
-from vfi_train.architectures import create_model
 from vfi_train.errors import UserError
 from vfi_train.interpolator import Interpolator
 from vfi_train.manipulation import manipulate, timing
-from vfi_train.weights import published_state_dict
 
 TINY = ("ifrnet_tiny", "ifrnet_tiny_synthetic")
+MAPS = "ifrnet_tiny_d_synthetic"
 
 
 def configured(**values: Any) -> DictConfig:
@@ -76,16 +74,13 @@ def test_what_is_painted_follows_its_curve(jobs: Jobs) -> None:
             jobs.manipulated(*TINY, first, last, nothing, [0, 1], False, 6)
 
 
-def test_networks_that_take_maps_are_given_them(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    model = create_model("amt_s_d")
-    torch.save(published_state_dict(model), tmp_path / "maps.pth")
-    monkeypatch.setattr("vfi_train.app_jobs.knows_time", lambda model: True)  # no shipped weights do
+def test_weights_that_know_maps_are_given_them(jobs: Jobs) -> None:
     first, last = pan(2)
     mask = np.zeros(first.shape[:2], bool)
     mask[20:40, 30:60] = True
-    got = jobs.manipulated("amt_s_d", str(tmp_path / "maps.pth"), first, last, mask, [0, 1, 0], True, 3)
-    wanted = manipulate(Interpolator(model.eval()), first, last, [mask], [[0, 1, 0]], 3, elsewhere=[0, 0.5, 1])
+    got = jobs.manipulated(TINY[0], MAPS, first, last, mask, [0, 1, 0], True, 3)
+    network = Interpolator(TINY[0], weights=MAPS)
+    wanted = manipulate(network, first, last, [mask], [[0, 1, 0]], 3, elsewhere=[0, 0.5, 1])
     assert all(np.array_equal(a, b) for a, b in zip(got, wanted, strict=True))
 
 

@@ -68,7 +68,11 @@ def _object(jobs: Jobs, chosen: list[gr.Dropdown]) -> None:
                 transforms=(), layers=False, elem_id="editor", height=380,
             )  # fmt: skip
             last = _given("Last picture", "last")
-            gr.Markdown("**Timing of what is painted.** Draw how far along its way it is; a double click straightens.")
+            gr.Markdown(
+                "**Timing of what is painted.** Draw how far along its way it is; a double click straightens. Weights "
+                "that know time maps (`ifrnet_tiny` with `ifrnet_tiny_d_synthetic`) are asked for one picture with two "
+                "timings; of others, two pictures are put together."
+            )
             curve = gr.HTML(
                 STRAIGHT, html_template=TEMPLATE, css_template=CURVE_STYLE, js_on_load=SCRIPT, elem_id="curve"
             )
