@@ -11,6 +11,7 @@ from tests.golden_cases import assert_near, frame
 from vfi_train.architectures import create_model
 from vfi_train.architectures.atm_vfi import ATMVFIt
 from vfi_train.architectures.atm_vfi.motion import share
+from vfi_train.interpolator import Interpolator
 from vfi_train.weights import load_published, published_state_dict
 
 
@@ -31,6 +32,32 @@ def test_half_way_it_is_the_published_network_to_the_bit(switches: tuple[bool, b
         assert torch.equal(got.flow0[-1], expected.flow0[-1])
     ramp = torch.linspace(0, 1, 64).expand(1, 1, 64, 64)
     assert not torch.equal(timed(*pair, ramp).flow0[-1], expected.flow0[-1])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_a_reference_is_frame_0_unless_one_is_given(ensemble: bool) -> None:
+    torch.manual_seed(0)
+    model = create_model("atm_vfi_lite_t", ensemble_global_motion=ensemble, reference=True).eval()
+    frame0, frame1 = frame(64, 64, 0.0, 3), frame(64, 64, 1.0, 3)
+    zero = torch.zeros(1, 1, 64, 64)
+    expected = model(frame0, frame1, 0.6).frame
+    assert_near(model(frame0, frame1, 0.6, reference=frame0, reference_time=zero).frame, expected, 0)
+    for other in ({"reference": frame0, "reference_time": 0.4}, {"reference": frame1 * 0, "reference_time": zero}):
+        assert not torch.equal(model(frame0, frame1, 0.6, **other).frame, expected)
+    steps = Interpolator(model, iterations=2).predict(frame0, frame1, 0.6).frame
+    half_way = model(frame0, frame1, 0.3, reference=frame0, reference_time=0.0).frame
+    assert_near(steps, model(frame0, frame1, 0.6, reference=half_way, reference_time=0.3).frame, 1e-6)
+
+
+@pytest.mark.parametrize("name", ["atm_vfi_base_t", "atm_vfi_lite_t"])
+def test_a_reference_widens_the_first_convolution_alone(name: str) -> None:
+    with torch.device("meta"):
+        plain, wide = (dict(create_model(name, reference=r).named_parameters()) for r in (False, True))
+    assert plain.keys() == wide.keys()
+    (grown,) = (key for key in plain if plain[key].shape != wide[key].shape)
+    assert grown == "encoder.0.0.0.weight"
+    assert wide[grown].shape[1] == 7  # frame, reference, how far the reference is
 
 
 def test_each_frame_has_its_share_of_the_motion() -> None:

@@ -15,15 +15,16 @@ class FeaturePyramid(nn.ModuleList):
 
     Args:
         widths: channels of the levels, full size first.
+        in_channels: of what is read.
     """
 
-    def __init__(self, widths: Sequence[int]) -> None:
+    def __init__(self, widths: Sequence[int], in_channels: int = 3) -> None:
         strides = (1, *(2 for _ in widths[1:]))
-        inputs = (3, *widths[:-1])
+        inputs = (in_channels, *widths[:-1])
         super().__init__(encoder_level(*level) for level in zip(inputs, widths, strides, strict=True))
 
     def forward(self, frames: Tensor) -> list[Tensor]:
-        """Features of frames N 3 H W, full size first."""
+        """Features of frames N C H W, full size first."""
         levels, x = [], frames
         for level in self:
             x = level(x)

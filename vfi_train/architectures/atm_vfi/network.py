@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -84,45 +84,12 @@ def atm_vfi_lite(
     )
 
 
-@register_model
-def atm_vfi_base_t(
-    global_motion: bool = True,
-    ensemble_global_motion: bool = False,
-    local_window: int = 8,
-    global_window: int = 12,
-) -> ATMVFIt:
-    """Ours: ATM-VFI base at any time, with the tensors of `atm_vfi_base`."""
-    return ATMVFIt(
-        **BASE,
-        global_motion=global_motion,
-        ensemble_global_motion=ensemble_global_motion,
-        local_window=local_window,
-        global_window=global_window,
-    )
-
-
-@register_model
-def atm_vfi_lite_t(
-    global_motion: bool = True,
-    ensemble_global_motion: bool = False,
-    local_window: int = 8,
-    global_window: int = 12,
-) -> ATMVFIt:
-    """Ours: ATM-VFI lite at any time, with the tensors of `atm_vfi_lite`."""
-    return ATMVFIt(
-        **LITE,
-        global_motion=global_motion,
-        ensemble_global_motion=ensemble_global_motion,
-        local_window=local_window,
-        global_window=global_window,
-    )
-
-
 @dataclass
 class ATMEncoding(Encoding):
     """Features of both frames, stacked along the batch: those of frame0 first."""
 
     frames: Tensor  # 2B 3 H W, at the network's working size
+    inputs: Tensor  # 2B C H W, what the encoder reads: the frames alone, or more
     levels: list[Tensor]  # full size to 1/8
     tokens: Tensor  # 2B H/8 W/8 C
 
@@ -146,6 +113,8 @@ class ATMVFI(Architecture):
     """
 
     family = "atm_vfi"
+    in_channels: ClassVar[int] = 3  # of what the encoder reads of each frame
+    faster_channels_last = True
 
     def __init__(
         self,
@@ -163,7 +132,7 @@ class ATMVFI(Architecture):
         self.global_motion = global_motion
         self.ensemble_global_motion = ensemble_global_motion
         *local_widths, global_width = widths
-        self.encoder = FeaturePyramid(local_widths)
+        self.encoder = FeaturePyramid(local_widths, self.in_channels)
         self.local_estimator = MotionEstimator(widths[1:4], local_window, ratio, local_head_width)
         tokens = self.local_estimator.width
         self.enhancement_window = 8
@@ -194,11 +163,15 @@ class ATMVFI(Architecture):
 
     def encode(self, frame0: Tensor, frame1: Tensor, *, scale: float = 1.0) -> ATMEncoding:
         """Pyramid and tokens of both frames."""
-        frames = torch.cat((frame0, frame1))
+        return self.encode_inputs(frame0, frame1, torch.cat((frame0, frame1)), scale)
+
+    def encode_inputs(self, frame0: Tensor, frame1: Tensor, inputs: Tensor, scale: float) -> ATMEncoding:
+        """Pyramid and tokens of `inputs`, 2B C H W at the frames' size; the frames are their first channels."""
         if scale != 1:
-            frames = _resize(frames, [scaled_size(n, scale) for n in frames.shape[-2:]])
-        levels = self.encoder(frames)
-        return ATMEncoding(frame0, frame1, scale, frames, levels, self.local_estimator.fusion(*levels[1:]))
+            inputs = _resize(inputs, [scaled_size(n, scale) for n in inputs.shape[-2:]])
+        levels = self.encoder(inputs)
+        tokens = self.local_estimator.fusion(*levels[1:])
+        return ATMEncoding(frame0, frame1, scale, inputs[:, :3], inputs, levels, tokens)
 
     def decode(
         self,
@@ -209,7 +182,7 @@ class ATMVFI(Architecture):
         reference: Tensor | None = None,
         reference_time: Tensor | None = None,
     ) -> Prediction:
-        """Predict the frame half way between (`ATMVFIt`: at `time`); what serves other families has no effect.
+        """Predict the frame half way between (`any_time.py`: at `time`); what serves other families has no effect.
 
         Flows, masks, warped frames and blends come at 1/8, 1/4, 1/2 and full size, after those of the global
         branch at 1/16 (left out by its ensemble). Where both branches move a frame, the flow is the way
@@ -262,11 +235,11 @@ class ATMVFI(Architecture):
 
     def global_flow_candidates(self, encoding: ATMEncoding, time: Tensor | None = None) -> list[Tensor]:
         """Global flows found at 1, 1/2 and 1/4 of the size: 2B 2 h w with h = H/16, H/32 and H/64."""
-        levels, frames, flows = encoding.levels, encoding.frames, []
+        levels, inputs, flows = encoding.levels, encoding.inputs, []
         for k in range(ENSEMBLE_SCALES):
             if k > 0:
-                frames = half_size(frames)
-                levels = self.encoder(frames)
+                inputs = half_size(inputs)
+                levels = self.encoder(inputs)
             flows.append(split_estimate(self._global_estimate(levels, time))[0])
         return flows
 
@@ -282,20 +255,6 @@ class ATMVFI(Architecture):
             flow_before = _resize(flow_before, size) * up
             frames = warp(frames, flow_before, padding_mode="zeros")
         return blend(frames, _resize(flow, size) * up, _resize(logit, size), flow_before)
-
-
-class ATMVFIt(ATMVFI):
-    """ATM-VFI at any time, a number or a distance index map: the motion of each frame is weighted by it.
-
-    Half way it is ATM-VFI to the bit, so that published weights are a start for it. Options as `ATMVFI`.
-    """
-
-    arbitrary_time = True
-    takes_time_map = True
-
-    def motion_time(self, time: Tensor) -> Tensor | None:
-        """See `ATMVFI.motion_time`."""
-        return time
 
 
 def alignment_errors(frames: Tensor, flows: list[Tensor]) -> Tensor:
