@@ -16,6 +16,7 @@ from datamodules.loader import (
     DataError,
     EverySample,
     GlobalBatches,
+    Loader,
     SampleSource,
     SeededSamples,
     TrainLoader,
@@ -144,7 +145,7 @@ class VFIDataModule(LightningDataModule):
         if batch_size is None:
             batch_size = split_batch(self.batch_size, self._world_size, self.device_batch_size)[0]
         batches = EverySample(self.val_size, batch_size, self._rank, self._world_size)
-        return DataLoader(self._samples("held_out"), batch_sampler=batches, **self._options())
+        return Loader(self._samples("held_out"), batch_sampler=batches, **self._options())
 
     def test_dataloader(self) -> DataLoader:
         """As `val_dataloader`."""

@@ -11,14 +11,17 @@ import ctypes
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
+import torch.distributed as dist
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 Sample = dict[str, Any]
+REST = 0.25  # seconds; threads need microseconds, where they are given a core
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 cv2.setNumThreads(0)  # workers are as many as wanted; a forked one waits for ever for threads that it does not have
 
@@ -164,8 +167,21 @@ class GlobalBatches(Sampler[list[tuple[int, int]]]):
             yield [(epoch, index) for index in order[start : start + self.per_device]]
 
 
-class TrainLoader(DataLoader):
-    """A DataLoader over `GlobalBatches`; its iteration begins once, though torch starts the sampler twice."""
+class Loader(DataLoader):
+    """A DataLoader that starts its workers at a quiet moment.
+
+    When a collective is over, a thread of torch.distributed still lets go of Python objects. A worker that is forked
+    in that moment may wait for ever for a lock of CPython's that the thread held (seen with gloo and Python 3.11).
+    """
+
+    def __iter__(self) -> Any:
+        if self.num_workers and self._iterator is None and dist.is_available() and dist.is_initialized():
+            time.sleep(REST)
+        return super().__iter__()
+
+
+class TrainLoader(Loader):
+    """A loader over `GlobalBatches`; its iteration begins once, though torch starts the sampler twice."""
 
     batch_sampler: GlobalBatches
 
