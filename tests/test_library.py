@@ -51,6 +51,16 @@ def test_the_examples_give_what_they_say(examples: dict[str, Any]) -> None:
     assert len(e["three"]) == 3
     assert e["edited"].shape == (80, 128, 3)
     assert e["seams"] <= 8
+    right, left = np.s_[:, 72:], np.s_[:, :56]  # edges are soft
+    assert len(e["by_maps"]) == len(e["composed"]) == 5
+    for k, frame in enumerate(e["by_maps"]):
+        # Weights see the times of the app, from 0.1 to 0.9.
+        there = 0.1 + 0.8 * (0, 0.5, 1, 0.5, 0)[k]
+        assert np.abs(frame.astype(float) - picture(there))[right].mean() < 4
+        assert np.abs(frame.astype(float) - picture(0))[left].mean() < 4
+    for k, frame in enumerate(e["composed"]):
+        assert np.abs(frame.astype(float) - picture((0, 0.5, 1, 0.5, 0)[k]))[right].mean() < 2.5
+        assert np.abs(frame.astype(float) - picture(k / 4))[left].mean() < 2.5
     assert len(e["smooth"]) == 9
     assert e["smooth"][0] is e["frame0"]
     assert np.array_equal(e["smooth"][4], array)
