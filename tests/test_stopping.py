@@ -14,6 +14,8 @@ import torch
 
 from tests.datamodules.sources import NumbersData
 from tests.in_process import read_checkpoint, rows, train_tiny
+from vfi_train import __main__ as program
+from vfi_train import parent
 from vfi_train.cli import early_signals, note_signals
 from vfi_train.cluster import check_job, cluster_environment, requeue
 from vfi_train.errors import UserError
@@ -114,6 +116,20 @@ def test_a_signal_while_the_program_is_loaded_is_answered(tmp_path: Path) -> Non
     assert (caught.value.number, caught.value.step) == (signal.SIGUSR1, None)
     assert not (tmp_path / "runs").exists()
     assert not early_signals  # a sweep's next training is not stopped by it
+
+
+def test_a_signal_after_the_end_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python itself would end by it while it tidies up: handlers of its own are gone then."""
+    monkeypatch.setenv(parent.FIRST, "")
+    monkeypatch.setattr(program, "run", lambda *arguments: None)
+    try:
+        program.main()
+        assert signal.getsignal(signal.SIGUSR1) == signal.getsignal(signal.SIGUSR2) == signal.SIG_IGN
+        os.kill(os.getpid(), signal.SIGUSR1)
+    finally:
+        for number, handler in HANDLERS.items():
+            signal.signal(number, handler)
+    assert not early_signals
 
 
 def test_workers_outlive_signals_that_go_to_all_processes() -> None:

@@ -42,9 +42,18 @@ def run(config_name: str, entry: str) -> None:
 
 def note_signals() -> None:
     """Keep SLURM's warnings from ending a program that is not yet there to answer them."""
+    _answer_warnings(lambda number, frame: early_signals.append(number))
+
+
+def ignore_signals() -> None:
+    """Keep them from ending a program that has nothing more to save, and would be taken for one that failed."""
+    _answer_warnings(signal.SIG_IGN)
+
+
+def _answer_warnings(answer: Any) -> None:
     for name in ("SIGUSR1", "SIGUSR2"):
         if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda number, frame: early_signals.append(number))
+            signal.signal(getattr(signal, name), answer)
 
 
 def _run(config_name: str, entry: str) -> None:
