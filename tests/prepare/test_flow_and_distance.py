@@ -17,6 +17,8 @@ from hydra.utils import instantiate
 from datamodules import flow_io
 from datamodules.distance import distance_map, shrink
 from datamodules.store import open_store
+from datamodules.transforms import CenterCrop, HorizontalFlip
+from datamodules.vimeo_septuplet import VimeoSeptuplet
 from tests.datamodules.layouts import fabricate
 from tests.golden_cases import GOLDENS, load
 from tests.goldens import golden
@@ -26,6 +28,7 @@ from vfi_train.errors import UserError
 from vfi_train.flow_labels import load_raft, raft_flow
 from vfi_train.prepare.distance import distance
 from vfi_train.prepare.flow import flow
+from vfi_train.prepare.verify import verify
 
 HERE = "tests.prepare.flow_functions"
 DIS = f"{HERE}:dis"
@@ -105,6 +108,29 @@ def test_distance_maps_of_septuplets(septuplets: Path) -> None:
     end, start, middle = (frame.permute(2, 0, 1)[None].float() / 255 for frame in frames)
     whole, part = (flow_functions.dis(start, other)[0].permute(1, 2, 0).numpy() for other in (end, middle))
     np.testing.assert_array_equal(np.load(folder / "dis_index_0_2_5.npy"), shrink(distance_map(whole, part), 2))
+
+
+def test_packed_maps_are_whole_and_are_augmented_with_the_frames(septuplets: Path) -> None:
+    """Made, packed, verified, and read by a training on septuplets, of which this is one mirrored sample in a crop."""
+    made("distance", "vimeo_septuplet", septuplets, flow={"form": "packed", "batch_size": 42})
+    assert not list(septuplets.rglob("dis_index_*"))
+    config = task("verify", "vimeo_septuplet", septuplets, data={"variant": "D"})
+    config.verify = {"decode": True, "subset": True, "size": [48, 64]}
+    verify(config)  # a fault would end the process
+    mirrored = [HorizontalFlip(1.0), CenterCrop(32)]
+    plain, turned = (
+        VimeoSeptuplet(root=str(septuplets), variant="D", maps="ifrnet", batch_size=1, transforms=transforms)
+        for transforms in ([], mirrored)
+    )
+    for seed in range(6):
+        given, got = (data.train_source().sample(0, np.random.default_rng(seed)) for data in (plain, turned))
+        assert isinstance(given, dict)
+        assert isinstance(got, dict)
+        start, middle, end = (int(n) for n in given["key"].rpartition("/")[2].split("-"))
+        assert abs(np.median(given["time"][12:-12, 20:-20]) - (middle - start) / (end - start)) < 0.06
+        assert given["time"].std() > 1e-3  # the borders come round
+        for name in ("time", "frame0", "target", "frame1"):
+            np.testing.assert_array_equal(got[name], given[name][:, ::-1][8:-8, 16:-16])
 
 
 def test_packed_maps_of_triplets_at_another_ratio(vimeo: Path, tmp_path: Path) -> None:
