@@ -63,9 +63,9 @@ def frames(red: tuple[float, ...], blue: tuple[float, ...], count: int = COUNT) 
 
     The masks are the halves of the picture: IFRNet reads a map at 1/16 of the size, and what is round an object rests.
     """
-    ends = [to_uint8(scene().render(time)) for time in (0, 1)]
+    frame0, frame1 = (to_uint8(scene().render(time)) for time in (0, 1))
     left = np.broadcast_to(np.arange(WIDTH) < WIDTH // 2, (HEIGHT, WIDTH))
-    made = manipulate(Interpolator(MODEL, weights=WEIGHTS), *ends, [left, ~left], [red, blue], count)
+    made = manipulate(Interpolator(MODEL, weights=WEIGHTS), frame0, frame1, [left, ~left], [red, blue], count)
     return [np.asarray(frame) for frame in made]
 
 
