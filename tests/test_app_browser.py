@@ -22,13 +22,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datamodules.scene_style import SceneStyle
+from datamodules.synthetic import to_uint8
 from tests.interpolation.videos import pan, read_video, sound_packets, write_video
 from tests.programs import ENVIRONMENT
 from vfi_train.interpolator import Interpolator
 
 BINARY, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
 MODEL, WEIGHTS = "ifrnet_tiny", "ifrnet_tiny_synthetic"
-SIZE = {"height": 128, "width": 192}
+SIZE = {"height": 192, "width": 288}
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
@@ -67,7 +69,7 @@ def user(tmp_path: Path, page: str) -> Iterator[User]:
 
     options = ChromeOptions()
     options.binary_location = str(BINARY)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1400,1500"):
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1300,1700"):
         options.add_argument(argument)
     (tmp_path / "downloads").mkdir()
     options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path / "downloads")})
@@ -81,7 +83,8 @@ def user(tmp_path: Path, page: str) -> Iterator[User]:
 
 def test_from_upload_to_download(user: User, page: str, tmp_path: Path) -> None:
     """Two pictures, a painted object with a drawn curve, a video; what is too large is refused."""
-    first, last = pan(2, **SIZE)
+    scene = SceneStyle(*SIZE.values(), nonuniform=0.0).draw(np.random.default_rng(2))
+    first, last = (to_uint8(scene.render(time)) for time in (0.0, 1.0))
     for name, picture in (("first", first), ("last", last)):
         Image.fromarray(picture).save(tmp_path / f"{name}.png")
     wanted = Interpolator(MODEL, weights=WEIGHTS, recursive=True)(first, last, [k / 8 for k in range(1, 8)])
@@ -94,7 +97,7 @@ def test_from_upload_to_download(user: User, page: str, tmp_path: Path) -> None:
     user.sees("#pictures_view", wanted[6])
     user.screenshot("pictures")
     with Image.open(user.download("#pictures_gif")) as animation:
-        assert (animation.n_frames, animation.size) == (9, (192, 128))
+        assert (animation.n_frames, animation.size) == (9, (288, 192))
     film = user.download("#pictures_mp4")
     assert read_video(film)[2]["frames"] == 9
 
@@ -108,10 +111,11 @@ def test_from_upload_to_download(user: User, page: str, tmp_path: Path) -> None:
     user.click("#bend")
     user.sees("#object_view", first, where=(slice(0, 20), slice(0, 20)))  # where nothing is painted
     user.slide("#object_slider", 0)
-    middle = (slice(60, 68), slice(92, 100))
+    middle = (slice(92, 100), slice(140, 148))
     user.sees("#object_view", last, where=middle)
     user.slide("#object_slider", 8)
     user.sees("#object_view", first, where=middle)
+    user.browser.execute_script("scrollTo(0, 0)")
     user.screenshot("object")
     with Image.open(user.download("#object_gif")) as animation:
         assert animation.n_frames == 9
