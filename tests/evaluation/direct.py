@@ -103,7 +103,8 @@ def septuplets(root: Path, told: str) -> Iterator[Sample]:
         time: Any = k / (6 + 1e-6) if told == "number" else k / 6
         if told.startswith("map"):
             stored = np.load(folder / f"dis_index_0_{k}_6.npy").astype(np.float32)
-            time = PREPARATIONS["test" if told == "map5" else "rife_dr_test"].load(stored, (2 * len(stored), 2 * stored.shape[1]))
+            preparation = PREPARATIONS["test" if told == "map5" else "rife_dr_test"]
+            time = preparation.load(stored, (2 * len(stored), 2 * stored.shape[1]))
         yield Sample(picture(folder / "im1.png"), picture(folder / f"im{k + 1}.png"), picture(folder / "im7.png"), time)
 
 
