@@ -9,12 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+BLOCK = 2**17  # numbers: half a megabyte of each map
+
 
 class PReLU(nn.PReLU):
     """`nn.PReLU` with a slope per channel: the same parameters, the same numbers.
 
-    PyTorch's own backward pass on a CPU is not vectorised. This one is made of operations that are, and goes through
-    the batch sample by sample, so that what lies between them stays small.
+    PyTorch's own backward pass on a CPU is not vectorised, and makes a second map for the slopes. This one is made of
+    operations that are vectorised, and works in blocks that stay in the processor's cache from one to the next.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -35,11 +37,29 @@ class _PReLU(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, Tensor]:
         x, slope = ctx.saved_tensors
-        factor = slope.view(-1, 1, 1)
-        of_x, of_slope = torch.empty_like(x), torch.zeros_like(slope)
-        for sample, gradient, out in zip(x, outer, of_x, strict=True):
-            torch.ops.aten.threshold_backward.grad_input(gradient, sample, 0.0, grad_input=out)  # of what is above zero
-            below = gradient - out
-            of_slope += (below * sample).sum((1, 2))
-            out.addcmul_(below, factor)
-        return of_x, of_slope
+        channels_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        x, outer = x.contiguous(memory_format=layout), outer.contiguous(memory_format=layout)
+        of_x = torch.empty_like(x)
+        maps = (x, outer, of_x)
+        if channels_last:
+            pixels, gradient, out = (t.permute(0, 2, 3, 1).view(-1, x.shape[1]) for t in maps)
+            return of_x, _rows(pixels, gradient, out, slope, 0).sum(0)
+        channels, gradient, out = (t.view(-1, x[0, 0].numel()) for t in maps)
+        return of_x, _rows(channels, gradient, out, slope.repeat(len(x)).unsqueeze(1), 1).view(len(x), -1).sum(0)
+
+
+def _rows(x: Tensor, outer: Tensor, of_x: Tensor, slope: Tensor, along: int) -> Tensor:
+    """Fill the gradient of x block by block; the slopes', summed along a dimension of each block."""
+    step = max(1, BLOCK // x.shape[1])
+    spare = x.new_empty(2, min(step, len(x)), x.shape[1])
+    of_slope = []
+    for start in range(0, len(x), step):
+        part = slice(start, start + step)
+        block, gradient, out = x[part], outer[part], of_x[part]
+        below, product = spare[:, : len(block)]
+        torch.ops.aten.threshold_backward.grad_input(gradient, block, 0.0, grad_input=out)  # of what is above zero
+        torch.sub(gradient, out, out=below)
+        of_slope.append(torch.mul(below, block, out=product).sum(along))
+        out.addcmul_(below, slope if along == 0 else slope[part])
+    return torch.stack(of_slope) if along == 0 else torch.cat(of_slope)
