@@ -236,10 +236,10 @@ def test_correlation_lookup_equals_the_published_one() -> None:
     assert_near(first, case.arrays["first"], 1e-5)
     assert_near(second, case.arrays["second"], 1e-5)
     pixel = 3 * 24 + 5
-    finest, _, _, coarsest = pyramid.volume[0, pixel].split((16 * 24, 8 * 12, 4 * 6, 2 * 3))
+    finest, _, _, coarsest = pyramid.shared.volume[0, pixel].split((16 * 24, 8 * 12, 4 * 6, 2 * 3))
     assert_near(finest.view(16, 24), case.arrays["level0_row"], 1e-5)
     assert_near(coarsest.view(2, 3), case.arrays["level3_row"], 1e-5)
-    assert_near(pyramid.volume[2, pixel, : 16 * 24].view(16, 24), case.arrays["level0_row_T"], 1e-5)
+    assert_near(pyramid.shared.volume[2, pixel, : 16 * 24].view(16, 24), case.arrays["level0_row_T"], 1e-5)
 
 
 @pytest.mark.parametrize(("levels", "radius"), [(1, 0), (2, 1), (3, 4)])

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 @dataclass
 class CorrelationPyramid:
     """How every pixel of one frame resembles every pixel of the other, both ways, on several levels.
 
-    Made by `correlate`. A row of `volume` belongs to one pixel and holds its pictures of all levels one after
+    Made by `correlate`. A row of the volume belongs to one pixel and holds its pictures of all levels one after
     another, so that a single gather reads them all.
     """
 
-    volume: Tensor  # 2B h*w (pixels of all levels): frame0 over frame1, then frame1 over frame0
+    shared: SharedVolume  # 2B h*w (pixels of all levels): frame0 over frame1, then frame1 over frame0
     grid: Tensor  # 2 h w, x then y of each pixel
     sizes: Tensor  # levels 2, width then height of each level's picture
     radius: int
@@ -36,11 +38,11 @@ class CorrelationPyramid:
 
         Source: RAFT (Teed and Deng, ECCV 2020), section 3.2; both ways at once in AMT (Li et al., CVPR 2023).
         """
-        with torch.autocast(device_type=self.volume.device.type, enabled=False):
+        with torch.autocast(device_type=self.grid.device.type, enabled=False):
             displacement = torch.cat((displacement01, displacement10)).to(self.grid.dtype)
             centres = (self.grid + displacement).flatten(2).transpose(1, 2)
             index, before, after = self._window(centres)
-            window = self.volume.gather(2, index.flatten(2)).view(index.shape)
+            window = self.shared.gather(index.flatten(2)).view(index.shape)
             # One fraction serves a whole window: bilinear sampling is a mix along y, then a mix along x.
             (before_x, before_y), (after_x, after_y) = before.unbind(3), after.unbind(3)
             window = window[..., :-1] * before_y.unsqueeze(-2) + window[..., 1:] * after_y.unsqueeze(-2)
@@ -96,4 +98,56 @@ def correlate(features0: Tensor, features1: Tensor, levels: int = 4, radius: int
     # Made on the device: copying a list of numbers there would wait for it.
     finest = torch.stack([torch.full((), side, device=volume.device) for side in (width, height)])
     sizes = finest >> torch.arange(levels, device=volume.device).unsqueeze(1)
-    return CorrelationPyramid(volume, torch.stack((x, y)), sizes, radius)
+    return CorrelationPyramid(SharedVolume(volume), torch.stack((x, y)), sizes, radius)
+
+
+class SharedVolume:
+    """A large tensor that is looked up several times; the lookups share one gradient.
+
+    PyTorch's own `gather` fills a whole volume with zeros in the backward pass of each lookup, and adds them up.
+
+    Args:
+        volume: N R C.
+    """
+
+    def __init__(self, volume: Tensor) -> None:
+        self.volume = volume
+        self.gradient: list[Tensor] = []  # what lookups have added up so far in a backward pass
+        self.is_trained = volume.requires_grad and not torch.compiler.is_compiling()
+        # The lookups hang on a number that hangs on the volume, so that its gradient is asked for when all are done.
+        self.knot = _Tie.apply(volume, self.gradient) if self.is_trained else None  # type: ignore[no-untyped-call]
+
+    def gather(self, index: Tensor) -> Tensor:
+        """For each row the entries at `index`, N R K."""
+        if not self.is_trained:
+            return self.volume.gather(2, index)
+        return _Gather.apply(self.knot, self.volume.detach(), index, self.gradient)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Tie(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, volume: Tensor, gradient: list[Tensor]) -> Tensor:
+        ctx.gradient = gradient
+        return volume.new_zeros(())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None]:
+        return ctx.gradient.pop(), None
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, knot: Tensor, volume: Tensor, index: Tensor, gradient: list[Tensor]) -> Tensor:
+        ctx.save_for_backward(index)
+        ctx.shape, ctx.gradient = volume.shape, gradient
+        return volume.gather(2, index)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None, None]:
+        (index,) = ctx.saved_tensors
+        if not ctx.gradient:
+            ctx.gradient.append(outer.new_zeros(ctx.shape))
+        ctx.gradient[0].scatter_add_(2, index, outer)
+        return outer.new_zeros(()), None, None, None
