@@ -113,9 +113,12 @@ class _CensusLoss(torch.autograd.Function):
                 f"got {tuple(x.shape)} and {tuple(y.shape)}"
             )
         scale = 1 / (x.numel() * patch**2)
+        # One layout for all: what convolutions give channels-last stays so.
+        channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        x, y = x.contiguous(memory_format=layout), y.contiguous(memory_format=layout)
         gradients = [
-            torch.zeros_like(t, memory_format=torch.contiguous_format) if needed else None
-            for t, needed in zip((x, y), ctx.needs_input_grad, strict=False)
+            torch.zeros_like(t) if needed else None for t, needed in zip((x, y), ctx.needs_input_grad, strict=False)
         ]
         total = x.new_zeros(())
         for dy, dx in _half_of_the_offsets(patch):

@@ -46,8 +46,10 @@ class TeacherDistillation(Term):
         students = zip(prediction.flow0, prediction.flow1, self.masks(prediction, batch), strict=True)
         for flow0, flow1, mask in students:
             difference = label - torch.cat((flow0, flow1), dim=1)
-            # The norm over 4 channels is twice their root mean square, and has a gradient at zero.
-            distance = torch.linalg.vector_norm(difference, dim=1, keepdim=True) / 2
+            squared = difference.square().mean(dim=1, keepdim=True)
+            # A root has no gradient at zero; the number that stands in there is taken off again.
+            zero = (squared == 0).to(squared.dtype)
+            distance = torch.sqrt(squared + zero) - zero
             terms.append((mask * distance).mean())
         return torch.stack(terms).sum()
 
