@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -24,8 +24,8 @@ def build_optimizer(
 ) -> Optimizer:
     """The optimizer over a network's trainable parameters, which it knows by name.
 
-    On a GPU it is fused where it can be, unless the configuration says otherwise: faster, and it skips a step that
-    is not finite by itself.
+    It is fused where it can be, unless the configuration says otherwise: faster, and it skips a step that is not
+    finite by itself.
 
     Args:
         make: takes parameter groups (a partial with the learning rate and the rest in it).
@@ -36,9 +36,10 @@ def build_optimizer(
     members = optimizer_groups(network, groups)
     device = members[0]["params"][0][1].device
     options: dict[str, Any] = {}
-    if device.type == "cuda" and not scaled and _may_fuse(make):
+    if device.type in ("cuda", "cpu") and not scaled and _may_fuse(make):
         options["fused"] = True
     optimizer = make(members, **options)
+    _lay_states_like_weights(optimizer)
     for group in optimizer.param_groups:
         group["lr"] *= group.get("lr_factor", 1.0)
     return optimizer
@@ -59,6 +60,21 @@ def learning_rate(optimizer: Optimizer) -> float:
     group = optimizer.param_groups[0]
     factor = group.get("lr_factor", 1.0)
     return group["lr"] / factor if factor else torch.nan
+
+
+def _lay_states_like_weights(optimizer: Optimizer) -> None:
+    """Keep an optimizer's memory in the layout of the weights, also when it comes from a checkpoint of another one.
+
+    Fused optimizers go through both without looking at their layouts.
+    """
+
+    def lay(loaded: Optimizer) -> None:
+        for parameter, state in loaded.state.items():
+            for name, value in state.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+    optimizer.register_load_state_dict_post_hook(lay)
 
 
 def _may_fuse(make: Callable[..., Optimizer]) -> bool:

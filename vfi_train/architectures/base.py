@@ -34,6 +34,9 @@ class Architecture(nn.Module):
     arbitrary_time: ClassVar[bool] = False  # False: trained and asked for time 0.5 alone
     takes_time_map: ClassVar[bool] = False  # `time` may be B 1 H W
     takes_reference: ClassVar[bool] = False  # `reference`, `reference_time` are used
+    contiguous_parts: ClassVar[tuple[str, ...]] = ()  # what stays as it is when the rest is laid channels-last
+    faster_channels_last: ClassVar[bool] = False  # training on a CPU, by benchmarks/train_step.py
+    checkpointed: ClassVar[tuple[str, ...]] = ("*",)  # parts that `checkpointing` computes twice
     published_tta: ClassVar[Literal["turn", "rows"]] = "turn"  # flips of its test-time augmentation
 
     def encode(self, frame0: Tensor, frame1: Tensor, *, scale: float = 1.0) -> Encoding:

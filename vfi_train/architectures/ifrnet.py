@@ -89,6 +89,8 @@ class IFRNet(Architecture):
     min_size = 16
     arbitrary_time = True
     takes_time_map = True
+    faster_channels_last = True
+    checkpointed = ("encoder.*", "decoder*")
 
     def __init__(self, widths: tuple[int, int, int, int], side_channels: int, first_kernel: int = 3) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -17,6 +17,7 @@ from vfi_train.contract import Batch, Prediction
 from vfi_train.interpolator import Interpolator
 from vfi_train.modules.calls import in_network_order, predict, seed_chance, validation_prediction
 from vfi_train.modules.gradients import Gradients, carry_fault
+from vfi_train.modules.speed import Compile, checkpointed, compiled, lay_channels_last, to_channels_last
 from vfi_train.optimizers import build_optimizer, build_scheduler, learning_rate
 from vfi_train.parameters import ParameterGroup, still_modules
 from vfi_train.schedules import Schedule
@@ -33,6 +34,9 @@ class InterpolationModule(L.LightningModule):
         total_steps: length of the training in optimizer steps.
         parameter_groups: which parameters are optimized otherwise than the rest.
         seed: with the step and the rank, it alone decides what dropout and the like draw.
+        channels_last: let the channels of a pixel lie together; "auto": where it was measured to be faster.
+        checkpointing: compute activations twice instead of keeping them: more time, much less memory.
+        compile: what of a training step goes through `torch.compile`.
 
     Parameters that do not require gradients (see `select_trainable`) stay out of the optimizer, and parts of the
     network that have no others stay in evaluation mode. Values are logged at the steps whose rows are written, as
@@ -48,6 +52,9 @@ class InterpolationModule(L.LightningModule):
         total_steps: int,
         parameter_groups: Sequence[ParameterGroup] = (),
         seed: int = 0,
+        channels_last: bool | Literal["auto"] = "auto",
+        checkpointing: bool = False,
+        compile: Compile = "none",
     ) -> None:
         super().__init__()
         self.architecture = architecture
@@ -57,6 +64,13 @@ class InterpolationModule(L.LightningModule):
         self.total_steps = total_steps
         self.parameter_groups = parameter_groups
         self.seed = seed
+        self.channels_last = channels_last
+        self.checkpointing = checkpointing
+        # In a table, so that weights keep their names.
+        self.compiled = {
+            "network": compiled(architecture, compile in ("network", "both")),
+            "losses": compiled(loss, compile in ("losses", "both")),
+        }
         self.interpolator = Interpolator(architecture)
         self.gradients = Gradients()
         self._terms: list[dict[str, Tensor]] = []  # of the micro-batches of a step that is logged
@@ -81,8 +95,23 @@ class InterpolationModule(L.LightningModule):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Every loss term of a batch, weighted, and their `total`."""
+        batch = self.prepare(batch)
+        return self.judge(self.predict(batch), batch)
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The batch with its pictures in the network's channel order and layout."""
         batch = in_network_order(batch, self.architecture)
-        return self.loss(predict(self.architecture, batch), batch, self.global_step)
+        return to_channels_last(batch) if self._is_channels_last else batch
+
+    def predict(self, batch: Batch) -> Prediction:
+        """The network's answer to a prepared batch, with what the losses need."""
+        with checkpointed(self.architecture, self.checkpointing):
+            return predict(self.compiled["network"], batch)
+
+    def judge(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
+        """Every loss term of an answer to a prepared batch, weighted, and their `total`."""
+        values: dict[str, Tensor] = self.compiled["losses"](prediction, batch, self.global_step)
+        return values
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Predict; the metric and picture callbacks do the rest."""
@@ -90,6 +119,8 @@ class InterpolationModule(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer over trainable parameters, its learning rate set before every optimizer step."""
+        if self._is_channels_last:
+            lay_channels_last(self.architecture)
         optimizer = build_optimizer(self.make_optimizer, self.architecture, self.parameter_groups, self._is_scaled)
         scheduler = build_scheduler(optimizer, self.schedule, self.total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
@@ -116,6 +147,12 @@ class InterpolationModule(L.LightningModule):
         """Whether the logs get a row of the optimizer step that has just been done."""
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         return every > 0 and self.trainer.global_step % every == 0
+
+    @property
+    def _is_channels_last(self) -> bool:
+        if self.channels_last == "auto":
+            return self.device.type == "cpu" and self.architecture.faster_channels_last
+        return self.channels_last
 
     @property
     def _is_scaled(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from vfi_train.architectures import Architecture
@@ -11,7 +13,7 @@ from vfi_train.interpolator import Interpolator
 PICTURES = ("frame0", "frame1", "target", "reference")
 
 
-def predict(architecture: Architecture, batch: Batch) -> Prediction:
+def predict(architecture: Callable[..., Prediction], batch: Batch) -> Prediction:
     """The network's answer to a training batch in its channel order, with what the losses need."""
     return architecture(
         batch["frame0"],

@@ -69,6 +69,9 @@ class AMT(Architecture):
     min_size = 128  # the published lookup divides by zero where the coarsest correlation is one pixel wide
     arbitrary_time = True
     published_tta = "rows"
+    contiguous_parts = ("feat_encoder",)  # instance norms want each channel in one piece
+    faster_channels_last = True
+    checkpointed = ("feat_encoder.layer*.*", "encoder.*", "decoder*", "update*", "comb_block")
     time_guard = 0.0  # added to what flows are divided by, where times may be 0 or 1
 
     def __init__(
@@ -109,7 +112,7 @@ class AMT(Architecture):
         """Pyramids of both frames and their correlation; the frames' common mean is taken off first."""
         mean = torch.stack((frame0, frame1)).mean(dim=(0, 2, 3, 4)).view(-1, 1, 1, 1)
         frames = resize(torch.cat((frame0 - mean, frame1 - mean)), scale)
-        matching0, matching1 = self.feat_encoder(frames).chunk(2)
+        matching0, matching1 = self.feat_encoder(frames.contiguous()).chunk(2)
         correlation = correlate(matching0, matching1, self.levels, self.radius)
         features0, features1 = zip(*(level.chunk(2) for level in self.encoder(frames)), strict=True)
         return AMTEncoding(frame0, frame1, scale, mean, list(features0), list(features1), correlation)

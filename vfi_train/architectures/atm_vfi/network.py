@@ -115,6 +115,10 @@ class ATMVFI(Architecture):
     family = "atm_vfi"
     in_channels: ClassVar[int] = 3  # of what the encoder reads of each frame
     faster_channels_last = True
+    checkpointed = (
+        *("encoder.*", "global_encoder", "*_estimator.fusion", "*_estimator.attention.*", "*_estimator.head"),
+        *("enhancement.*", "decoder.*", "refinement.*"),
+    )
 
     def __init__(
         self,

@@ -44,6 +44,10 @@ class EMAVFI(Architecture):
     full_size_multiple = 16
     min_size = 16
     channel_order = "bgr"
+    checkpointed = (
+        *("feature_bone.patch_embed*", "feature_bone.block[123]", "feature_bone.block[45].*"),
+        *("block.*", "unet.*"),
+    )
 
     def __init__(self, width: int, depths: tuple[int, int, int, int, int], in_channels: int = 3) -> None:
         super().__init__()

@@ -48,6 +48,8 @@ class RIFE(Architecture):
     full_size_multiple = 32
     min_size = 32
     channel_order = "bgr"
+    faster_channels_last = True
+    checkpointed = ("block*", "contextnet.*", "unet.*")
     index_channels: ClassVar[int] = 0  # channels beside the frames that tell of the time
 
     def __init__(self, widths: tuple[int, int, int] = (240, 150, 90), stride: int = 2, teacher: bool = True) -> None:

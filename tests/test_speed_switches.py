@@ -1,0 +1,80 @@
+"""Switches of a training step: each computes the same gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.golden_cases import assert_near, frame
+from tests.loss_sets import loss_set
+from vfi_train.architectures import create_model
+from vfi_train.contract import Batch
+from vfi_train.modules.base import InterpolationModule
+from vfi_train.schedules import Constant
+
+FAMILIES = {
+    "ifrnet_tiny": "ifrnet",
+    "amt_s": "amt",
+    "ema_vfi_small": "ema_vfi",
+    "rife": "rife",
+    "atm_vfi_lite": "atm_vfi_global",
+}
+
+
+def module(model: str, **switches: object) -> InterpolationModule:
+    torch.manual_seed(0)
+    make = torch.optim.AdamW
+    made = InterpolationModule(create_model(model), loss_set(FAMILIES[model]), make, Constant(), 10, **switches)  # type: ignore[arg-type]
+    made.configure_optimizers()
+    return made
+
+
+def batch() -> Batch:
+    frame0, target, frame1 = (frame(128, 128, phase) for phase in (0.0, 0.5, 1.0))
+    return Batch(
+        frame0=frame0, frame1=frame1, target=target, time=torch.full((1, 1, 1, 1), 0.5), flow=torch.ones(1, 4, 128, 128)
+    )
+
+
+def gradients(made: InterpolationModule) -> dict[str, torch.Tensor]:
+    made.losses(batch())["total"].backward()
+    return {name: p.grad for name, p in made.architecture.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+def test_gradients_with_recomputed_activations_are_the_same(model: str) -> None:
+    kept, again = (gradients(module(model, checkpointing=on, channels_last=False)) for on in (False, True))
+    assert kept.keys() == again.keys()
+    for name, gradient in kept.items():
+        assert torch.equal(again[name], gradient), name
+
+
+def saved_bytes(made: InterpolationModule) -> int:
+    """What autograd keeps between the passes, each storage once."""
+    found: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        made.losses(batch())
+    return sum(storage.nbytes() for storage in found.values())
+
+
+def test_recomputing_keeps_less() -> None:
+    kept, again = (saved_bytes(module("ifrnet_tiny", checkpointing=on)) for on in (False, True))
+    assert again < 0.5 * kept
+
+
+@pytest.mark.parametrize("model", FAMILIES)
+def test_gradients_channels_last_are_the_same(model: str) -> None:
+    plain, laid = (module(model, channels_last=on) for on in (False, True))
+    apart = laid.architecture.contiguous_parts
+    named = laid.architecture.named_parameters()
+    weights = [p for name, p in named if p.ndim == 4 and name.split(".")[0] not in apart]
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
+    wanted, got = gradients(plain), gradients(laid)
+    scale = max(g.abs().max().item() for g in wanted.values())
+    for name, gradient in wanted.items():
+        assert_near(got[name], gradient, 1e-4 * scale, name)
