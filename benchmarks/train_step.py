@@ -1,0 +1,223 @@
+"""How fast a training step is, beside a plain one: python -m benchmarks.train_step [--device cuda --compile both]
+
+For every family its published recipe: samples per second and peak memory of forward, losses, backward and optimizer,
+ours and those of a plain research repository (benchmarks/plain: textbook losses, a new grid for every warp, numbers
+read at every step, float32, eager), which start from the same weights and take turns on the same batch. The losses and
+gradient norms of their first step must agree. Times are medians over rounds, the ratio is the median of the rounds'
+ratios. The bound is what a step would gain if all but convolutions and matrix products of the plain one took no time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.peak import peaks
+from benchmarks.results import write_section
+from benchmarks.steps import PARTS, RECIPES, SMALL, PlainStep, Step, draw_batch, recipe
+
+PLOT = Path(__file__).parents[1] / "docs" / "train_step.png"
+PRODUCTS = ("convolution", "conv2d", "aten::mm", "aten::bmm", "addmm", "scaled_dot_product", "attention")
+MIB = 2**20
+
+
+def main() -> None:
+    """Measure, print, plot, and put the table into RESULTS.md."""
+    given = arguments()
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    found = {name: measure(name, given) for name in given.models}
+    table = as_table(found, given)
+    print(table)
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1) + "\n")
+    if given.plot or given.results:
+        plot(found, given.plot or PLOT)
+    if given.results:
+        write_section("train_step", "Training step", "python -m benchmarks.train_step --results", table)
+
+
+def arguments() -> argparse.Namespace:
+    """What is measured how."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=list(SMALL), choices=list(RECIPES))
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"], help="of ours")
+    parser.add_argument("--compile", default="none", choices=["none", "network", "losses", "both"], help="ours")
+    parser.add_argument("--channels-last", default="auto", choices=["auto", "true", "false"], help="ours")
+    parser.add_argument("--checkpointing", action="store_true", help="ours")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--size", type=int, help="of the crops; without it the recipe's")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, help="on a CPU; without it all cores")
+    parser.add_argument("--cpu-time", action="store_true", help="processor time instead of the clock's: busy machines")
+    parser.add_argument("--json", type=Path, help="write the numbers there")
+    parser.add_argument("--plot", type=Path, help="draw the parts there")
+    parser.add_argument("--results", action="store_true", help="write the table into RESULTS.md, and the plot beside")
+    return parser.parse_args()
+
+
+def measure(model: str, given: argparse.Namespace) -> dict[str, Any]:
+    """Times, memory and bound of one family."""
+    batch = draw_batch(recipe(model), given.batch, given.size, given.device)
+    switches = [f"module.channels_last={given.channels_last}", f"module.compile={given.compile}"]
+    ours = Step(recipe(model, *switches), batch, given.precision)
+    plain = PlainStep(recipe(model), batch)
+    agree(model, ours, plain, given.precision)
+    clock = Clock(given.device, given.cpu_time)
+    rounds: dict[str, list[dict[str, float]]] = {"ours": [], "plain": []}
+    for number in range(given.rounds):
+        steps = [("ours", ours), ("plain", plain)]
+        for name, step in reversed(steps) if number % 2 else steps:
+            rounds[name].append(clock.parts(step))
+    memory = {"ours": peaks(ours), "plain": peaks(plain)}
+    bound = 1 / share_of_products(plain) if given.device == "cpu" else None
+    del ours, plain
+    again = Step(recipe(model, "module.checkpointing=true", *switches), batch, given.precision)
+    clock.parts(again)
+    times = [clock.parts(again)["whole"] for _ in range(2)]
+    return {
+        "samples": given.batch,
+        "crop": batch["frame0"].shape[-1],
+        "rounds": rounds,
+        "ratio": statistics.median(
+            p["whole"] / o["whole"] for o, p in zip(rounds["ours"], rounds["plain"], strict=True)
+        ),
+        "bound": bound,
+        "memory": memory,
+        "checkpointing": {"seconds": min(times), "memory": peaks(again)},
+        "load_average": os.getloadavg()[0],
+        "threads": torch.get_num_threads(),
+    }
+
+
+def agree(model: str, ours: Step, plain: Step, precision: str) -> None:
+    """Take a first step of both, and compare what they found."""
+    for step in (ours, plain):
+        step.run(lambda part: None)
+    tolerance = 1e-3 if precision == "32-true" else 5e-2
+    for what, x, y in (("loss", ours.loss, plain.loss), ("gradient norm", ours.norm, plain.norm)):
+        if abs(x.item() / y.item() - 1) > tolerance:
+            raise SystemExit(f"{model}: the {what} of the first step is {x.item()}, of the plain one {y.item()}")
+
+
+class Clock:
+    """Seconds of a step's parts."""
+
+    def __init__(self, device: str, processor_time: bool) -> None:
+        self.on_gpu = device.startswith("cuda")
+        self.now = time.process_time if processor_time else time.perf_counter
+
+    def parts(self, step: Step) -> dict[str, float]:
+        """Of one step, and its "whole"."""
+        found, began = {}, self._read()
+
+        def mark(part: str) -> None:
+            nonlocal began
+            now = self._read()
+            found[part], began = now - began, now
+
+        step.run(mark)
+        return {**found, "whole": sum(found.values())}
+
+    def _read(self) -> float:
+        if self.on_gpu:
+            torch.cuda.synchronize()
+        return self.now()
+
+
+def share_of_products(step: Step) -> float:
+    """What part of a step's time on the CPU goes to convolutions and matrix products."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        step.run(lambda part: None)
+    events = profiler.key_averages()
+    products = [e for e in events if e.key.startswith("aten::") and any(name in e.key for name in PRODUCTS)]
+    return float(sum(e.self_cpu_time_total for e in products) / sum(e.self_cpu_time_total for e in events))
+
+
+def as_table(found: dict[str, Any], given: argparse.Namespace) -> str:
+    """Markdown."""
+    first = next(iter(found.values()))
+    where = f"{first['threads']} threads" if given.device == "cpu" else given.device
+    switches = f"precision {given.precision}, compile {given.compile}, channels-last {given.channels_last}"
+    ratios = [numbers["ratio"] for numbers in found.values()]
+    lines = [
+        f"Batches of {given.batch} on {where}, {switches} (load average {first['load_average']:.1f}"
+        f"{', processor time' if given.cpu_time else ''}). Seconds of the parts are ours / plain; the spread is half "
+        "of what lies between the quartiles of the rounds' ratios; memory is the most that is held at once, without "
+        "what the convolutions' library keeps. Over all families the geometric mean of the ratios is "
+        f"**{statistics.geometric_mean(ratios):.2f}**.",
+        "",
+        "| recipe | crop | samples/s | times plain | bound | forward | losses | backward | optimizer | memory (MiB) "
+        "| share | checkpointing: share, time |",
+        "| --- " * 12 + "|",
+    ]
+    for name, numbers in found.items():
+        medians = {way: medians_of(numbers["rounds"][way]) for way in ("ours", "plain")}
+        memory = {way: numbers["memory"][way]["whole"] for way in ("ours", "plain")}
+        again = numbers["checkpointing"]
+        pairs = zip(numbers["rounds"]["ours"], numbers["rounds"]["plain"], strict=True)
+        bound = f"{numbers['bound']:.2f}" if numbers["bound"] else "-"
+        cells = [
+            f"`{RECIPES[name]}`",
+            f"{numbers['crop']}",
+            f"{numbers['samples'] / medians['ours']['whole']:.2f}",
+            f"**{numbers['ratio']:.2f}** ± {spread([p['whole'] / o['whole'] for o, p in pairs]):.2f}",
+            bound,
+            *(f"{medians['ours'][part]:.3f} / {medians['plain'][part]:.3f}" for part in PARTS),
+            f"{memory['ours'] / MIB:,.0f} / {memory['plain'] / MIB:,.0f}",
+            f"{memory['ours'] / memory['plain']:.2f}",
+            f"{again['memory']['whole'] / memory['plain']:.2f}, {again['seconds'] / medians['ours']['whole']:.2f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def medians_of(rounds: list[dict[str, float]]) -> dict[str, float]:
+    return {part: statistics.median(one[part] for one in rounds) for part in rounds[0]}
+
+
+def spread(values: list[float]) -> float:
+    if len(values) < 2:
+        return 0.0
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return (high - low) / 2
+
+
+def plot(found: dict[str, Any], path: Path) -> None:
+    """Bars of the parts, ours beside plain."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 0.7 * len(found) + 1.6))
+    colours = dict(zip(PARTS, ("#4c78a8", "#f58518", "#54a24b", "#b279a2"), strict=True))
+    places, names = [], []
+    for row, (name, numbers) in enumerate(found.items()):
+        for shift, way in ((-0.2, "ours"), (0.2, "plain")):
+            left = 0.0
+            medians = medians_of(numbers["rounds"][way])
+            for part in PARTS:
+                axes.barh(row + shift, medians[part], 0.36, left, color=colours[part])
+                left += medians[part]
+            places.append(row + shift)
+            names.append(f"{name} {way}")
+    axes.set_yticks(places, names, fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"seconds of a step, batch of {next(iter(found.values()))['samples']}")
+    axes.legend([pyplot.Rectangle((0, 0), 1, 1, color=c) for c in colours.values()], PARTS, fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
