@@ -17,6 +17,7 @@ from vfi_train.config import compose_beside
 from vfi_train.contract import Batch, Prediction
 from vfi_train.modules.base import InterpolationModule
 from vfi_train.modules.calls import in_network_order, predict
+from vfi_train.modules.speed import keep_freed_memory
 from vfi_train.recipe import batch_shapes, datasets
 from vfi_train.train import build_module
 
@@ -61,6 +62,11 @@ class Step:
         assert isinstance(optimizer, torch.optim.Optimizer)
         return optimizer
 
+    def settle(self) -> None:
+        """Before a step is timed: memory as it is in the middle of a training."""
+        keep_freed_memory()
+        self.run(lambda part: None)
+
     def run(self, mark: Callable[[str], None]) -> None:
         """One step; calls `mark` with the name of each part that has ended."""
         self.optimizer.zero_grad()
@@ -85,10 +91,15 @@ class PlainStep(Step):
     """The same recipe in a plain research repository: textbook losses and layers, numbers read at every step."""
 
     def make_optimizer(self) -> torch.optim.Optimizer:
-        """AdamW as torch makes it when nothing else is said."""
+        """AdamW as torch makes it when nothing else is said; weights lie as they were made."""
+        self.module.channels_last = False
         group = super().make_optimizer().param_groups[0]
         options = {key: group[key] for key in ("lr", "betas", "eps", "weight_decay")}
         return torch.optim.AdamW([p for p in self.module.parameters() if p.requires_grad], **options)
+
+    def settle(self) -> None:
+        """The C library's defaults, which hold no memory back."""
+        keep_freed_memory(False)
 
     def run(self, mark: Callable[[str], None]) -> None:
         """See `Step.run`."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import platform
+import resource
+
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from tests.golden_cases import assert_near, frame
 from tests.loss_sets import loss_set
 from vfi_train.architectures import create_model
 from vfi_train.contract import Batch
 from vfi_train.modules.base import InterpolationModule
+from vfi_train.modules.speed import keep_freed_memory
 from vfi_train.schedules import Constant
 
 FAMILIES = {
@@ -78,3 +83,28 @@ def test_gradients_channels_last_are_the_same(model: str) -> None:
     scale = max(g.abs().max().item() for g in wanted.values())
     for name, gradient in wanted.items():
         assert_near(got[name], gradient, 1e-4 * scale, name)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library of this system returns memory otherwise")
+def test_freed_memory_is_kept_for_the_next_tensors() -> None:
+    """Page faults of making and dropping 64 MiB, in pages of 4 KiB."""
+    faults = {}
+    for keep in (False, True):
+        keep_freed_memory(keep)
+        torch.ones(2**24)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(2**24)
+        faults[keep] = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    keep_freed_memory(False)
+    assert faults[True] < 100
+    assert faults[False] > 10 * (faults[True] + 1)
+
+
+def test_compiled_once_for_all_steps() -> None:
+    """Also where a weight follows the steps."""
+    made = module("ifrnet_tiny", channels_last=False)
+    counter = CompileCounterWithBackend("eager")
+    judge = torch.compile(made.loss, dynamic=False, backend=counter)
+    for step in range(4):
+        judge(made.predict(batch()), batch(), step)
+    assert counter.frame_count == 1

@@ -17,7 +17,14 @@ from vfi_train.contract import Batch, Prediction
 from vfi_train.interpolator import Interpolator
 from vfi_train.modules.calls import in_network_order, predict, seed_chance, validation_prediction
 from vfi_train.modules.gradients import Gradients, carry_fault
-from vfi_train.modules.speed import Compile, checkpointed, compiled, lay_channels_last, to_channels_last
+from vfi_train.modules.speed import (
+    Compile,
+    checkpointed,
+    compiled,
+    keep_freed_memory,
+    lay_channels_last,
+    to_channels_last,
+)
 from vfi_train.optimizers import build_optimizer, build_scheduler, learning_rate
 from vfi_train.parameters import ParameterGroup, still_modules
 from vfi_train.schedules import Schedule
@@ -117,6 +124,11 @@ class InterpolationModule(L.LightningModule):
         """Predict; the metric and picture callbacks do the rest."""
         return {"prediction": validation_prediction(self.interpolator, batch), "batch": batch}
 
+    def configure_model(self) -> None:
+        """Lay the weights out before DDP does so with the gradients, which a fused optimizer takes to lie alike."""
+        if self._is_channels_last:
+            lay_channels_last(self.architecture)
+
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer over trainable parameters, its learning rate set before every optimizer step."""
         if self._is_channels_last:
@@ -151,12 +163,22 @@ class InterpolationModule(L.LightningModule):
     @property
     def _is_channels_last(self) -> bool:
         if self.channels_last == "auto":
-            return self.device.type == "cpu" and self.architecture.faster_channels_last
+            device = self.device if self._trainer is None else self._trainer.strategy.root_device
+            return device.type == "cpu" and self.architecture.faster_channels_last
         return self.channels_last
 
     @property
     def _is_scaled(self) -> bool:
         return self._trainer is not None and self.trainer.precision == "16-mixed"
+
+    def on_fit_start(self) -> None:
+        """Training on a CPU keeps the memory that a step gives back for the next one."""
+        if self.device.type == "cpu":
+            keep_freed_memory()
+
+    def on_fit_end(self) -> None:
+        """Give it back."""
+        keep_freed_memory(False)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make chance a pure function of seed, micro-batch and rank, so that a resumed run draws alike."""
