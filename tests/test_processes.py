@@ -65,6 +65,13 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     # Seven samples on two processes: each once, with the score that it has on one.
     assert len(samples(runs["two"])) == 7
     assert samples(runs["two"]) == pytest.approx(samples(runs["one"]), rel=1e-5)
+    # Going on from a checkpoint, the last step comes to the same bits.
+    (runs["two"] / "finished.json").unlink()
+    (runs["two"] / "checkpoints" / "last.ckpt").unlink()
+    result = train(*TINY, "logger=csv", *TWO, "name=two", cwd=tmp_path)
+    assert "going on with" in result.stdout, result.stderr
+    again = read_checkpoint(runs["two"] / "checkpoints" / "last.ckpt")["state_dict"]
+    assert all(torch.equal(again[name], tensor) for name, tensor in weights[1].items())
 
 
 def test_a_curriculum_on_two_processes_with_what_each_phase_freezes(backbones: Path, tmp_path: Path) -> None:
