@@ -129,11 +129,6 @@ class InterpolationModule(L.LightningModule):
         if self._is_channels_last:
             lay_channels_last(self.architecture)
 
-    def configure_model(self) -> None:
-        """Lay the weights out before DDP does so with the gradients, which a fused optimizer takes to lie alike."""
-        if self._is_channels_last:
-            lay_channels_last(self.architecture)
-
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer over trainable parameters, its learning rate set before every optimizer step."""
         if self._is_channels_last:
