@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import statistics
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,10 @@ def main() -> None:
     given = arguments()
     if given.threads:
         torch.set_num_threads(given.threads)
-    found = {name: measure(name, given) for name in given.models}
+    found = {}
+    for name in given.models:
+        found[name] = measure(name, given)
+        print(f"{name}: {found[name]['ratio']:.2f} times plain", file=sys.stderr, flush=True)
     table = as_table(found, given)
     print(table)
     if given.json:
