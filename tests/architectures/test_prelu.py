@@ -14,7 +14,8 @@ from vfi_train.architectures.layers.prelu import PReLU
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_value_and_gradients_equal_pytorchs(layout: torch.memory_format) -> None:
     generator = torch.Generator().manual_seed(0)
-    x, outer = (torch.randn(2, 5, 7, 9, dtype=torch.float64, generator=generator).to(memory_format=layout) for _ in "xg")
+    numbers = [torch.randn(2, 5, 7, 9, dtype=torch.float64, generator=generator) for _ in range(2)]
+    x, outer = (n.to(memory_format=layout) for n in numbers)
     x[0, 0, 0, 0] = 0.0  # the slope applies at zero
     ours = PReLU(5, dtype=torch.float64)
     ours.weight.data = torch.tensor([0.25, -0.5, 0.0, 1.5, 0.1], dtype=torch.float64)
