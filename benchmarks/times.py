@@ -102,8 +102,9 @@ def bound(name: str, size: tuple[int, int]) -> float:
     """The gain if only multiply-accumulates took time."""
 
     def count(do: Callable[[Architecture, Tensor], object]) -> int:
-        with FakeTensorMode(), torch.no_grad(), FlopCounterMode(display=False) as counter:
-            do(create_model(name).eval(), torch.rand(1, 3, *size))
+        model, fakes = create_model(name).eval(), FakeTensorMode(allow_non_fake_inputs=True)
+        with fakes, torch.no_grad(), FlopCounterMode(display=False) as counter:
+            do(model, torch.rand(1, 3, *size))
             return int(counter.get_total_flops())
 
     whole = count(lambda model, frame: model(frame, frame, moment([0.5], frame)))
