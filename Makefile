@@ -24,7 +24,7 @@ test: env ## the tests
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not slurm and not gpu"
 
 test-slow: env ## the tests that take minutes each
-	$(TEST_ENV) $(BIN)/python -m pytest -m slow
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 test-slurm: env ## jobs on a SLURM cluster of one node, which it installs (root, apt-get) and starts: 3 minutes
 	$(BIN)/python -m tests.slurm.cluster
