@@ -158,7 +158,9 @@ def as_table(found: dict[str, Any], given: argparse.Namespace) -> str:
         f"Batches of {given.batch} on {where}, {switches} (load average {first['load_average']:.1f}"
         f"{', processor time' if given.cpu_time else ''}). Seconds of the parts are ours / plain; the spread is half "
         "of what lies between the quartiles of the rounds' ratios; memory is the most that is held at once, without "
-        "what the convolutions' library keeps. Over all families the geometric mean of the ratios is "
+        "what the convolutions' library keeps. On a CPU ours keeps freed memory for the next step, which training "
+        "switches on by itself; the plain step has the C library's defaults. Over all families the geometric mean of "
+        "the ratios is "
         f"**{statistics.geometric_mean(ratios):.2f}**.",
         "",
         "| recipe | crop | samples/s | times plain | bound | forward | losses | backward | optimizer | memory (MiB) "
