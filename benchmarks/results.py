@@ -16,12 +16,13 @@ def write_section(name: str, title: str, command: str, text: str) -> None:
     """Put a benchmark's text between its marks; a new one goes to the end.
 
     Args:
-        name: of the benchmark's file.
+        name: of the benchmark's file; FILE:VARIANT where it has several sections.
         title: the section's heading.
         command: that makes it.
         text: Markdown.
     """
-    begin, end = f"<!-- {name}: made by benchmarks/{name}.py -->", f"<!-- {name}: end -->"
+    script = name.partition(":")[0]
+    begin, end = f"<!-- {name}: made by benchmarks/{script}.py -->", f"<!-- {name}: end -->"
     page = RESULTS.read_text() if RESULTS.exists() else "# Measured\n"
     section = f"{begin}\n{machine()}\n\n{text}\n{end}"
     if begin in page:

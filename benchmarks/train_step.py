@@ -45,9 +45,16 @@ def main() -> None:
     if given.json:
         given.json.write_text(json.dumps(found, indent=1) + "\n")
     if given.plot or given.results:
-        plot(found, given.plot or PLOT)
+        plot(found, given.plot or PLOT.with_stem(PLOT.stem + variant(given).replace(":", "_")))
     if given.results:
-        write_section("train_step", "Training step", "python -m benchmarks.train_step --results", table)
+        option = f" --precision {given.precision}" if variant(given) else ""
+        title = f"Training step{variant(given).replace(':', ', ')}"
+        write_section(f"train_step{variant(given)}", title, f"python -m benchmarks.train_step{option} --results", table)
+
+
+def variant(given: argparse.Namespace) -> str:
+    """What tells results in another precision than float32 from those in it."""
+    return "" if given.precision == "32-true" else f":{given.precision}"
 
 
 def arguments() -> argparse.Namespace:
