@@ -123,7 +123,7 @@ def draw(found: dict[str, Any], model: str, path: Path) -> None:
     panels[2].set_ylabel("samples/s")
     figure.suptitle(model)
     figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, bbox_inches="tight")
 
 
 if __name__ == "__main__":
