@@ -58,6 +58,7 @@ class Step:
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """AdamW by the recipe."""
+        self.module.configure_model()
         optimizer = self.module.configure_optimizers()["optimizer"]
         assert isinstance(optimizer, torch.optim.Optimizer)
         return optimizer

@@ -30,7 +30,7 @@ def module(model: str, **switches: object) -> InterpolationModule:
     torch.manual_seed(0)
     make = torch.optim.AdamW
     made = InterpolationModule(create_model(model), loss_set(FAMILIES[model]), make, Constant(), 10, **switches)  # type: ignore[arg-type]
-    made.configure_optimizers()
+    made.configure_model()
     return made
 
 

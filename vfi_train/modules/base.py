@@ -131,8 +131,6 @@ class InterpolationModule(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer over trainable parameters, its learning rate set before every optimizer step."""
-        if self._is_channels_last:
-            lay_channels_last(self.architecture)
         optimizer = build_optimizer(self.make_optimizer, self.architecture, self.parameter_groups, self._is_scaled)
         scheduler = build_scheduler(optimizer, self.schedule, self.total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

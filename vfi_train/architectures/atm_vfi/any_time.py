@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from vfi_train.architectures.atm_vfi.network import ATMVFI, BASE, LITE
 from vfi_train.architectures.base import Encoding
-from vfi_train.architectures.layers.reference import known_reference
-from vfi_train.architectures.layers.time_map import time_plane
+from vfi_train.architectures.layers.reference import frames_beside_reference
 from vfi_train.architectures.registry import register_model
 from vfi_train.contract import Prediction
 
@@ -95,8 +93,5 @@ class ATMVFIr(ATMVFIt):
     ) -> Prediction:
         """Predict the frame at `time` from `reference` (B 3 H W) at `reference_time` (B 1 1 1 or B 1 H W)."""
         e = encoding
-        image, known = known_reference(e.frame0, time, reference, reference_time)
-        known = time_plane(known, image.shape[-2:])
-        # Each frame sees how far away the reference is from it.
-        inputs = torch.cat((torch.cat((e.frame0, image, known), dim=1), torch.cat((e.frame1, image, 1 - known), dim=1)))
+        inputs = frames_beside_reference(e.frame0, e.frame1, time, reference, reference_time)
         return super().decode(self.encode_inputs(e.frame0, e.frame1, inputs, e.scale), time)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vfi_train.architectures.layers.time_map import time_plane
+
 
 def known_reference(
     frame0: Tensor, time: Tensor, reference: Tensor | None, reference_time: Tensor | None
@@ -20,6 +22,21 @@ def known_reference(
         given = "reference" if reference_time is None else "reference_time"
         raise ValueError(f"`reference` and its `reference_time` belong together; got `{given}` alone: give both")
     return frame0, torch.zeros_like(time)
+
+
+def frames_beside_reference(
+    frame0: Tensor, frame1: Tensor, time: Tensor, reference: Tensor | None, reference_time: Tensor | None
+) -> Tensor:
+    """What a backbone sees of both frames, 2B 7 H W, frame 0's first: the frame, the reference, how far it is.
+
+    The map is that of the reference for frame 0, and what it lacks of 1 for frame 1. Arguments and errors: see
+    `known_reference`.
+
+    Source: EMA-VFI as InterpAny-Clearer has it (Zhong et al., ECCV 2024).
+    """
+    image, known = known_reference(frame0, time, reference, reference_time)
+    known = time_plane(known, image.shape[-2:])
+    return torch.cat((torch.cat((frame0, image, known), dim=1), torch.cat((frame1, image, 1 - known), dim=1)))
 
 
 def reference_schedule(time: Tensor, reference_time: Tensor | float, iterations: int) -> list[tuple[Tensor, Tensor]]:
