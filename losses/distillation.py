@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from losses.base import Term, Weight
 from vfi_train.contract import Batch, Prediction
@@ -26,11 +29,10 @@ def robust_weight(flow: Tensor, label: Tensor, beta: float = 0.3) -> Tensor:
 def adaptive_charbonnier(difference: Tensor, weight: Tensor) -> Tensor:
     """Mean of (difference^2 + eps^2)^alpha with alpha = weight / 2, eps = 10^(-(10 weight - 1) / 3).
 
-    A Charbonnier loss where the weight is 1, a constant without gradient where it is 0.
+    A Charbonnier loss where the weight is 1, a constant without gradient where it is 0. The weight, whose shape
+    broadcasts to the difference's, has no gradient.
     """
-    squared_epsilon = torch.pow(10.0, -(20 * weight - 2) / 3)
-    # exp(alpha log u) instead of pow: its gradient needs no second power.
-    return torch.exp(torch.log(difference.square() + squared_epsilon) * (weight / 2)).mean()
+    return _AdaptiveCharbonnier.apply(difference, weight)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class FlowDistillation(Term):
@@ -52,16 +54,39 @@ class FlowDistillation(Term):
         """A scalar, summed over levels and directions; see `Term.forward`."""
         assert prediction.flow0 is not None
         assert prediction.flow1 is not None
+        *coarse0, finest0 = prediction.flow0
+        *coarse1, finest1 = prediction.flow1
+        labels = batch["flow"]
+        label0, label1 = labels.split(2, dim=1)
+        weight = torch.cat((self.trust(finest0, label0), self.trust(finest1, label1)), dim=1).unsqueeze(2)
         terms = []
-        for flows, label in zip((prediction.flow0, prediction.flow1), batch["flow"].split(2, dim=1), strict=True):
-            *coarse, finest = flows
-            weight = self.trust(finest, label)
-            for flow in coarse:
-                factor = label.shape[-1] / flow.shape[-1]
-                enlarged = F.interpolate(flow, size=label.shape[-2:], mode="bilinear", align_corners=False)
-                terms.append(adaptive_charbonnier(factor * enlarged - label, weight))
+        for flows in zip(coarse0, coarse1, strict=True):
+            flow = torch.cat(flows, dim=1)
+            factor = labels.shape[-1] / flow.shape[-1]
+            enlarged = F.interpolate(flow, size=labels.shape[-2:], mode="bilinear", align_corners=False)
+            difference = (factor * enlarged - labels).unflatten(1, (2, 2))
+            terms.append(2 * adaptive_charbonnier(difference, weight))  # two directions, of which this is the mean
         return torch.stack(terms).sum()
 
     def trust(self, finest: Tensor, label: Tensor) -> Tensor:
         """Trust in a label given the finest flow (both B 2 H W): B 1 H W, without gradient."""
         return robust_weight(finest, label, self.beta)
+
+
+class _AdaptiveCharbonnier(torch.autograd.Function):
+    """The gradient is made with the loss, in whose place nothing else is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, difference: Tensor, weight: Tensor) -> Tensor:
+        sums = difference.square() + torch.pow(10.0, -(20 * weight - 2) / 3)
+        # exp(alpha log u) instead of pow: its gradient needs no second power.
+        values = torch.exp(torch.log(sums).mul_(weight / 2))
+        if ctx.needs_input_grad[0]:
+            ctx.save_for_backward((values / sums).mul_(weight).mul_(difference).div_(values.numel()))
+        return values.mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * outer, None

@@ -46,12 +46,15 @@ class Laplacian(Term):
         entries = [value] if isinstance(value, Tensor) else value
         assert isinstance(entries, list)
         targets = [batch["target"]]
-        terms = []
+        differences: dict[int, list[Tensor]] = {}  # by scale: one pyramid for all pictures of a size
         for entry in reversed(entries):  # from fine to coarse
             while targets[-1].shape[-2:] != entry.shape[-2:]:
                 targets.append(_half(targets[-1], entry))
-            scale = len(targets) - 1
-            terms.append(self.pyramid.distance(entry, targets[-1], self._levels_at(scale)))
+            differences.setdefault(len(targets) - 1, []).append(entry - targets[-1])
+        terms = [
+            len(pictures) * self.pyramid.size(torch.cat(pictures), self._levels_at(scale))
+            for scale, pictures in differences.items()
+        ]
         return torch.stack(terms).sum()
 
     def _levels_at(self, scale: int) -> int:
@@ -101,10 +104,12 @@ class LaplacianPyramid(nn.Module):
             x = small
         return bands
 
-    def distance(self, image: Tensor, target: Tensor, levels: int) -> Tensor:
-        """Sum over bands of the mean absolute difference."""
-        # The pyramid is linear: that of the difference is the difference of both.
-        return torch.stack([band.abs().mean() for band in self(image - target, levels)]).sum()
+    def size(self, difference: Tensor, levels: int) -> Tensor:
+        """Sum over bands of the mean absolute value.
+
+        The pyramid is linear: the bands of a difference of pictures are the differences of their bands.
+        """
+        return torch.stack([band.abs().mean() for band in self(difference, levels)]).sum()
 
     def _enlarged(self, x: Tensor) -> Tensor:
         """Twice the size: zeros between samples, reflected borders, four times the blur."""

@@ -22,7 +22,6 @@ from vfi_train.architectures.ema_vfi import network as ema
 from vfi_train.architectures.layers import prelu, window
 from vfi_train.architectures.layers.warp import resize, resize_flow
 from vfi_train.architectures.rife import blocks as rife_blocks
-from vfi_train.architectures.rife import network as rife
 
 
 @contextlib.contextmanager
@@ -43,6 +42,12 @@ def warp(image: Tensor, flow: Tensor, *, padding_mode: str = "border") -> Tensor
     scaled = torch.cat((flow[:, 0:1] / ((w - 1.0) / 2.0), flow[:, 1:2] / ((h - 1.0) / 2.0)), 1)
     at = (grid + scaled).permute(0, 2, 3, 1)
     return F.grid_sample(image, at, mode="bilinear", padding_mode=padding_mode, align_corners=True)
+
+
+def warp_both(images: Tensor, flow: Tensor) -> Tensor:
+    """One frame after the other."""
+    image0, image1 = images.chunk(2)
+    return torch.cat((warp(image0, flow[:, :2]), warp(image1, flow[:, 2:])))
 
 
 class Correlation:
@@ -79,8 +84,7 @@ class Correlation:
 def encode_ifrnet(self: Any, frame0: Tensor, frame1: Tensor, *, scale: float = 1.0) -> Any:
     """One frame after the other."""
     mean = torch.cat((frame0, frame1), 2).mean((1, 2, 3), keepdim=True)
-    features0, features1 = (self.encoder(frame - mean) for frame in (frame0, frame1))
-    return ifrnet.IFRNetEncoding(frame0, frame1, scale, mean, features0, features1)
+    return ifrnet.IFRNetEncoding(frame0, frame1, scale, mean, encode_both(self, frame0 - mean, frame1 - mean))
 
 
 def encode_amt(self: Any, frame0: Tensor, frame1: Tensor, *, scale: float = 1.0) -> Any:
@@ -89,7 +93,11 @@ def encode_amt(self: Any, frame0: Tensor, frame1: Tensor, *, scale: float = 1.0)
     small0, small1 = frame0 - mean, frame1 - mean
     matching = self.feat_encoder(torch.cat((small0, small1))).chunk(2)
     correlation: Any = Correlation(*matching, self.levels, self.radius)
-    return amt.AMTEncoding(frame0, frame1, scale, mean, self.encoder(small0), self.encoder(small1), correlation)
+    return amt.AMTEncoding(frame0, frame1, scale, mean, encode_both(self, small0, small1), correlation)
+
+
+def encode_both(self: Any, frame0: Tensor, frame1: Tensor) -> list[Tensor]:
+    return [torch.cat(levels) for levels in zip(self.encoder(frame0), self.encoder(frame1), strict=True)]
 
 
 def encoder_forward(self: Any, x: Tensor, levels: int = 4) -> list[Tensor]:
@@ -167,12 +175,12 @@ def warp_pair(images: Tensor, flow: Tensor) -> Tensor:
 
 
 REPLACED: list[tuple[Any, str, Any]] = [
-    (ifrnet, "warp", warp),
+    (ifrnet, "warp_both", warp_both),
     (amt, "warp", warp),
-    (ema, "warp", warp),
+    (amt, "warp_both", warp_both),
+    (ema, "warp_both", warp_both),
     (atm, "warp", warp),
     (atm_synthesis, "warp", warp),
-    (rife, "warp_pair", warp_pair),
     (rife_blocks, "warp_pair", warp_pair),
     (ifrnet.IFRNet, "encode", encode_ifrnet),
     (ifrnet.Encoder, "forward", encoder_forward),

@@ -277,7 +277,7 @@ def test_flow_head() -> None:
     head = fill(FlowHead(features=8, pictures=17, width=16, stride=2), case, "head.")
     feature, pictures, flow = draws(13, (1, 128, 4, 6), (1, 13, 32, 48), (1, 4, 32, 48))
     with torch.no_grad():
-        got = head(feature, pictures, 3 * flow)
+        got = head(feature, [pictures], 3 * flow)
     assert_near(got[:, :4], case.arrays["flow"], 1e-4, "flow")
     assert_near(got[:, 4:], case.arrays["mask"], 1e-5, "mask")
 

@@ -62,7 +62,7 @@ def in_ifrnet(got: Prediction, parts: dict[str, Any]) -> dict[str, Tensor]:
     for level, flow0, flow1 in zip((4, 3, 2, 1), got.flow0, got.flow1, strict=True):
         seen |= {f"flow0_level{level}": flow0, f"flow1_level{level}": flow1}
     seen |= {f"ft_{3 - i}_channel_mean": feature.mean((2, 3)) for i, feature in enumerate(got.features)}
-    (coarse,), _ = parts["decoder4"]
+    coarse = torch.cat(parts["decoder4"][0], dim=1)
     seen["decoder4_input_map_channels"] = coarse[:, coarse.shape[1] // 96 * 96 :]
     return seen | {f"decoder{k}_flow_part": parts[f"decoder{k}"][1][:, :4] for k in (4, 3, 2, 1)}
 

@@ -37,3 +37,23 @@ def test_half_precision_and_states_are_pytorchs() -> None:
         got, wanted = ours(x), theirs(x)
     assert got.dtype == wanted.dtype
     assert torch.equal(got, wanted)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_gradients_from_what_came_out(layout: torch.memory_format) -> None:
+    """Slopes above zero, however small."""
+    generator = torch.Generator().manual_seed(2)
+    x, outer = (torch.randn(2, 4, 7, 9, generator=generator).to(memory_format=layout) for _ in range(2))
+    x[0, :, 0, 0] = 0.0
+    ours, kept = PReLU(4), []
+    ours.weight.data = torch.tensor([0.25, 1e-5, 3.0, 1.0])
+    x.requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
+        got = ours(x)
+    assert any(tensor.data_ptr() == got.data_ptr() for tensor in kept)
+    assert all(tensor.data_ptr() != x.data_ptr() for tensor in kept)
+    wanted = F.prelu(x.double(), ours.weight.double())
+    gradient, of_slope = torch.autograd.grad(got, (x, ours.weight), outer)
+    expected, of_slope_expected = torch.autograd.grad(wanted, (x, ours.weight), outer.double())
+    assert torch.equal(gradient, F.prelu(x, ours.weight).new_tensor(expected.numpy()))
+    assert_near(of_slope, of_slope_expected.float(), 1e-5)

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from vfi_train.architectures.base import Architecture, Encoding
 from vfi_train.architectures.layers.reference import known_reference
-from vfi_train.architectures.layers.residual import SideChannelBlock, conv_prelu
+from vfi_train.architectures.layers.residual import SideChannelBlock, conv_prelu, join
 from vfi_train.architectures.layers.time_map import time_plane
-from vfi_train.architectures.layers.warp import resize, resize_flow, warp
+from vfi_train.architectures.layers.warp import resize, resize_flow, warp_both
 from vfi_train.architectures.registry import register_model
 from vfi_train.contract import Prediction
 
@@ -68,11 +68,10 @@ def ifrnet_dr() -> IFRNet:
 
 @dataclass
 class IFRNetEncoding(Encoding):
-    """Features of both frames, level 1 (half size) first, and the mean that was taken off."""
+    """Features of both frames and the mean that was taken off."""
 
     mean: Tensor  # B 1 1 1
-    features0: list[Tensor]
-    features1: list[Tensor]
+    features: list[Tensor]  # 2B C h w, frame 0's first; level 1 (half size) first
 
 
 class IFRNet(Architecture):
@@ -105,9 +104,8 @@ class IFRNet(Architecture):
     def encode(self, frame0: Tensor, frame1: Tensor, *, scale: float = 1.0) -> IFRNetEncoding:
         """Pyramids of both frames, whose common mean (a number per sample) is taken off first."""
         mean = torch.stack((frame0, frame1)).mean(dim=(0, 2, 3, 4)).view(-1, 1, 1, 1)
-        levels = self.encoder(resize(torch.cat((frame0 - mean, frame1 - mean)), scale))
-        features0, features1 = zip(*(level.chunk(2) for level in levels), strict=True)
-        return IFRNetEncoding(frame0, frame1, scale, mean, list(features0), list(features1))
+        features = self.encoder(resize(torch.cat((frame0 - mean, frame1 - mean)), scale))
+        return IFRNetEncoding(frame0, frame1, scale, mean, features)
 
     def decode(
         self,
@@ -121,22 +119,20 @@ class IFRNet(Architecture):
         """Predict the frame at `time`; `target` adds its encoder features for the geometry loss."""
         assert isinstance(encoding, IFRNetEncoding)
         e, up = encoding, 1 / encoding.scale
-        coarse = torch.cat(self.coarse_input(e, time, reference, reference_time), dim=1)
-        flow, feature = self.decoder4(coarse).split_with_sizes((4, self.decoder4.out_channels - 4), dim=1)
+        coarse = self.coarse_input(e, time, reference, reference_time)
+        flow, feature = self.decoder4(*coarse).split_with_sizes((4, self.decoder4.out_channels - 4), dim=1)
         flows, features = [flow], [feature]
         for level, decoder in ((2, self.decoder3), (1, self.decoder2), (0, self.decoder1)):
-            warped = (warp(e.features0[level], flow[:, :2]), warp(e.features1[level], flow[:, 2:]))
-            delta, feature = decoder(torch.cat((feature, *warped, flow), dim=1)).split_with_sizes(
-                (4, decoder.out_channels - 4), dim=1
-            )
+            warped = warp_both(e.features[level], flow)
+            decoded = decoder(feature, *warped.chunk(2), flow)
+            delta, feature = decoded.split_with_sizes((4, decoder.out_channels - 4), dim=1)
             flow = delta + resize_flow(flow, 2)
             flows.append(flow)
             features.append(feature)
         last = features.pop()  # of the last decoder: mask logit, residual colours
         flows[-1] = flow = resize_flow(flow, up)
         mask, residual = resize(torch.sigmoid(last[:, :1]), up), resize(last[:, 1:], up)
-        warped0 = warp(e.frame0 - e.mean, flow[:, :2])
-        warped1 = warp(e.frame1 - e.mean, flow[:, 2:])
+        warped0, warped1 = warp_both(torch.cat((e.frame0 - e.mean, e.frame1 - e.mean)), flow).chunk(2)
         merged = mask * warped0 + (1 - mask) * warped1 + e.mean
         return Prediction(
             frame=torch.clamp(merged + residual, 0, 1),
@@ -154,7 +150,8 @@ class IFRNet(Architecture):
         self, e: IFRNetEncoding, time: Tensor, reference: Tensor | None, reference_time: Tensor | None
     ) -> list[Tensor]:
         """What decoder 4 reads at 1/16: both frames' features and the time. No other place sees the time."""
-        return [e.features0[3], e.features1[3], time_plane(time, e.features0[3].shape[-2:])]
+        coarsest = e.features[3]
+        return [*coarsest.chunk(2), time_plane(time, coarsest.shape[-2:])]
 
 
 class IFRNetR(IFRNet):
@@ -210,9 +207,9 @@ class Decoder(nn.Module):
             nn.ConvTranspose2d(width, out_channels, 4, stride=2, padding=1),
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """B in H W to B out 2H 2W."""
-        return self.convblock(x)
+    def forward(self, *maps: Tensor) -> Tensor:
+        """Maps B C H W with `in_channels` together to B out 2H 2W."""
+        return self.convblock(join(maps))
 
 
 def _build(reference: bool, widths: tuple[int, int, int, int], side_channels: int, first_kernel: int = 3) -> IFRNet:

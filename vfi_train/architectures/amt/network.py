@@ -15,7 +15,7 @@ from vfi_train.architectures.ifrnet import Decoder, Encoder
 from vfi_train.architectures.layers.correlation import CorrelationPyramid, correlate
 from vfi_train.architectures.layers.prelu import PReLU
 from vfi_train.architectures.layers.time_map import time_plane
-from vfi_train.architectures.layers.warp import resize, resize_flow, warp
+from vfi_train.architectures.layers.warp import resize, resize_flow, warp, warp_both
 from vfi_train.contract import Prediction
 
 
@@ -36,11 +36,10 @@ class Size:
 
 @dataclass
 class AMTEncoding(Encoding):
-    """Context features of both frames (half size first), their correlation, and the mean taken off."""
+    """Context features of both frames, their correlation, and the mean taken off."""
 
     mean: Tensor  # B 1 1 1
-    features0: list[Tensor]
-    features1: list[Tensor]
+    features: list[Tensor]  # 2B C h w, frame 0's first; half size first
     correlation: CorrelationPyramid
 
 
@@ -114,8 +113,7 @@ class AMT(Architecture):
         frames = resize(torch.cat((frame0 - mean, frame1 - mean)), scale)
         matching0, matching1 = self.feat_encoder(frames.contiguous()).chunk(2)
         correlation = correlate(matching0, matching1, self.levels, self.radius)
-        features0, features1 = zip(*(level.chunk(2) for level in self.encoder(frames)), strict=True)
-        return AMTEncoding(frame0, frame1, scale, mean, list(features0), list(features1), correlation)
+        return AMTEncoding(frame0, frame1, scale, mean, self.encoder(frames), correlation)
 
     def decode(
         self,
@@ -146,17 +144,17 @@ class AMT(Architecture):
 
     def moment(self, e: AMTEncoding, time: Tensor, reference: Tensor | None, reference_time: Tensor | None) -> Moment:
         """The target time (B 1 1 1) as the decoders and the lookup take it."""
-        return Moment(time_plane(time, e.features0[3].shape[-2:]), time)
+        return Moment(time_plane(time, e.features[3].shape[-2:]), time)
 
     def coarse_input(self, e: AMTEncoding, moment: Moment) -> Tensor:
         """What decoder 4 reads."""
-        return torch.cat((e.features0[3], e.features1[3], moment.coarse.to(e.features0[3].dtype)), dim=1)
+        feature0, feature1 = e.features[3].chunk(2)
+        return torch.cat((feature0, feature1, moment.coarse.to(feature0.dtype)), dim=1)
 
     def level_input(self, level: int, e: AMTEncoding, moment: Moment, flow: Tensor, feature: Tensor) -> Tensor:
         """What decoder `level` (3, 2, 1) reads: the feature, both frames' features warped, the flows."""
-        warped0 = warp(e.features0[level - 1], flow[:, :2])
-        warped1 = warp(e.features1[level - 1], flow[:, 2:])
-        return torch.cat((feature, warped0, warped1, flow.to(feature.dtype)), dim=1)
+        warped = warp_both(e.features[level - 1], flow)
+        return torch.cat((feature, *warped.chunk(2), flow.to(feature.dtype)), dim=1)
 
     def update(
         self, level: int, e: AMTEncoding, moment: Moment, flow: Tensor, feature: Tensor

@@ -24,7 +24,7 @@ class AMTd(AMT):
 
     def moment(self, e: AMTEncoding, time: Tensor, reference: Tensor | None, reference_time: Tensor | None) -> Moment:
         """The map at 1/16 for decoder 4 and, from the whole map again, at 1/8 for the lookup."""
-        coarse, lookup = e.features0[3].shape[-2:], e.correlation.grid.shape[-2:]
+        coarse, lookup = e.features[3].shape[-2:], e.correlation.grid.shape[-2:]
         return Moment(time_plane(time, coarse), time_plane(time, lookup))
 
 

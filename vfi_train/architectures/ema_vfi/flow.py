@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vfi_train.architectures.layers.residual import conv_prelu
+from vfi_train.architectures.layers.residual import conv_prelu, join
 from vfi_train.architectures.layers.warp import resize, resize_flow
 
 
@@ -29,19 +31,19 @@ class FlowHead(nn.Module):
             conv_prelu(features + pictures, width), conv_prelu(width, width), conv_prelu(width, 5)
         )
 
-    def forward(self, feature: Tensor, pictures: Tensor, flow: Tensor | None = None) -> Tensor:
+    def forward(self, feature: Tensor, pictures: Sequence[Tensor], flow: Tensor | None = None) -> Tensor:
         """What is to be added to flow (4 channels, pixels of the pictures) and mask logit (1 channel).
 
         Args:
             feature: B 16C h w, h = H / (4 stride).
-            pictures: B P H W: frames, and later warped frames and the mask's logit.
+            pictures: B C H W each: frames, and later warped frames and the mask's logit.
             flow: B 4 H W, the flow so far.
 
         Returns:
             B 5 H W, float32 at least.
         """
         # Twice by two is not once by four: the order of channels differs.
-        parts = [F.pixel_shuffle(F.pixel_shuffle(feature, 2), 2), resize(pictures, 1 / self.stride)]
+        parts = [F.pixel_shuffle(F.pixel_shuffle(feature, 2), 2), resize(join(pictures), 1 / self.stride)]
         if flow is not None:
             parts.append(resize_flow(flow, 1 / self.stride))
         hidden = self.conv[:2](torch.cat([part.to(feature.dtype) for part in parts], dim=1))

@@ -13,7 +13,7 @@ from vfi_train.architectures.ema_vfi.flow import FlowHead
 from vfi_train.architectures.ema_vfi.refinement import Refinement
 from vfi_train.architectures.layers.reference import frames_beside_reference
 from vfi_train.architectures.layers.time_map import time_plane
-from vfi_train.architectures.layers.warp import resize, resize_flow, warp
+from vfi_train.architectures.layers.warp import resize, resize_flow, warp_both
 from vfi_train.contract import Prediction
 
 
@@ -84,13 +84,13 @@ class EMAVFI(Architecture):
         """Predict the frame at `time`."""
         assert isinstance(encoding, EMAVFIEncoding)
         e, frames = encoding, encoding.small_frames
-        coarse = self.block[0](timed_features(e.estimation, 1, time), torch.cat(frames.chunk(2), dim=1))
+        coarse = self.block[0](timed_features(e.estimation, 1, time), frames.chunk(2))
         first = Blend(frames, coarse)
-        pictures = torch.cat((*frames.chunk(2), *first.warped.chunk(2), first.logit), dim=1)
+        pictures = (*frames.chunk(2), *first.warped.chunk(2), first.logit)
         fine = coarse + self.block[1](timed_features(e.estimation, 0, time), pictures, first.flow)
         last = Blend(e.frames, enlarge(fine, 1 / e.scale))
         residual = self.unet(
-            torch.cat((*e.frames.chunk(2), *last.warped.chunk(2), last.logit, last.flow), dim=1),
+            (*e.frames.chunk(2), *last.warped.chunk(2), last.logit, last.flow),
             warp_pyramid(e.appearance, last.flow),
         )
         blends = (first, last)
@@ -159,7 +159,7 @@ class Blend:
     def __init__(self, frames: Tensor, estimate: Tensor) -> None:
         self.flow, self.logit = estimate.split_with_sizes((4, 1), dim=1)
         self.mask = torch.sigmoid(self.logit)
-        self.warped = warp(frames, stacked(self.flow))  # 2B 3 H W
+        self.warped = warp_both(frames, self.flow)  # 2B 3 H W
         warped0, warped1 = self.warped.chunk(2)
         self.merged = self.mask * warped0 + (1 - self.mask) * warped1
 
@@ -191,14 +191,8 @@ def enlarge(estimate: Tensor, factor: float) -> Tensor:
 
 def warp_pyramid(features: list[Tensor], flow: Tensor) -> list[Tensor]:
     """Warp features 2B C h w, each half as large as the one before, by the flow B 4 H W of the first."""
-    flow = stacked(flow)
-    warped = [warp(features[0], flow)]
+    warped = [warp_both(features[0], flow)]
     for feature in features[1:]:
         flow = resize_flow(flow, 0.5)
-        warped.append(warp(feature, flow))
+        warped.append(warp_both(feature, flow))
     return warped
-
-
-def stacked(flow: Tensor) -> Tensor:
-    """Flow to both frames, B 4 H W, as 2B 2 H W: that to frame0 first."""
-    return torch.cat(flow.chunk(2, dim=1))

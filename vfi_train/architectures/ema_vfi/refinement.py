@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from vfi_train.architectures.ema_vfi.backbone import initialise
 from vfi_train.architectures.layers.prelu import PReLU
-from vfi_train.architectures.layers.residual import conv_prelu
+from vfi_train.architectures.layers.residual import Joined, conv_prelu, join
 
 
 class Refinement(nn.Module):
@@ -33,26 +35,26 @@ class Refinement(nn.Module):
         self.conv = nn.Conv2d(2 * w, 3, 3, padding=1)
         initialise(self)
 
-    def forward(self, pictures: Tensor, features: list[Tensor]) -> Tensor:
+    def forward(self, pictures: Sequence[Tensor], features: list[Tensor]) -> Tensor:
         """What is added to the blend.
 
         Args:
-            pictures: B 17 H W: frames, warped frames, mask logit, flow.
+            pictures: frames, warped frames, mask logit, flow: 17 channels, B C H W each.
             features: warped, 2B C h w each, frame0's first, strides 1 to 16.
 
         Returns:
             B 3 H W in [-1, 1], in the pictures' dtype.
         """
-        x0 = self.down0(torch.cat((pictures.to(features[0].dtype), *features[0].chunk(2)), dim=1))
-        x1 = self.down1(torch.cat((x0, *features[1].chunk(2)), dim=1))
-        x2 = self.down2(torch.cat((x1, *features[2].chunk(2)), dim=1))
-        x3 = self.down3(torch.cat((x2, *features[3].chunk(2)), dim=1))
-        x = self.up0(torch.cat((x3, *features[4].chunk(2)), dim=1))
-        x = self.up1(torch.cat((x, x2), dim=1))
-        x = self.up2(torch.cat((x, x1), dim=1))
-        x = self.conv(self.up3(torch.cat((x, x0), dim=1)))
+        x0 = self.down0(*(picture.to(features[0].dtype) for picture in pictures), *features[0].chunk(2))
+        x1 = self.down1(x0, *features[1].chunk(2))
+        x2 = self.down2(x1, *features[2].chunk(2))
+        x3 = self.down3(x2, *features[3].chunk(2))
+        x = self.up0(x3, *features[4].chunk(2))
+        x = self.up1(x, x2)
+        x = self.up2(x, x1)
+        x = self.conv(self.up3(x, x0))
         # 2 sigmoid(x) - 1, without the half-precision steps of a sigmoid near one half.
-        return torch.tanh(x.to(pictures.dtype) / 2)
+        return torch.tanh(x.to(pictures[0].dtype) / 2)
 
 
 class Down(nn.Module):
@@ -63,11 +65,11 @@ class Down(nn.Module):
         self.conv1 = conv_prelu(in_channels, out_channels, stride=2)
         self.conv2 = conv_prelu(out_channels, out_channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """B in H W to B out H/2 W/2."""
-        return self.conv2(self.conv1(x))
+    def forward(self, *maps: Tensor) -> Tensor:
+        """Maps B C H W with `in_channels` together to B out H/2 W/2."""
+        return self.conv2(self.conv1(join(maps)))
 
 
-def up(in_channels: int, out_channels: int) -> nn.Sequential:
+def up(in_channels: int, out_channels: int) -> Joined:
     """Transposed convolution to twice the size, PReLU."""
-    return nn.Sequential(nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1), PReLU(out_channels))
+    return Joined(nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1), PReLU(out_channels))

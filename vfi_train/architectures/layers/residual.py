@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +31,19 @@ class SideChannelBlock(nn.Module):
         main, side = self.conv1(x).split_with_sizes(self.split, dim=1)
         main, side = self.conv3(torch.cat((main, self.conv2(side)), dim=1)).split_with_sizes(self.split, dim=1)
         return self.prelu(x + self.conv5(torch.cat((main, self.conv4(side)), dim=1)))
+
+
+class Joined(nn.Sequential):
+    """Layers that read several maps as one. They are joined in here, so that checkpointing keeps no joined copy."""
+
+    def forward(self, *maps: Tensor) -> Tensor:  # type: ignore[override]
+        """Maps B C H W, whose channels follow each other."""
+        return super().forward(join(maps))
+
+
+def join(maps: Sequence[Tensor]) -> Tensor:
+    """The channels of maps B C H W one after another."""
+    return maps[0] if len(maps) == 1 else torch.cat(tuple(maps), dim=1)
 
 
 def conv_prelu(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:

@@ -33,6 +33,11 @@ def warp(image: Tensor, flow: Tensor, *, padding_mode: str = "border") -> Tensor
     return out.to(image.dtype)
 
 
+def warp_both(images: Tensor, flow: Tensor) -> Tensor:
+    """Maps of both frames, 2B C H W with frame 0's first, each warped by its part of the flow B 4 H W: one call."""
+    return warp(images, torch.cat(flow.chunk(2, dim=1)))
+
+
 def resize(x: Tensor, factor: float) -> Tensor:
     """Bilinear resize by `factor` (align_corners False, no antialiasing); the size is rounded down."""
     if factor == 1:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
 from vfi_train.architectures.layers.prelu import PReLU
-from vfi_train.architectures.layers.residual import conv_prelu
+from vfi_train.architectures.layers.residual import Joined, conv_prelu, join
 from vfi_train.architectures.layers.warp import resize, resize_flow, warp
 
 
+@dataclass
+class Stage:
+    """The estimate after a flow block, at full size."""
+
+    flow: Tensor  # B 4 H W, pixels: to frame 0, then to frame 1
+    logit: Tensor  # B 1 H W, of the mask
+    mask: Tensor  # B 1 H W, the weight of frame 0
+    warped: Tensor  # B 6 H W, a pair
+    merged: Tensor  # B 3 H W
+
+
 class FlowBlock(nn.Module):
-    """Estimates a change of flow and mask at 1/4 (stride 1: 1/2) of the size of its input.
+    """Estimates a change of flow and mask at 1/4 (stride 1: 1/2) of the size of its input, and what follows from it.
 
     Source: RIFE, section 3.2 (IFBlock).
     """
@@ -25,7 +38,39 @@ class FlowBlock(nn.Module):
         self.convblock = nn.Sequential(*(conv_prelu(width, width) for _ in range(8)))
         self.lastconv = nn.ConvTranspose2d(width, 5, 4, stride=2, padding=1)
 
-    def forward(self, x: Tensor, shrink: float) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        last: Stage | None,
+        frames: Tensor,
+        pictures: Tensor,
+        index: list[Tensor],
+        shrink: float,
+        target: Tensor | None = None,
+    ) -> Stage:
+        """Refine the last stage.
+
+        Args:
+            last: None before the first block.
+            frames: 2B 3 H W, a pair split.
+            pictures: the pair at the block's size, B 6 H/shrink W/shrink.
+            index: full-size maps that tell of the time.
+            shrink: how many times smaller than the frames the block works.
+            target: the true frame, for the teacher.
+        """
+        # The block sees the mask's logit, not the mask, and the flow after everything else.
+        beside = [*index, *([last.warped, last.logit] if last else []), *([] if target is None else [target])]
+        parts = [pictures]
+        if beside:
+            parts.append(resize(torch.cat(beside, dim=1), 1 / shrink))
+        if last:
+            parts.append(resize_flow(last.flow, 1 / shrink))
+        flow, logit = self.change(join(parts), shrink)
+        if last:
+            flow, logit = last.flow + flow, last.logit + logit
+        warped, mask = warp_pair(frames, flow), torch.sigmoid(logit)
+        return Stage(flow, logit, mask, warped, warped[:, :3] * mask + warped[:, 3:] * (1 - mask))
+
+    def change(self, x: Tensor, shrink: float) -> tuple[Tensor, Tensor]:
         """B C h w, `shrink` times smaller than the frames, to a flow B 4 H W and a mask logit B 1 H W."""
         features = self.conv0(x)
         out = self.lastconv(self.convblock(features) + features)
@@ -73,18 +118,18 @@ class UNet(nn.Module):
         self.up3 = up_conv_prelu(64, 16)
         self.conv = nn.Conv2d(16, 3, 3, stride=2 // stride, padding=1)
 
-    def forward(self, x: Tensor, context: list[Tensor], flow: Tensor) -> Tensor:
-        """A residual B 3 H W in [-1, 1], from B 17 H W, both frames' context and their flow B 4 H W."""
+    def forward(self, pictures: list[Tensor], context: list[Tensor], flow: Tensor) -> Tensor:
+        """A residual B 3 H W in [-1, 1], from maps of 13 channels, both frames' context and their flow B 4 H W."""
         c0, c1, c2, c3 = self.warped_context(context, flow)
-        x0 = self.down0(x)
-        x1 = self.down1(torch.cat((x0, c0), dim=1))
-        x2 = self.down2(torch.cat((x1, c1), dim=1))
-        x3 = self.down3(torch.cat((x2, c2), dim=1))
-        up = self.up0(torch.cat((x3, c3), dim=1))
-        up = self.up1(torch.cat((up, x2), dim=1))
-        up = self.up2(torch.cat((up, x1), dim=1))
-        up = self.up3(torch.cat((up, x0), dim=1))
-        return 2 * torch.sigmoid(self.conv(up).to(x.dtype)) - 1
+        x0 = self.down0(*pictures, flow)
+        x1 = self.down1(x0, c0)
+        x2 = self.down2(x1, c1)
+        x3 = self.down3(x2, c2)
+        up = self.up0(x3, c3)
+        up = self.up1(up, x2)
+        up = self.up2(up, x1)
+        up = self.up3(up, x0)
+        return 2 * torch.sigmoid(self.conv(up).to(flow.dtype)) - 1
 
     def warped_context(self, context: list[Tensor], flow: Tensor) -> list[Tensor]:
         """Each level (2B C h w) warped with the flow at its size, as pairs B 2C h w."""
@@ -103,14 +148,14 @@ class DoubleConv(nn.Module):
         self.conv1 = conv_prelu(in_channels, out_channels, stride=stride)
         self.conv2 = conv_prelu(out_channels, out_channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """B C H W to B C' H/stride W/stride."""
-        return self.conv2(self.conv1(x))
+    def forward(self, *maps: Tensor) -> Tensor:
+        """Maps B C H W with `in_channels` together to B C' H/stride W/stride."""
+        return self.conv2(self.conv1(join(maps)))
 
 
-def up_conv_prelu(in_channels: int, out_channels: int) -> nn.Sequential:
+def up_conv_prelu(in_channels: int, out_channels: int) -> Joined:
     """Transposed convolution to twice the size, then a PReLU with a slope per channel."""
-    return nn.Sequential(nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1), PReLU(out_channels))
+    return Joined(nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1), PReLU(out_channels))
 
 
 def split_pair(pair: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ from torch import Tensor
 from vfi_train.architectures.base import Architecture, Encoding
 from vfi_train.architectures.layers.reference import known_reference
 from vfi_train.architectures.layers.time_map import time_plane
-from vfi_train.architectures.layers.warp import resize, resize_flow
-from vfi_train.architectures.rife.blocks import ContextNet, FlowBlock, UNet, split_pair, warp_pair
+from vfi_train.architectures.layers.warp import resize
+from vfi_train.architectures.rife.blocks import ContextNet, FlowBlock, Stage, UNet, split_pair
 from vfi_train.contract import Prediction
 
 
@@ -25,9 +25,11 @@ from vfi_train.contract import Prediction
 class RIFEEncoding(Encoding):
     """What all times share. A *pair* holds frame 0 and frame 1 beside each other: one call does both."""
 
+    pair: Tensor  # B 6 H W
+    frames: Tensor  # 2B 3 H W: for each sample frame 0, then frame 1
     shrinks: list[float]  # how many times smaller than the frames each flow block works
     pictures: list[Tensor]  # for each flow block B 6 h w: the pair at its size
-    context: list[Tensor]  # four levels, fine to coarse, 2B C h w: for each sample frame 0, then frame 1
+    context: list[Tensor]  # four levels, fine to coarse, 2B C h w, as `frames`
 
 
 class RIFE(Architecture):
@@ -84,9 +86,10 @@ class RIFE(Architecture):
         The teacher always works at full size; flows stay in pixels of the full size.
         """
         pair = torch.cat((frame0, frame1), dim=1)
+        frames = split_pair(pair)
         shrinks = [shrink / scale for shrink in (4, 2, 1)]
         pictures = [resize(pair, 1 / shrink) for shrink in shrinks]
-        return RIFEEncoding(frame0, frame1, scale, shrinks, pictures, self.contextnet(split_pair(pair)))
+        return RIFEEncoding(frame0, frame1, scale, pair, frames, shrinks, pictures, self.contextnet(frames))
 
     def decode(
         self,
@@ -107,16 +110,15 @@ class RIFE(Architecture):
 
     def predict(self, encoding: RIFEEncoding, index: list[Tensor], target: Tensor | None) -> Prediction:
         """One pass of the network."""
-        e, pair = encoding, torch.cat((encoding.frame0, encoding.frame1), dim=1)
+        e = encoding
         student: Stage | None = None
         stages = []
         blocks = (self.block0, self.block1, self.block2)
         for block, pictures, shrink in zip(blocks, e.pictures, e.shrinks, strict=True):
-            student = next_stage(block, student, pair, pictures, index, shrink)
+            student = block(student, e.frames, pictures, index, shrink)
             stages.append(student)
         last = stages[-1]
-        seen = torch.cat((pair, last.warped, last.logit, last.flow), dim=1)
-        residual = self.unet(seen, e.context, last.flow)
+        residual = self.unet([e.pair, last.warped, last.logit], e.context, last.flow)
         return Prediction(
             frame=torch.clamp(last.merged + residual, 0, 1),
             merged=[stage.merged for stage in stages],
@@ -124,14 +126,16 @@ class RIFE(Architecture):
             flow1=[stage.flow[:, 2:] for stage in stages],
             mask=[stage.mask for stage in stages],
             residual=residual,
-            teacher=self.teach(last, pair, index, target),
+            teacher=self.teach(last, e, index, target),
         )
 
-    def teach(self, student: Stage, pair: Tensor, index: list[Tensor], target: Tensor | None) -> Prediction | None:
+    def teach(
+        self, student: Stage, encoding: RIFEEncoding, index: list[Tensor], target: Tensor | None
+    ) -> Prediction | None:
         """The teacher's answer, where there is a teacher. Its gradients reach the student too."""
         if self.block_tea is None or target is None:
             return None
-        stage = next_stage(self.block_tea, student, pair, pair, index, 1.0, target)
+        stage = self.block_tea(student, encoding.frames, encoding.pair, index, 1.0, target)
         return Prediction(
             frame=stage.merged,
             merged=[stage.merged],
@@ -181,49 +185,3 @@ class RIFEdr(RIFEd):
         image, known = known_reference(encoding.frame0, time, reference, reference_time)
         index = [time_plane(at, image.shape[-2:]) for at in (time, known)]
         return self.predict(encoding, [*index, image], target)
-
-
-@dataclass
-class Stage:
-    """The estimate after a flow block, at full size."""
-
-    flow: Tensor  # B 4 H W, pixels: to frame 0, then to frame 1
-    logit: Tensor  # B 1 H W, of the mask
-    mask: Tensor  # B 1 H W, the weight of frame 0
-    warped: Tensor  # B 6 H W, a pair
-    merged: Tensor  # B 3 H W
-
-
-def next_stage(
-    block: FlowBlock,
-    last: Stage | None,
-    pair: Tensor,
-    pictures: Tensor,
-    index: list[Tensor],
-    shrink: float,
-    target: Tensor | None = None,
-) -> Stage:
-    """Let `block` refine the last stage.
-
-    Args:
-        block: the next flow block.
-        last: None before the first block.
-        pair: B 6 H W.
-        pictures: the pair at the block's size, B 6 H/shrink W/shrink.
-        index: full-size maps that tell of the time.
-        shrink: how many times smaller than the frames the block works.
-        target: the true frame, for the teacher.
-    """
-    # The block sees the mask's logit, not the mask, and the flow after everything else.
-    beside = [*index, *([last.warped, last.logit] if last else []), *([] if target is None else [target])]
-    parts = [pictures]
-    if beside:
-        parts.append(resize(torch.cat(beside, dim=1), 1 / shrink))
-    if last:
-        parts.append(resize_flow(last.flow, 1 / shrink))
-    flow, logit = block(torch.cat(parts, dim=1), shrink)
-    if last:
-        flow, logit = last.flow + flow, last.logit + logit
-    warped, mask = warp_pair(split_pair(pair), flow), torch.sigmoid(logit)
-    merged = warped[:, :3] * mask + warped[:, 3:] * (1 - mask)
-    return Stage(flow, logit, mask, warped, merged)
