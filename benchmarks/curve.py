@@ -1,8 +1,9 @@
 """Whether fast ways of computing a step learn alike: python -m benchmarks.curve
 
-The quickstart's network on drawn scenes, 300 steps: eager float32, and beside it the same from the same weights on the
-same batches with what is faster (channels-last; bfloat16 autocast; with --compile, torch.compile). The table has the
-mean loss of the last fifty steps, and how far the smoothed curve (means of 25 steps) ever is from that of float32.
+The narrow network of each family on drawn scenes, 300 steps: eager float32, and beside it the same from the same
+weights on the same batches with what is faster: channels-last, bfloat16 autocast, both (with --compile, torch.compile).
+The table has the mean loss of the last fifty steps, and how far the smoothed curve (means of 25 steps) ever is from
+that of float32. Channels-last changes the order of sums alone: how far it is tells what chance does to a curve.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from benchmarks.steps import Step
 from vfi_train.config import compose_beside
 from vfi_train.contract import Batch
 
+EXPERIMENTS = ("quickstart", "synthetic_amt", "synthetic_emavfi", "synthetic_atmvfi", "synthetic_rife")
 WAYS = {
     "float32": ("32-true", ["module.channels_last=false"]),
     "float32, channels-last": ("32-true", ["module.channels_last=true"]),
@@ -32,20 +34,36 @@ WAYS = {
 def main() -> None:
     """Train, print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--experiments", nargs="+", default=list(EXPERIMENTS))
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--model", default="ifrnet_tiny")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, help="on a CPU; without it all cores")
     parser.add_argument("--compile", action="store_true", help="torch.compile network and losses of a fifth way")
     parser.add_argument("--results", action="store_true", help="write the table into RESULTS.md")
     given = parser.parse_args()
-    base = ["experiment=quickstart", f"model={given.model}", f"data.size={given.size}", "data.num_workers=0"]
-    base += [f"data.batch_size={given.batch}", f"data.train_samples={given.batch * given.steps}", "data.val_samples=1"]
+    if given.threads:
+        torch.set_num_threads(given.threads)
     ways = WAYS | ({"compiled": ("32-true", ["module.compile=both"])} if given.compile else {})
+    lines = [
+        f"{given.steps} steps; milliseconds of processor time a step.",
+        "",
+        "| experiment | way | loss | farthest from float32 | time |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for experiment in given.experiments:
+        lines += rows(experiment, ways, given.steps, given.device)
+        print("\n".join(lines[-len(ways) :]), flush=True)
+    if given.results:
+        write_section("curve", "Learning alike", "python -m benchmarks.curve --results", "\n".join(lines))
+
+
+def rows(experiment: str, ways: dict[str, tuple[str, list[str]]], count: int, device: str) -> list[str]:
+    """A row of the table for each way."""
+    base = [f"experiment={experiment}", "data.num_workers=0", "data.val_samples=1"]
     data = instantiate(compose_beside(base, "train").data, _convert_="all")
     data.setup()
-    batches = [to_floats(data, batch, given.device) for batch in itertools.islice(data.train_dataloader(), given.steps)]
+    loader = itertools.chain.from_iterable(itertools.repeat(data.train_dataloader()))  # in case an epoch is shorter
+    batches = [to_floats(data, batch, device) for batch in itertools.islice(loader, count)]
     steps = {
         way: Step(compose_beside([*base, *overrides], "train"), batches[0], precision)
         for way, (precision, overrides) in ways.items()
@@ -59,20 +77,13 @@ def main() -> None:
             step.run(lambda part: None)
             seconds[way].append(time.process_time() - began)
             curves[way].append(step.loss.item())
-    lines = [
-        f"`{given.model}`, {given.steps} steps of {given.batch} crops of {given.size}.",
-        "",
-        "| way | loss | farthest from float32 | processor time of a step |",
-        "| --- | --- | --- | --- |",
-    ]
     wanted = smoothed(curves["float32"])
+    found = []
     for way, curve in curves.items():
         apart = max(abs(a / b - 1) for a, b in zip(smoothed(curve), wanted, strict=True))
         median = 1000 * statistics.median(seconds[way])
-        lines.append(f"| {way} | {statistics.mean(curve[-50:]):.5f} | {apart:.2%} | {median:.0f} ms |")
-    print("\n".join(lines))
-    if given.results:
-        write_section("curve", "Learning alike", "python -m benchmarks.curve --results", "\n".join(lines))
+        found.append(f"| `{experiment}` | {way} | {statistics.mean(curve[-50:]):.5f} | {apart:.2%} | {median:.0f} |")
+    return found
 
 
 def to_floats(data: Any, batch: Any, device: str) -> Batch:

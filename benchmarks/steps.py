@@ -64,9 +64,10 @@ class Step:
         return optimizer
 
     def settle(self) -> None:
-        """Before a step is timed: memory as it is in the middle of a training."""
+        """Before a step is timed: memory as it is in the middle of a training, no more asked of the system."""
         keep_freed_memory()
-        self.run(lambda part: None)
+        for _ in range(2):
+            self.run(lambda part: None)
 
     def run(self, mark: Callable[[str], None]) -> None:
         """One step; calls `mark` with the name of each part that has ended."""

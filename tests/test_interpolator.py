@@ -347,6 +347,39 @@ def test_a_fixed_time_model_refuses_another_time() -> None:
         Interpolator(FixedMean())(*pair(16, 16), 0.25)
 
 
+# --- several times as one batch
+
+
+@pytest.mark.parametrize("name", ["ifrnet_tiny", "amt_s", "ema_vfi_small_t", "rife_m", "atm_vfi_lite_t"])
+def test_times_at_once_are_the_times_one_by_one(name: str) -> None:
+    torch.manual_seed(0)
+    model, times = create_model(name).eval(), [0.25, 0.5, 0.75]
+    frames = pair(128, 128, batch=2)
+    one_by_one = list(Interpolator(model).stream(*frames, times))
+    calls: list[int] = []
+    decode = model.decode
+    model.decode = lambda *given, **more: calls.append(1) or decode(*given, **more)  # type: ignore[method-assign]
+    for at_once, expected_calls in ((3, 1), (2, 2)):
+        calls.clear()
+        with torch.no_grad():
+            got = list(Interpolator(model, times_at_once=at_once).stream(*frames, times))
+        assert len(calls) == expected_calls
+        for mine, wanted in zip(got, one_by_one, strict=True):
+            assert_near(mine.frame, wanted.frame.detach(), 1e-5)
+            assert_near(mine.flow1[-1], wanted.flow1[-1].detach(), 1e-3)
+    assert not torch.equal(one_by_one[0].flow1[-1], one_by_one[2].flow1[-1])  # times matter
+
+
+def test_times_at_once_may_be_numbers_beside_maps_and_are_one_or_more() -> None:
+    frames, plane = pair(16, 16, batch=2), torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    alone, together = (
+        [p.frame for p in Interpolator(Mean(), times_at_once=count).stream(*frames, [0.3, plane])] for count in (1, 2)
+    )
+    assert_near(torch.stack(together), torch.stack(alone), 1e-6)
+    with pytest.raises(ValueError, match="times_at_once is a number of times, 1 or more; got 0"):
+        Interpolator(Mean(), times_at_once=0)
+
+
 # --- test-time augmentation
 
 

@@ -103,6 +103,7 @@ def _interpolator(config: DictConfig, clip: Clip, wanted: Plan) -> Interpolator:
         model,
         scale=scale_for(*size) if config.scale == "auto" else float(fraction(config.scale, "scale")),
         tta=config.tta,
+        times_at_once=config.times_at_once,
         recursive=_halves(model, wanted, config) if config.recursive == "auto" else config.recursive,
         iterations=config.iterations,
         tile=None if config.tile in (None, "auto") else _sides(config.tile),

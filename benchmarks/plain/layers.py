@@ -167,13 +167,6 @@ def self_attention(self: Any, x: Tensor, mask: Tensor | None) -> Tensor:
     return self.proj((logits.softmax(dim=-1) @ v).transpose(1, 2).reshape(n, t, c))
 
 
-def warp_pair(images: Tensor, flow: Tensor) -> Tensor:
-    """RIFE's pairs: two warps."""
-    images = images.reshape(flow.shape[0], -1, *images.shape[2:])
-    image0, image1 = images.chunk(2, dim=1)
-    return torch.cat((warp(image0, flow[:, :2]), warp(image1, flow[:, 2:])), 1)
-
-
 REPLACED: list[tuple[Any, str, Any]] = [
     (ifrnet, "warp_both", warp_both),
     (amt, "warp", warp),
@@ -181,7 +174,7 @@ REPLACED: list[tuple[Any, str, Any]] = [
     (ema, "warp_both", warp_both),
     (atm, "warp", warp),
     (atm_synthesis, "warp", warp),
-    (rife_blocks, "warp_pair", warp_pair),
+    (rife_blocks, "warp_both", warp_both),
     (ifrnet.IFRNet, "encode", encode_ifrnet),
     (ifrnet.Encoder, "forward", encoder_forward),
     (amt.AMT, "encode", encode_amt),

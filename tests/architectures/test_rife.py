@@ -54,7 +54,7 @@ def test_every_intermediate_equals_the_published_network(folder: str, name: str)
     encoding = model.encode(given["frame0"], given["frame1"])
     context = model.unet.warped_context(encoding.context, flows(got)[-1])
     for level, features in enumerate(context, start=1):
-        seen[f"context0_f{level}"], seen[f"context1_f{level}"] = features.chunk(2, dim=1)
+        seen[f"context0_f{level}"], seen[f"context1_f{level}"] = features.chunk(2)
     for block, (flow, mask) in enumerate(zip(flows(got), got.mask, strict=True)):
         assert_near(flow, case.arrays.pop(f"flow{block}"), 1e-4, f"flow{block}")
         assert_near(mask.logit(), case.arrays.pop(f"masklogit{block}"), 1e-5, f"masklogit{block}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor, nn
 
@@ -17,6 +17,10 @@ class Encoding:
     frame0: Tensor  # B 3 H W
     frame1: Tensor  # B 3 H W
     scale: float  # the network works on frames resized by this factor
+
+    def repeated(self, count: int) -> Self:
+        """The encoding of each pair `count` times, one after another, to ask for so many times at once."""
+        return _repeated_fields(self, count)
 
 
 class Architecture(nn.Module):
@@ -129,6 +133,20 @@ class Architecture(nn.Module):
             raise ValueError(f"{name} takes times from 0 to 1; got {time}")
         if reference is not None and not self.takes_reference:
             raise ValueError(f"{name} has no use for a reference frame; choose a variant whose name ends in r")
+
+
+def _repeated_fields(value: Any, count: int) -> Any:
+    return replace(value, **{f.name: _repeated(getattr(value, f.name), count) for f in fields(value)})
+
+
+def _repeated(value: Any, count: int) -> Any:
+    if isinstance(value, Tensor):  # B, or 2B with frame 0's first: copies of a sample follow each other in both
+        return value.repeat_interleave(count, dim=0)
+    if isinstance(value, list):
+        return [_repeated(item, count) for item in value]
+    if hasattr(value, "repeated"):
+        return value.repeated(count)
+    return _repeated_fields(value, count) if is_dataclass(value) else value
 
 
 def scaled_size(size: int, scale: float) -> int:

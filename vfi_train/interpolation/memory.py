@@ -49,8 +49,8 @@ def tile_for(interpolator: Interpolator, size: tuple[int, int], batch: int, memo
     def fits(tile: int | None) -> bool:
         return needed(interpolator, size, batch, tile) * UNSEEN <= budget
 
-    passes = 2 if interpolator.flips and interpolator.tta_batched else 1
-    if size[0] * size[1] <= SMALL and size[0] * size[1] * batch * passes * ENOUGH * UNSEEN <= budget:
+    at_once = interpolator.times_at_once * (2 if interpolator.flips and interpolator.tta_batched else 1)
+    if size[0] * size[1] <= SMALL and size[0] * size[1] * batch * at_once * ENOUGH * UNSEEN <= budget:
         return None
     if fits(None):
         return None
@@ -66,7 +66,7 @@ def tile_for(interpolator: Interpolator, size: tuple[int, int], batch: int, memo
 
 def needed(interpolator: Interpolator, size: tuple[int, int], batch: int, tile: int | None) -> int:
     """Bytes counted for frames of this size: whole, or one tile beside the pictures that tiles are blended into."""
-    times = [0.5] * (1 if tile is None else TIMES_BY_TILES)
+    times = [0.5] * max(interpolator.times_at_once, 1 if tile is None else TIMES_BY_TILES)
     before, interpolator.tile = interpolator.tile, None
     try:
         seen = size if tile is None else (min(tile, size[0]), min(tile, size[1]))

@@ -24,11 +24,16 @@ class CorrelationPyramid:
     sizes: Tensor  # levels 2, width then height of each level's picture
     radius: int
 
+    def repeated(self, count: int) -> CorrelationPyramid:
+        """Itself: `lookup` takes several displacements for each pair, one after another, and copies no volume."""
+        return self
+
     def lookup(self, displacement01: Tensor, displacement10: Tensor) -> Tensor:
         """Correlation in a window around where each pixel is displaced to.
 
         Args:
-            displacement01: B 2 h w, from a pixel of frame0 to the window's centre in frame1, in pixels.
+            displacement01: B 2 h w, from a pixel of frame0 to the window's centre in frame1, in pixels; or nB 2 h w,
+                n displacements of each pair.
             displacement10: the same from frame1 to frame0.
 
         Returns:
@@ -42,7 +47,9 @@ class CorrelationPyramid:
             displacement = torch.cat((displacement01, displacement10)).to(self.grid.dtype)
             centres = (self.grid + displacement).flatten(2).transpose(1, 2)
             index, before, after = self._window(centres)
-            window = self.shared.gather(index.flatten(2)).view(index.shape)
+            # All displacements of a pair are looked up in one copy of its volume.
+            pairs = index.unflatten(0, (len(self.shared.volume), -1)).transpose(1, 2)
+            window = self.shared.gather(pairs.flatten(2)).view(pairs.shape).transpose(1, 2).flatten(0, 1)
             # One fraction serves a whole window: bilinear sampling is a mix along y, then a mix along x.
             (before_x, before_y), (after_x, after_y) = before.unbind(3), after.unbind(3)
             window = window[..., :-1] * before_y.unsqueeze(-2) + window[..., 1:] * after_y.unsqueeze(-2)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vfi_train.architectures.layers.prelu import PReLU
 from vfi_train.architectures.layers.residual import Joined, conv_prelu, join
-from vfi_train.architectures.layers.warp import resize, resize_flow, warp
+from vfi_train.architectures.layers.warp import resize, resize_flow, warp_both
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Stage:
     flow: Tensor  # B 4 H W, pixels: to frame 0, then to frame 1
     logit: Tensor  # B 1 H W, of the mask
     mask: Tensor  # B 1 H W, the weight of frame 0
-    warped: Tensor  # B 6 H W, a pair
+    warped: Tensor  # 2B 3 H W, frame 0's first
     merged: Tensor  # B 3 H W
 
 
@@ -51,14 +51,15 @@ class FlowBlock(nn.Module):
 
         Args:
             last: None before the first block.
-            frames: 2B 3 H W, a pair split.
-            pictures: the pair at the block's size, B 6 H/shrink W/shrink.
+            frames: 2B 3 H W, frame 0's first.
+            pictures: both beside each other at the block's size, B 6 H/shrink W/shrink.
             index: full-size maps that tell of the time.
             shrink: how many times smaller than the frames the block works.
             target: the true frame, for the teacher.
         """
         # The block sees the mask's logit, not the mask, and the flow after everything else.
-        beside = [*index, *([last.warped, last.logit] if last else []), *([] if target is None else [target])]
+        seen = [*last.warped.chunk(2), last.logit] if last else []
+        beside = [*index, *seen, *([] if target is None else [target])]
         parts = [pictures]
         if beside:
             parts.append(resize(torch.cat(beside, dim=1), 1 / shrink))
@@ -67,8 +68,9 @@ class FlowBlock(nn.Module):
         flow, logit = self.change(join(parts), shrink)
         if last:
             flow, logit = last.flow + flow, last.logit + logit
-        warped, mask = warp_pair(frames, flow), torch.sigmoid(logit)
-        return Stage(flow, logit, mask, warped, warped[:, :3] * mask + warped[:, 3:] * (1 - mask))
+        warped, mask = warp_both(frames, flow), torch.sigmoid(logit)
+        warped0, warped1 = warped.chunk(2)
+        return Stage(flow, logit, mask, warped, warped0 * mask + warped1 * (1 - mask))
 
     def change(self, x: Tensor, shrink: float) -> tuple[Tensor, Tensor]:
         """B C h w, `shrink` times smaller than the frames, to a flow B 4 H W and a mask logit B 1 H W."""
@@ -122,21 +124,21 @@ class UNet(nn.Module):
         """A residual B 3 H W in [-1, 1], from maps of 13 channels, both frames' context and their flow B 4 H W."""
         c0, c1, c2, c3 = self.warped_context(context, flow)
         x0 = self.down0(*pictures, flow)
-        x1 = self.down1(x0, c0)
-        x2 = self.down2(x1, c1)
-        x3 = self.down3(x2, c2)
-        up = self.up0(x3, c3)
+        x1 = self.down1(x0, *c0.chunk(2))
+        x2 = self.down2(x1, *c1.chunk(2))
+        x3 = self.down3(x2, *c2.chunk(2))
+        up = self.up0(x3, *c3.chunk(2))
         up = self.up1(up, x2)
         up = self.up2(up, x1)
         up = self.up3(up, x0)
         return 2 * torch.sigmoid(self.conv(up).to(flow.dtype)) - 1
 
     def warped_context(self, context: list[Tensor], flow: Tensor) -> list[Tensor]:
-        """Each level (2B C h w) warped with the flow at its size, as pairs B 2C h w."""
+        """Each level (2B C h w) warped with the flow at its size."""
         warped = []
         for level, features in enumerate(context):
             flow = resize_flow(flow, 1 / (self.stride if level == 0 else 2))
-            warped.append(warp_pair(features, flow))
+            warped.append(warp_both(features, flow))
         return warped
 
 
@@ -156,14 +158,3 @@ class DoubleConv(nn.Module):
 def up_conv_prelu(in_channels: int, out_channels: int) -> Joined:
     """Transposed convolution to twice the size, then a PReLU with a slope per channel."""
     return Joined(nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1), PReLU(out_channels))
-
-
-def split_pair(pair: Tensor) -> Tensor:
-    """A pair B 2C H W (frame 0's channels, then frame 1's) as a batch 2B C H W."""
-    return pair.reshape(-1, pair.shape[1] // 2, *pair.shape[2:])
-
-
-def warp_pair(images: Tensor, flow: Tensor) -> Tensor:
-    """Warp both images of each sample, 2B C H W, with their flows, B 4 H W, into a pair B 2C H W."""
-    batch, _, height, width = flow.shape
-    return warp(images, split_pair(flow)).reshape(batch, -1, height, width)

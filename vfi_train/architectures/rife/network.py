@@ -17,18 +17,18 @@ from vfi_train.architectures.base import Architecture, Encoding
 from vfi_train.architectures.layers.reference import known_reference
 from vfi_train.architectures.layers.time_map import time_plane
 from vfi_train.architectures.layers.warp import resize
-from vfi_train.architectures.rife.blocks import ContextNet, FlowBlock, Stage, UNet, split_pair
+from vfi_train.architectures.rife.blocks import ContextNet, FlowBlock, Stage, UNet
 from vfi_train.contract import Prediction
 
 
 @dataclass
 class RIFEEncoding(Encoding):
-    """What all times share. A *pair* holds frame 0 and frame 1 beside each other: one call does both."""
+    """What all times share."""
 
-    pair: Tensor  # B 6 H W
-    frames: Tensor  # 2B 3 H W: for each sample frame 0, then frame 1
+    frames: Tensor  # 2B 3 H W, frame 0's first
+    pair: Tensor  # B 6 H W: both beside each other
     shrinks: list[float]  # how many times smaller than the frames each flow block works
-    pictures: list[Tensor]  # for each flow block B 6 h w: the pair at its size
+    pictures: list[Tensor]  # for each flow block B 6 h w: `pair` at its size
     context: list[Tensor]  # four levels, fine to coarse, 2B C h w, as `frames`
 
 
@@ -85,11 +85,10 @@ class RIFE(Architecture):
         `scale` divides the published list [4, 2, 1] of how much smaller the blocks work: 0.5 gives [8, 4, 2].
         The teacher always works at full size; flows stay in pixels of the full size.
         """
-        pair = torch.cat((frame0, frame1), dim=1)
-        frames = split_pair(pair)
+        frames, pair = torch.cat((frame0, frame1)), torch.cat((frame0, frame1), dim=1)
         shrinks = [shrink / scale for shrink in (4, 2, 1)]
         pictures = [resize(pair, 1 / shrink) for shrink in shrinks]
-        return RIFEEncoding(frame0, frame1, scale, pair, frames, shrinks, pictures, self.contextnet(frames))
+        return RIFEEncoding(frame0, frame1, scale, frames, pair, shrinks, pictures, self.contextnet(frames))
 
     def decode(
         self,
@@ -118,7 +117,7 @@ class RIFE(Architecture):
             student = block(student, e.frames, pictures, index, shrink)
             stages.append(student)
         last = stages[-1]
-        residual = self.unet([e.pair, last.warped, last.logit], e.context, last.flow)
+        residual = self.unet([e.pair, *last.warped.chunk(2), last.logit], e.context, last.flow)
         return Prediction(
             frame=torch.clamp(last.merged + residual, 0, 1),
             merged=[stage.merged for stage in stages],
