@@ -81,7 +81,7 @@ def work(rank: int, count: int, port: int, given: argparse.Namespace, results: A
     unused = not all(p.requires_grad for p in step.module.architecture.parameters())
     network = DistributedDataParallel(step.module.architecture, find_unused_parameters=unused)
     step.module.compiled["network"] = network
-    step.settle()
+    step.settle(step.keeps_memory)
     times = []
     for _ in range(given.rounds):
         dist.barrier()

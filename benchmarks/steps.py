@@ -49,6 +49,8 @@ class Step:
         norm: of the last step's gradients.
     """
 
+    keeps_memory = True
+
     def __init__(self, config: DictConfig, batch: Batch, precision: str = "32-true") -> None:
         self.module = make_module(config).to(batch["frame0"].device).train()
         self.batch = batch
@@ -63,10 +65,14 @@ class Step:
         assert isinstance(optimizer, torch.optim.Optimizer)
         return optimizer
 
-    def settle(self) -> None:
-        """Before a step is timed: memory as it is in the middle of a training, no more asked of the system."""
-        keep_freed_memory()
-        for _ in range(2):
+    def settle(self, keep: bool) -> None:
+        """Before a step is timed: memory as it is in the middle of a training.
+
+        Args:
+            keep: the process keeps freed memory, and has got all that it needs; or it has the C library's defaults.
+        """
+        keep_freed_memory(keep)
+        for _ in range(2 if keep else 0):
             self.run(lambda part: None)
 
     def run(self, mark: Callable[[str], None]) -> None:
@@ -92,16 +98,14 @@ class Step:
 class PlainStep(Step):
     """The same recipe in a plain research repository: textbook losses and layers, numbers read at every step."""
 
+    keeps_memory = False
+
     def make_optimizer(self) -> torch.optim.Optimizer:
         """AdamW as torch makes it when nothing else is said; weights lie as they were made."""
         self.module.channels_last = False
         group = super().make_optimizer().param_groups[0]
         options = {key: group[key] for key in ("lr", "betas", "eps", "weight_decay")}
         return torch.optim.AdamW([p for p in self.module.parameters() if p.requires_grad], **options)
-
-    def settle(self) -> None:
-        """The C library's defaults, which hold no memory back."""
-        keep_freed_memory(False)
 
     def run(self, mark: Callable[[str], None]) -> None:
         """See `Step.run`."""

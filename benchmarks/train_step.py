@@ -3,9 +3,10 @@
 For every family its published recipe: samples per second and peak memory of forward, losses, backward and optimizer,
 ours and those of a plain research repository (benchmarks/plain: textbook losses, a new grid for every warp, numbers
 read at every step, float32, eager), which start from the same weights and take turns on the same batch. On a CPU ours
-keeps freed memory, as training does, and the plain one has the C library's defaults. The losses and
-gradient norms of their first step must agree. Times are medians over rounds, the ratio is the median of the rounds'
-ratios. The bound is what a step would gain if all but convolutions and matrix products of the plain one took no time.
+keeps freed memory, as training does, and the plain one has the C library's defaults; the plain one that keeps it too
+stands beside. The losses and gradient norms of their first step must agree. Times are medians over rounds, the ratio
+is the median of the rounds' ratios. The bound is what a step would gain if all but convolutions and matrix products of
+the plain one took no time.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from benchmarks.steps import PARTS, RECIPES, SMALL, PlainStep, Step, draw_batch,
 PLOT = Path(__file__).parents[1] / "docs" / "train_step.png"
 PRODUCTS = ("convolution", "conv2d", "aten::mm", "aten::bmm", "addmm", "scaled_dot_product", "attention")
 MIB = 2**20
+BATCH = 4
 
 
 def main() -> None:
@@ -47,26 +49,29 @@ def main() -> None:
     if given.plot or given.results:
         plot(found, given.plot or PLOT.with_stem(PLOT.stem + variant(given).replace(":", "_")))
     if given.results:
-        option = f" --precision {given.precision}" if variant(given) else ""
-        title = f"Training step{variant(given).replace(':', ', ')}"
+        option = " --base" if given.base else ""
+        option += f" --batch {given.batch}" if given.batch != BATCH else ""
+        option += f" --precision {given.precision}" if given.precision != "32-true" else ""
+        title = f"Training step{variant(given).replace(':', ', ')}".replace(", base", ", base models")
         write_section(f"train_step{variant(given)}", title, f"python -m benchmarks.train_step{option} --results", table)
 
 
 def variant(given: argparse.Namespace) -> str:
-    """What tells results in another precision than float32 from those in it."""
-    return "" if given.precision == "32-true" else f":{given.precision}"
+    """What tells results of other models and another precision from those of the small ones in float32."""
+    return (":base" if given.base else "") + ("" if given.precision == "32-true" else f":{given.precision}")
 
 
 def arguments() -> argparse.Namespace:
     """What is measured how."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=list(SMALL), choices=list(RECIPES))
+    parser.add_argument("--base", action="store_true", help="the published base (AMT: large) models instead")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"], help="of ours")
     parser.add_argument("--compile", default="none", choices=["none", "network", "losses", "both"], help="ours")
     parser.add_argument("--channels-last", default="auto", choices=["auto", "true", "false"], help="ours")
     parser.add_argument("--checkpointing", action="store_true", help="ours")
-    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--size", type=int, help="of the crops; without it the recipe's")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, help="on a CPU; without it all cores")
@@ -74,7 +79,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="write the numbers there")
     parser.add_argument("--plot", type=Path, help="draw the parts there")
     parser.add_argument("--results", action="store_true", help="write the table into RESULTS.md, and the plot beside")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.base:
+        given.models = [name for name in RECIPES if name not in SMALL]
+    return given
 
 
 def measure(model: str, given: argparse.Namespace) -> dict[str, Any]:
@@ -85,11 +93,13 @@ def measure(model: str, given: argparse.Namespace) -> dict[str, Any]:
     plain = PlainStep(recipe(model), batch)
     agree(model, ours, plain, given.precision)
     clock = Clock(given.device, given.cpu_time)
-    rounds: dict[str, list[dict[str, float]]] = {"ours": [], "plain": []}
+    rounds: dict[str, list[dict[str, float]]] = {"ours": [], "plain": [], "plain, memory kept": []}
     for number in range(given.rounds):
-        steps = [("ours", ours), ("plain", plain)]
+        steps: list[tuple[str, Step]] = [("ours", ours), ("plain", plain)]
         for name, step in reversed(steps) if number % 2 else steps:
             rounds[name].append(clock.parts(step))
+        if given.device == "cpu":
+            rounds["plain, memory kept"].append(clock.parts(plain, keep=True))
     memory = {"ours": peaks(ours), "plain": peaks(plain)}
     bound = 1 / share_of_products(plain) if given.device == "cpu" else None
     del ours, plain
@@ -99,9 +109,7 @@ def measure(model: str, given: argparse.Namespace) -> dict[str, Any]:
         "samples": given.batch,
         "crop": batch["frame0"].shape[-1],
         "rounds": rounds,
-        "ratio": statistics.median(
-            p["whole"] / o["whole"] for o, p in zip(rounds["ours"], rounds["plain"], strict=True)
-        ),
+        "ratio": statistics.median(ratios_of(rounds, "plain")),
         "bound": bound,
         "memory": memory,
         "checkpointing": {"seconds": min(times), "memory": peaks(again)},
@@ -127,9 +135,9 @@ class Clock:
         self.on_gpu = device.startswith("cuda")
         self.now = time.process_time if processor_time else time.perf_counter
 
-    def parts(self, step: Step) -> dict[str, float]:
-        """Of one step, and its "whole"."""
-        step.settle()
+    def parts(self, step: Step, keep: bool | None = None) -> dict[str, float]:
+        """Of one step, and its "whole"; `keep`: whether freed memory is kept, None: as the step wants it."""
+        step.settle(step.keeps_memory if keep is None else keep)
         found, began = {}, self._read()
 
         def mark(part: str) -> None:
@@ -166,25 +174,27 @@ def as_table(found: dict[str, Any], given: argparse.Namespace) -> str:
         f"{', processor time' if given.cpu_time else ''}). Seconds of the parts are ours / plain; the spread is half "
         "of what lies between the quartiles of the rounds' ratios; memory is the most that is held at once, without "
         "what the convolutions' library keeps. On a CPU ours keeps freed memory for the next step, which training "
-        "switches on by itself; the plain step has the C library's defaults. Over all families the geometric mean of "
-        "the ratios is "
+        "switches on by itself; the plain step has the C library's defaults, and keeps the memory as ours does in the "
+        "column after it. Over all families the geometric mean of the ratios is "
         f"**{statistics.geometric_mean(ratios):.2f}**.",
         "",
-        "| recipe | crop | samples/s | times plain | bound | forward | losses | backward | optimizer | memory (MiB) "
-        "| share | checkpointing: share, time |",
-        "| --- " * 12 + "|",
+        "| recipe | crop | samples/s | times plain | memory kept by both | bound | forward | losses | backward "
+        "| optimizer | memory (MiB) | share | checkpointing: share, time |",
+        "| --- " * 13 + "|",
     ]
     for name, numbers in found.items():
-        medians = {way: medians_of(numbers["rounds"][way]) for way in ("ours", "plain")}
+        rounds = numbers["rounds"]
+        medians = {way: medians_of(rounds[way]) for way in ("ours", "plain")}
         memory = {way: numbers["memory"][way]["whole"] for way in ("ours", "plain")}
         again = numbers["checkpointing"]
-        pairs = zip(numbers["rounds"]["ours"], numbers["rounds"]["plain"], strict=True)
+        kept = statistics.median(ratios_of(rounds, "plain, memory kept")) if rounds["plain, memory kept"] else None
         bound = f"{numbers['bound']:.2f}" if numbers["bound"] else "-"
         cells = [
             f"`{RECIPES[name]}`",
             f"{numbers['crop']}",
             f"{numbers['samples'] / medians['ours']['whole']:.2f}",
-            f"**{numbers['ratio']:.2f}** ± {spread([p['whole'] / o['whole'] for o, p in pairs]):.2f}",
+            f"**{numbers['ratio']:.2f}** ± {spread(ratios_of(rounds, 'plain')):.2f}",
+            f"{kept:.2f}" if kept else "-",
             bound,
             *(f"{medians['ours'][part]:.3f} / {medians['plain'][part]:.3f}" for part in PARTS),
             f"{memory['ours'] / MIB:,.0f} / {memory['plain'] / MIB:,.0f}",
@@ -193,6 +203,11 @@ def as_table(found: dict[str, Any], given: argparse.Namespace) -> str:
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def ratios_of(rounds: dict[str, list[dict[str, float]]], way: str) -> list[float]:
+    """How many times as long as ours another way took, round by round."""
+    return [other["whole"] / ours["whole"] for ours, other in zip(rounds["ours"], rounds[way], strict=True)]
 
 
 def medians_of(rounds: list[dict[str, float]]) -> dict[str, float]:

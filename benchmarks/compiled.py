@@ -1,0 +1,73 @@
+"""What torch.compile gains a training step, and whether it compiles once: python -m benchmarks.compiled
+
+The recipe's step eager and with `module.compile=both`, in turns on one batch, and how many graphs were made in the
+first step and in all that follow, whose batches change. Compiling takes minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+import torch
+from torch._dynamo.utils import counters
+
+from benchmarks.results import write_section
+from benchmarks.steps import RECIPES, SMALL, Step, draw_batch, recipe
+from benchmarks.train_step import Clock
+
+
+def main() -> None:
+    """Compile, measure, print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=list(SMALL), choices=list(RECIPES))
+    parser.add_argument("--what", default="both", choices=["network", "losses", "both"])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"])
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--results", action="store_true", help="write the table into RESULTS.md")
+    given = parser.parse_args()
+    lines = [
+        f"Batches of {given.batch}, precision {given.precision}, compiled: {given.what}. Seconds of a step.",
+        "",
+        "| recipe | eager | compiled | gain | graphs of the first step | of all others | first step |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in given.models:
+        lines.append(row(name, given))
+        print(lines[-1], flush=True)
+    if given.results:
+        write_section("compiled", "torch.compile", "python -m benchmarks.compiled --results", "\n".join(lines))
+
+
+def row(name: str, given: argparse.Namespace) -> str:
+    """A line of the table."""
+    torch._dynamo.reset()
+    counters.clear()
+    batches = [draw_batch(recipe(name), given.batch, None, given.device, seed) for seed in range(2)]
+    eager = Step(recipe(name), batches[0], given.precision)
+    compiled = Step(recipe(name, f"module.compile={given.what}"), batches[0], given.precision)
+    clock, began = Clock(given.device, processor_time=False), time.perf_counter()
+    compiled.run(lambda part: None)
+    first, graphs = time.perf_counter() - began, counters["stats"]["unique_graphs"]
+    seconds: dict[str, list[float]] = {"eager": [], "compiled": []}
+    for number in range(given.rounds):
+        for way, step in (("eager", eager), ("compiled", compiled)):
+            step.batch = batches[number % 2]
+            seconds[way].append(clock.parts(step)["whole"])
+    medians = {way: statistics.median(values) for way, values in seconds.items()}
+    cells = [
+        f"`{RECIPES[name]}`",
+        *(f"{medians[way]:.3f}" for way in medians),
+        f"**{statistics.median(e / c for e, c in zip(*seconds.values(), strict=True)):.2f}**",
+        f"{graphs}",
+        f"{counters['stats']['unique_graphs'] - graphs}",
+        f"{first:.0f} s",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    main()
