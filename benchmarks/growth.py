@@ -21,7 +21,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from benchmarks.peak import peaks
 from benchmarks.steps import RECIPES, Step, draw_batch, recipe
-from benchmarks.train_step import Clock
+from benchmarks.worker import Clock
+from vfi_train.modules.speed import keep_freed_memory
 
 PLOT = Path(__file__).parents[1] / "docs" / "growth.png"
 
@@ -53,6 +54,10 @@ def cost(given: argparse.Namespace, samples: int, side: int) -> dict[str, float]
     """Seconds and MiB of a step."""
     step = Step(recipe(given.model), draw_batch(recipe(given.model), samples, side, given.device))
     clock = Clock(given.device, processor_time=False)
+    if given.device == "cpu":
+        keep_freed_memory()
+    for _ in range(2):
+        step.run(lambda part: None)
     seconds = statistics.median(clock.parts(step)["whole"] for _ in range(given.rounds))
     return {"seconds": seconds, "memory": peaks(step)["whole"] / 2**20}
 
@@ -75,13 +80,15 @@ def work(rank: int, count: int, port: int, given: argparse.Namespace, results: A
         torch.cuda.set_device(rank)
     else:
         torch.set_num_threads(max(1, torch.get_num_threads() // count))
+        keep_freed_memory()
     address = f"tcp://127.0.0.1:{port}"
     dist.init_process_group("nccl" if on_gpu else "gloo", address, rank=rank, world_size=count)
     step = Step(recipe(given.model), draw_batch(recipe(given.model), 4 // count, 192, device))
     unused = not all(p.requires_grad for p in step.module.architecture.parameters())
     network = DistributedDataParallel(step.module.architecture, find_unused_parameters=unused)
     step.module.compiled["network"] = network
-    step.settle(step.keeps_memory)
+    for _ in range(2):
+        step.run(lambda part: None)
     times = []
     for _ in range(given.rounds):
         dist.barrier()

@@ -17,7 +17,6 @@ from vfi_train.config import compose_beside
 from vfi_train.contract import Batch, Prediction
 from vfi_train.modules.base import InterpolationModule
 from vfi_train.modules.calls import in_network_order, predict
-from vfi_train.modules.speed import keep_freed_memory
 from vfi_train.recipe import batch_shapes, datasets
 from vfi_train.train import build_module
 
@@ -47,9 +46,8 @@ class Step:
     Attributes:
         loss: of the last step, on the device.
         norm: of the last step's gradients.
+        schedule: of the learning rate; `run` leaves it where it is.
     """
-
-    keeps_memory = True
 
     def __init__(self, config: DictConfig, batch: Batch, precision: str = "32-true") -> None:
         self.module = make_module(config).to(batch["frame0"].device).train()
@@ -61,19 +59,11 @@ class Step:
     def make_optimizer(self) -> torch.optim.Optimizer:
         """AdamW by the recipe."""
         self.module.configure_model()
-        optimizer = self.module.configure_optimizers()["optimizer"]
+        made = self.module.configure_optimizers()
+        self.schedule = made["lr_scheduler"]["scheduler"]  # type: ignore[index]
+        optimizer = made["optimizer"]
         assert isinstance(optimizer, torch.optim.Optimizer)
         return optimizer
-
-    def settle(self, keep: bool) -> None:
-        """Before a step is timed: memory as it is in the middle of a training.
-
-        Args:
-            keep: the process keeps freed memory, and has got all that it needs; or it has the C library's defaults.
-        """
-        keep_freed_memory(keep)
-        for _ in range(2 if keep else 0):
-            self.run(lambda part: None)
 
     def run(self, mark: Callable[[str], None]) -> None:
         """One step; calls `mark` with the name of each part that has ended."""
@@ -97,8 +87,6 @@ class Step:
 
 class PlainStep(Step):
     """The same recipe in a plain research repository: textbook losses and layers, numbers read at every step."""
-
-    keeps_memory = False
 
     def make_optimizer(self) -> torch.optim.Optimizer:
         """AdamW as torch makes it when nothing else is said; weights lie as they were made."""

@@ -4,9 +4,9 @@ For every family its published recipe: samples per second and peak memory of for
 ours and those of a plain research repository (benchmarks/plain: textbook losses, a new grid for every warp, numbers
 read at every step, float32, eager), which start from the same weights and take turns on the same batch. On a CPU ours
 keeps freed memory, as training does, and the plain one has the C library's defaults; the plain one that keeps it too
-stands beside. The losses and gradient norms of their first step must agree. Times are medians over rounds, the ratio
-is the median of the rounds' ratios. The bound is what a step would gain if all but convolutions and matrix products of
-the plain one took no time.
+stands beside. Each has a process of its own. The losses and gradient norms of their first step must agree. Times are
+medians over rounds, the ratio is the median of the rounds' ratios. The bound is what the plain step that keeps memory
+would gain if all but its convolutions and matrix products took no time.
 """
 
 from __future__ import annotations
@@ -16,19 +16,16 @@ import json
 import os
 import statistics
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.peak import peaks
 from benchmarks.results import write_section
-from benchmarks.steps import PARTS, RECIPES, SMALL, PlainStep, Step, draw_batch, recipe
+from benchmarks.steps import PARTS, RECIPES, SMALL, draw_batch, recipe
+from benchmarks.worker import CHECKPOINTED, KEPT, OURS, PLAIN, Worker
 
 PLOT = Path(__file__).parents[1] / "docs" / "train_step.png"
-PRODUCTS = ("convolution", "conv2d", "aten::mm", "aten::bmm", "addmm", "scaled_dot_product", "attention")
 MIB = 2**20
 BATCH = 4
 
@@ -36,8 +33,6 @@ BATCH = 4
 def main() -> None:
     """Measure, print, plot, and put the table into RESULTS.md."""
     given = arguments()
-    if given.threads:
-        torch.set_num_threads(given.threads)
     found = {}
     for name in given.models:
         found[name] = measure(name, given)
@@ -87,80 +82,41 @@ def arguments() -> argparse.Namespace:
 
 def measure(model: str, given: argparse.Namespace) -> dict[str, Any]:
     """Times, memory and bound of one family."""
-    batch = draw_batch(recipe(model), given.batch, given.size, given.device)
-    switches = [f"module.channels_last={given.channels_last}", f"module.compile={given.compile}"]
-    ours = Step(recipe(model, *switches), batch, given.precision)
-    plain = PlainStep(recipe(model), batch)
-    agree(model, ours, plain, given.precision)
-    clock = Clock(given.device, given.cpu_time)
-    rounds: dict[str, list[dict[str, float]]] = {"ours": [], "plain": [], "plain, memory kept": []}
+    ways = (OURS, PLAIN, KEPT) if given.device == "cpu" else (OURS, PLAIN)
+    workers = {way: Worker(way, model, given) for way in ways}
+    agree(model, {way: worker.ask("first") for way, worker in workers.items()}, given.precision)
+    rounds: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     for number in range(given.rounds):
-        steps: list[tuple[str, Step]] = [("ours", ours), ("plain", plain)]
-        for name, step in reversed(steps) if number % 2 else steps:
-            rounds[name].append(clock.parts(step))
-        if given.device == "cpu":
-            rounds["plain, memory kept"].append(clock.parts(plain, keep=True))
-    memory = {"ours": peaks(ours), "plain": peaks(plain)}
-    bound = 1 / share_of_products(plain) if given.device == "cpu" else None
-    del ours, plain
-    again = Step(recipe(model, "module.checkpointing=true", *switches), batch, given.precision)
-    times = [clock.parts(again)["whole"] for _ in range(2)]
+        for way in reversed(ways) if number % 2 else ways:
+            rounds[way].append(workers[way].ask("parts"))
+    memory = {way: workers[way].ask("peaks") for way in (OURS, PLAIN)}
+    bound = 1 / workers[KEPT].ask("products") if given.device == "cpu" else None
+    for worker in workers.values():
+        worker.close()
+    again = Worker(CHECKPOINTED, model, given)
+    again.ask("first")
+    seconds = statistics.median(again.ask("parts")["whole"] for _ in range(3))
+    checkpointing = {"seconds": seconds, "memory": again.ask("peaks")}
+    again.close()
     return {
         "samples": given.batch,
-        "crop": batch["frame0"].shape[-1],
+        "crop": draw_batch(recipe(model), 1, given.size, "cpu")["frame0"].shape[-1],
         "rounds": rounds,
-        "ratio": statistics.median(ratios_of(rounds, "plain")),
+        "ratio": statistics.median(ratios_of(rounds, PLAIN)),
         "bound": bound,
         "memory": memory,
-        "checkpointing": {"seconds": min(times), "memory": peaks(again)},
+        "checkpointing": checkpointing,
         "load_average": os.getloadavg()[0],
-        "threads": torch.get_num_threads(),
+        "threads": given.threads or torch.get_num_threads(),
     }
 
 
-def agree(model: str, ours: Step, plain: Step, precision: str) -> None:
-    """Take a first step of both, and compare what they found."""
-    for step in (ours, plain):
-        step.run(lambda part: None)
+def agree(model: str, first: dict[str, tuple[float, float]], precision: str) -> None:
+    """Compare what the ways found in their first step."""
     tolerance = 1e-4 if precision == "32-true" else 5e-2
-    for what, x, y in (("loss", ours.loss, plain.loss), ("gradient norm", ours.norm, plain.norm)):
-        if abs(x.item() / y.item() - 1) > tolerance:
-            raise SystemExit(f"{model}: the {what} of the first step is {x.item()}, of the plain one {y.item()}")
-
-
-class Clock:
-    """Seconds of a step's parts."""
-
-    def __init__(self, device: str, processor_time: bool) -> None:
-        self.on_gpu = device.startswith("cuda")
-        self.now = time.process_time if processor_time else time.perf_counter
-
-    def parts(self, step: Step, keep: bool | None = None) -> dict[str, float]:
-        """Of one step, and its "whole"; `keep`: whether freed memory is kept, None: as the step wants it."""
-        step.settle(step.keeps_memory if keep is None else keep)
-        found, began = {}, self._read()
-
-        def mark(part: str) -> None:
-            nonlocal began
-            now = self._read()
-            found[part], began = now - began, now
-
-        step.run(mark)
-        return {**found, "whole": sum(found.values())}
-
-    def _read(self) -> float:
-        if self.on_gpu:
-            torch.cuda.synchronize()
-        return self.now()
-
-
-def share_of_products(step: Step) -> float:
-    """What part of a step's time on the CPU goes to convolutions and matrix products."""
-    with profile(activities=[ProfilerActivity.CPU]) as profiler:
-        step.run(lambda part: None)
-    events = profiler.key_averages()
-    products = [e for e in events if e.key.startswith("aten::") and any(name in e.key for name in PRODUCTS)]
-    return float(sum(e.self_cpu_time_total for e in products) / sum(e.self_cpu_time_total for e in events))
+    for what, x, y in zip(("loss", "gradient norm"), first[OURS], first[PLAIN], strict=True):
+        if abs(x / y - 1) > tolerance:
+            raise SystemExit(f"{model}: the {what} of the first step is {x}, of the plain one {y}")
 
 
 def as_table(found: dict[str, Any], given: argparse.Namespace) -> str:
@@ -184,16 +140,16 @@ def as_table(found: dict[str, Any], given: argparse.Namespace) -> str:
     ]
     for name, numbers in found.items():
         rounds = numbers["rounds"]
-        medians = {way: medians_of(rounds[way]) for way in ("ours", "plain")}
-        memory = {way: numbers["memory"][way]["whole"] for way in ("ours", "plain")}
+        medians = {way: medians_of(rounds[way]) for way in (OURS, PLAIN)}
+        memory = {way: numbers["memory"][way]["whole"] for way in (OURS, PLAIN)}
         again = numbers["checkpointing"]
-        kept = statistics.median(ratios_of(rounds, "plain, memory kept")) if rounds["plain, memory kept"] else None
+        kept = statistics.median(ratios_of(rounds, KEPT)) if KEPT in rounds else None
         bound = f"{numbers['bound']:.2f}" if numbers["bound"] else "-"
         cells = [
             f"`{RECIPES[name]}`",
             f"{numbers['crop']}",
             f"{numbers['samples'] / medians['ours']['whole']:.2f}",
-            f"**{numbers['ratio']:.2f}** ± {spread(ratios_of(rounds, 'plain')):.2f}",
+            f"**{numbers['ratio']:.2f}** ± {spread(ratios_of(rounds, PLAIN)):.2f}",
             f"{kept:.2f}" if kept else "-",
             bound,
             *(f"{medians['ours'][part]:.3f} / {medians['plain'][part]:.3f}" for part in PARTS),
@@ -232,7 +188,7 @@ def plot(found: dict[str, Any], path: Path) -> None:
     colours = dict(zip(PARTS, ("#4c78a8", "#f58518", "#54a24b", "#b279a2"), strict=True))
     places, names = [], []
     for row, (name, numbers) in enumerate(found.items()):
-        for shift, way in ((-0.2, "ours"), (0.2, "plain")):
+        for shift, way in ((-0.2, OURS), (0.2, PLAIN)):
             left = 0.0
             medians = medians_of(numbers["rounds"][way])
             for part in PARTS:
