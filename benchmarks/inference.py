@@ -66,8 +66,8 @@ def tiles(given: argparse.Namespace, device: torch.device) -> list[str]:
     lines = [
         f"`ifrnet_s`, a frame of {width}x{height}:",
         "",
-        "| frame | seconds | memory (MiB) | largest difference |",
-        "| --- | --- | --- | --- |",
+        "| frame | seconds | memory (MiB) | mean difference | largest difference |",
+        "| --- | --- | --- | --- | --- |",
     ]
     whole = None
     for label, tile in (("whole", None), (f"tiles of {given.tile}", given.tile)):
@@ -80,7 +80,8 @@ def tiles(given: argparse.Namespace, device: torch.device) -> list[str]:
                 torch.cuda.synchronize()
             seconds = time.perf_counter() - began
         memory = peak_memory(model, lambda *pair, asked=asked: asked.predict(*pair), (height, width)) / MIB  # type: ignore[misc]
-        apart = "" if whole is None else f"{(answer - whole).abs().max().item():.1e}"
+        difference = None if whole is None else (answer - whole).abs()
+        apart = " | " if difference is None else f"{difference.mean().item():.1e} | {difference.max().item():.1e}"
         whole = answer if whole is None else whole
         lines.append(f"| {label} | {seconds:.2f} | {memory:,.0f} | {apart} |")
         print(lines[-1], flush=True)
