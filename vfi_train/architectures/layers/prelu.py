@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-BLOCK = 2**17  # numbers: half a megabyte of each map
+BLOCK = 2**18  # numbers: a megabyte of each map
 INVERTIBLE = 2.0**-20  # slopes above this give back what went in, to the last bit or two
 
 
