@@ -41,14 +41,21 @@ def main() -> None:
     print(table)
     if given.json:
         given.json.write_text(json.dumps(found, indent=1) + "\n")
+    path = given.plot or PLOT.with_stem(PLOT.stem + variant(given).replace(":", "_"))
     if given.plot or given.results:
-        plot(found, given.plot or PLOT.with_stem(PLOT.stem + variant(given).replace(":", "_")))
+        plot(found, path)
     if given.results:
         option = " --base" if given.base else ""
         option += f" --batch {given.batch}" if given.batch != BATCH else ""
         option += f" --precision {given.precision}" if given.precision != "32-true" else ""
         title = f"Training step{variant(given).replace(':', ', ')}".replace(", base", ", base models")
-        write_section(f"train_step{variant(given)}", title, f"python -m benchmarks.train_step{option} --results", table)
+        text = f"{table}\n\n{picture(path)}"
+        write_section(f"train_step{variant(given)}", title, f"python -m benchmarks.train_step{option} --results", text)
+
+
+def picture(path: Path) -> str:
+    """Markdown that shows a plot beside RESULTS.md."""
+    return f"![seconds of the parts](../docs/{path.name})"
 
 
 def variant(given: argparse.Namespace) -> str:
