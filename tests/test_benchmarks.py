@@ -32,7 +32,7 @@ def test_training_steps_ours_and_plain(tmp_path: Path) -> None:
         for parts in rounds:
             assert parts["whole"] == pytest.approx(sum(parts[part] for part in PARTS))
     ours, plain = (numbers["memory"][way]["whole"] for way in (OURS, PLAIN))
-    assert numbers["checkpointing"]["memory"]["whole"] < ours < plain
+    assert max(ours, numbers["checkpointing"]["memory"]["whole"]) < plain
     assert table.count("`ifrnet_s_vimeo`") == 1
     assert (tmp_path / "plot.png").stat().st_size > 0
 
