@@ -7,6 +7,7 @@ first step and in all that follow, whose batches change. Compiling takes minutes
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 
@@ -31,7 +32,8 @@ def main() -> None:
     parser.add_argument("--results", action="store_true", help="write the table into RESULTS.md")
     given = parser.parse_args()
     lines = [
-        f"Batches of {given.batch}, precision {given.precision}, compiled: {given.what}. Seconds of a step.",
+        f"Batches of {given.batch}, precision {given.precision}, compiled: {given.what}, threads: "
+        f"{torch.get_num_threads()} (load average {os.getloadavg()[0]:.1f}). Seconds of a step.",
         "",
         "| recipe | eager | compiled | gain | graphs of the first step | of all others | first step |",
         "| --- | --- | --- | --- | --- | --- | --- |",
