@@ -33,7 +33,8 @@ def main() -> None:
     given = parser.parse_args()
     lines = [
         f"Batches of {given.batch}, precision {given.precision}, compiled: {given.what}, threads: "
-        f"{torch.get_num_threads()} (load average {os.getloadavg()[0]:.1f}). Seconds of a step.",
+        f"{torch.get_num_threads()} (load average {os.getloadavg()[0]:.1f}). Seconds of a step; the first one "
+        "is quick where inductor's cache has its kernels from an earlier run.",
         "",
         "| recipe | eager | compiled | gain | graphs of the first step | of all others | first step |",
         "| --- | --- | --- | --- | --- | --- | --- |",
