@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, cast, overload
 
 import numpy as np
 import torch
@@ -301,7 +301,7 @@ class Interpolator:
 
     def _ask(self, request: Request) -> Iterator[Prediction]:
         encoding = self.model.encode(request.frame0, request.frame1, scale=self.scale)
-        times = [time for time in request.times if isinstance(time, Tensor)]
+        times = cast(list[Tensor], request.times)  # _checked made tensors of them
         if self.model.takes_reference:
             for time in times:
                 yield self._approach(encoding, time, request)
