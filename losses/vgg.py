@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from losses.backbones import load_backbone
@@ -32,8 +33,9 @@ def vgg_layers(name: str, count: int, folder: str | Path | None = None) -> nn.Se
 
 def normalised(picture: Tensor) -> Tensor:
     """A picture B 3 H W in [0, 1] as VGG was trained to see it."""
-    mean, deviation = (picture.new_tensor(v)[:, None, None] for v in (MEAN, DEVIATION))
-    return (picture - mean) / deviation
+    # Channel by channel with plain numbers: a tensor of them would make the host wait for a GPU.
+    channels = zip(picture.unbind(1), MEAN, DEVIATION, strict=True)
+    return torch.stack([(channel - mean) / deviation for channel, mean, deviation in channels], dim=1)
 
 
 def run(layers: nn.Sequential, picture: Tensor, slices: Sequence[tuple[int, int]]) -> list[Tensor]:
