@@ -45,7 +45,7 @@ def main() -> None:
         lines.append(row(name, given))
         print(lines[-1], flush=True)
     if given.results:
-        write_section("compiled", "torch.compile", "python -m benchmarks.compiled --results", "\n".join(lines))
+        write_section("compiled", "torch.compile", "\n".join(lines))
 
 
 def row(name: str, given: argparse.Namespace) -> str:

@@ -55,7 +55,7 @@ def main() -> None:
         lines += rows(experiment, ways, given.steps, given.device)
         print("\n".join(lines[-len(ways) :]), flush=True)
     if given.results:
-        write_section("curve", "Learning alike", "python -m benchmarks.curve --results", "\n".join(lines))
+        write_section("curve", "Learning alike", "\n".join(lines))
 
 
 def rows(experiment: str, ways: dict[str, tuple[str, list[str]]], count: int, device: str) -> list[str]:

@@ -76,7 +76,7 @@ def main() -> None:
     table = "\n".join(lines)
     print(table)
     if given.results:
-        write_section("evaluate", "Evaluation", "python -m benchmarks.evaluate --results", table)
+        write_section("evaluate", "Evaluation", table)
 
 
 def row(name: str, samples: int, ways: list[Callable[[], tuple[float, float]]], rounds: int) -> str:

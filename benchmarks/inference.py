@@ -53,8 +53,7 @@ def main() -> None:
         print(lines[-1], flush=True)
     lines += ["", *tiles(given, device)]
     if given.results:
-        command = "python -m benchmarks.inference --results"
-        write_section("inference", "A frame's cost", command, "\n".join(lines))
+        write_section("inference", "A frame's cost", "\n".join(lines))
 
 
 def tiles(given: argparse.Namespace, device: torch.device) -> list[str]:

@@ -69,7 +69,7 @@ def main() -> None:
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n")
     if arguments.results:
-        write_section("loader", "Data loader", "python -m benchmarks.loader --results", table)
+        write_section("loader", "Data loader", table)
 
 
 def measure(folder: Path, triplets: int, workers: int, rounds: int, seconds: float) -> dict[str, Any]:

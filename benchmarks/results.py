@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import shlex
+import sys
 from pathlib import Path
 
 import torch
@@ -12,24 +14,24 @@ import torch
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
-def write_section(name: str, title: str, command: str, text: str) -> None:
-    """Put a benchmark's text between its marks; a new one goes to the end.
+def write_section(name: str, title: str, text: str) -> None:
+    """Put a benchmark's command and text between its marks; a new one goes to the end.
 
     Args:
         name: of the benchmark's file; FILE:VARIANT where it has several sections.
         title: the section's heading.
-        command: that makes it.
         text: Markdown.
     """
     script = name.partition(":")[0]
     begin, end = f"<!-- {name}: made by benchmarks/{script}.py -->", f"<!-- {name}: end -->"
     page = RESULTS.read_text() if RESULTS.exists() else "# Measured\n"
-    section = f"{begin}\n{machine()}\n\n{text}\n{end}"
+    command = shlex.join(["python", "-m", f"benchmarks.{script}", *sys.argv[1:]])
+    section = f"{begin}\n`{command}`\n\n{machine()}\n\n{text}\n{end}"
     if begin in page:
         before, _, rest = page.partition(begin)
         page = before + section + rest.partition(end)[2]
     else:
-        page = f"{page.rstrip()}\n\n## {title}\n\n`{command}`\n\n{section}\n"
+        page = f"{page.rstrip()}\n\n## {title}\n\n{section}\n"
     RESULTS.write_text(page)
 
 

@@ -58,9 +58,7 @@ def main() -> None:
         lines.append("| " + " | ".join(cells) + " |")
         print(lines[-1], flush=True)
     if given.results:
-        write_section(
-            "times", "Eight times from one encoding", "python -m benchmarks.times --results", "\n".join(lines)
-        )
+        write_section("times", "Eight times from one encoding", "\n".join(lines))
 
 
 def seconds(

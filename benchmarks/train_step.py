@@ -27,7 +27,6 @@ from benchmarks.worker import CHECKPOINTED, KEPT, OURS, PLAIN, Worker
 
 PLOT = Path(__file__).parents[1] / "docs" / "train_step.png"
 MIB = 2**20
-BATCH = 4
 
 
 def main() -> None:
@@ -45,12 +44,8 @@ def main() -> None:
     if given.plot or given.results:
         plot(found, path)
     if given.results:
-        option = " --base" if given.base else ""
-        option += f" --batch {given.batch}" if given.batch != BATCH else ""
-        option += f" --precision {given.precision}" if given.precision != "32-true" else ""
         title = f"Training step{variant(given).replace(':', ', ')}".replace(", base", ", base models")
-        text = f"{table}\n\n{picture(path)}"
-        write_section(f"train_step{variant(given)}", title, f"python -m benchmarks.train_step{option} --results", text)
+        write_section(f"train_step{variant(given)}", title, f"{table}\n\n{picture(path)}")
 
 
 def picture(path: Path) -> str:
@@ -73,7 +68,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--compile", default="none", choices=["none", "network", "losses", "both"], help="ours")
     parser.add_argument("--channels-last", default="auto", choices=["auto", "true", "false"], help="ours")
     parser.add_argument("--checkpointing", action="store_true", help="ours")
-    parser.add_argument("--batch", type=int, default=BATCH)
+    parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--size", type=int, help="of the crops; without it the recipe's")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, help="on a CPU; without it all cores")
