@@ -1,69 +1,17 @@
-"""Interpolator: kinds of pictures, padding, channel order, recursion, test-time augmentation, tiles."""
+"""Interpolator: kinds of pictures, channel order, recursion, several times at once, test-time augmentation."""
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from tests.golden_cases import assert_near, frame, load
-from vfi_train.architectures import Architecture, Encoding, create_model
-from vfi_train.contract import Prediction
+from tests.mean_networks import FixedMean, Mean, ReferencedMean, pair
+from vfi_train.architectures import create_model
 from vfi_train.interpolator import Interpolator
-from vfi_train.padding import Padding, padded_size
-from vfi_train.tiling import Tiles
-
-
-class Mean(Architecture):
-    """time * frame1 + (1 - time) * frame0, and a flow that counts columns; remembers what it was asked."""
-
-    family = "mean"
-    size_multiple = 8
-    min_size = 16
-    arbitrary_time = True
-    takes_time_map = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encodings: list[Encoding] = []
-
-    def encode(self, frame0: Tensor, frame1: Tensor, *, scale: float = 1.0) -> Encoding:
-        self.encodings.append(Encoding(frame0, frame1, scale))
-        return self.encodings[-1]
-
-    def decode(self, encoding, time, *, target=None, reference=None, reference_time=None) -> Prediction:
-        blend = encoding.frame0 * (1 - time) + encoding.frame1 * time
-        if reference is not None:
-            blend = blend + reference_time * (reference - blend)
-        columns = torch.arange(blend.shape[-1]).expand(blend.shape[0], 2, *blend.shape[-2:]).float()
-        small = [columns[..., ::2, ::2] / 2, columns]
-        return Prediction(
-            blend,
-            merged=[blend],
-            warped0=[encoding.frame0],
-            flow0=small,
-            flow1=small,
-            features=[blend],
-            residual=blend * 0,
-        )
-
-
-class ReferencedMean(Mean):
-    takes_reference = True
-
-
-class FixedMean(Mean):
-    arbitrary_time = False
-    channel_order = "bgr"
-
-
-def pair(height: int, width: int, batch: int = 1) -> tuple[Tensor, Tensor]:
-    return frame(height, width, 0.0, 3, batch), frame(height, width, 1.0, 3, batch)
-
 
 # --- kinds of pictures
 
@@ -164,142 +112,12 @@ def test_training_mode_comes_back_and_prediction_is_made_in_evaluation_mode() ->
     assert not got.requires_grad
 
 
-# --- padding
-
-
-@pytest.mark.parametrize("case", ["AMT", "ATM-VFI", "EMA-VFI", "IFRNet"])
-def test_padding_amounts_equal_the_published_padders(case: str) -> None:
-    rows = published_padding(case)
-    assert len(rows) > 5
-    for height, width, divisor, *expected in rows:
-        padded = padded_size((height, width), Mean(), multiple=(divisor, divisor))
-        p = Padding.between((height, width), padded)
-        assert [p.left, p.right, p.top, p.bottom] == expected
-
-
-def published_padding(case: str) -> list[list[int]]:
-    folder = f"functions_{case}"
-    if case == "AMT":
-        return [list(row.values()) for row in load(folder, "padder").info["table"]]
-    if case == "EMA-VFI":
-        return load(folder, "padder").info["rows"]
-    if case == "IFRNet":
-        rows = load(folder, "snu_film_padding").info["rows"]
-        return [[r["height"], r["width"], 20, r["left"], r["right"], r["top"], r["bottom"]] for r in rows]
-    table = load(folder, "padding").info["table"]
-    return [[*map(int, key.replace("x", "/").split("/")), *value] for key, value in table.items()]
-
-
-def test_padded_pixels_equal_the_published_padders() -> None:
-    example = load("functions_EMA-VFI", "padder").tensor("example")
-    x = torch.arange(35.0).view(1, 1, 5, 7)
-    assert_near(Padding.between((5, 7), (8, 8)).pad(x), example, 0)
-    padded = load("functions_ATM-VFI", "padding").tensor("padded")
-    assert_near(Padding.between((5, 7), (8, 8)).pad(frame(5, 7, 0.0, 1)), padded, 0)
-
-
-@pytest.mark.parametrize("mode", ["replicate", "zeros", "reflect"])
-@pytest.mark.parametrize("side", ["center", "right_bottom"])
-def test_padding_is_undone(mode: str, side: str) -> None:
-    x = frame(13, 18, 0.0)
-    padding = Padding.between((13, 18), (16, 24), mode, side)
-    padded = padding.pad(x)
-    assert padded.shape[-2:] == (16, 24)
-    assert_near(padding.crop(padded), x, 0)
-    if side == "right_bottom":
-        assert_near(padded[..., :13, :18], x, 0)
-    corner = {"replicate": x[..., -1, -1], "zeros": 0 * x[..., 0, 0], "reflect": x[..., -2, -2]}[mode]
-    assert_near(padded[..., 12 + padding.top + 1, 17 + padding.left + 1], corner, 0)
-
-
-def test_small_frames_cannot_be_reflected_far() -> None:
-    with pytest.raises(ValueError, match="too small to be reflected"):
-        Interpolator(Mean(), padding="reflect")(*pair(5, 20))
-
-
-@pytest.mark.parametrize(
-    ("size", "scale", "expected"),
-    [
-        ((16, 16), 1.0, (16, 16)),
-        ((17, 30), 1.0, (32, 32)),
-        ((1, 1), 1.0, (16, 16)),
-        ((100, 140), 0.8, (100, 140)),  # IFRNet and AMT on SNU-FILM: multiples of 20
-        ((101, 141), 0.8, (120, 160)),
-        ((100, 100), 0.5, (128, 128)),
-        ((1080, 1920), 16 / 22, (1100, 1936)),  # AMT's demo: divisor 22
-        ((100, 100), 2.0, (104, 104)),
-        ((50, 60), 16 / 49, (245, 245)),  # 49 * (16 / 49) is floored to 15, 98 and 196 likewise
-    ],
-)
-def test_padded_size_is_a_multiple_after_scaling(size: tuple, scale: float, expected: tuple) -> None:
-    assert padded_size(size, create_model("ifrnet_tiny"), scale) == expected
-
-
-@pytest.mark.parametrize(("scale", "expected"), [(2.0, 128), (1.0, 128), (0.8, 160), (0.5, 128), (0.25, 128)])
-def test_networks_that_also_work_at_full_size_get_multiples_there(scale: float, expected: int) -> None:
-    """RIFE: multiples of max(32, 32 / scale)."""
-    model = Mean()
-    model.size_multiple = model.full_size_multiple = model.min_size = 32
-    assert padded_size((100, 100), model, scale) == (expected, expected)
-    with pytest.raises(ValueError, match="before scaling too; got 40x40"):
-        model.check(*pair(40, 40), scale=0.8)
-
-
-def test_a_scale_that_fits_no_size_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"take a scale of 8/n, for example 8/13"):
-        Interpolator(Mean(), scale=0.61803)(*pair(16, 16))
-
-
-def test_amt_demo_scales_are_met() -> None:
-    """The published rule's scale and divisor (AMT demo) lead to the same padded size."""
-    for row in load("functions_AMT", "demo_scale").info["table"]:
-        size, d = (row["height"], row["width"]), row["divisor"]
-        expected = tuple(-(-n // d) * d for n in size)
-        assert padded_size(size, create_model("ifrnet_tiny"), row["scale"]) == expected
-
-
-def test_a_canvas_of_its_own_size() -> None:
-    """Middlebury: any frame on a 480x640 canvas of zeros, top left."""
-    model = Mean()
-    options = {"padding": "zeros", "padding_side": "right_bottom", "padding_multiple": (48, 64)}
-    frame0, frame1 = pair(30, 50)
-    Interpolator(model, **options)(frame0, frame1)
-    seen = model.encodings[0].frame0
-    assert seen.shape[-2:] == (48, 64)
-    assert_near(seen[..., :30, :50], frame0, 0)
-    assert seen[..., 30:, :].abs().max() == 0
-
-
-def test_full_size_fields_are_cropped_and_coarse_ones_kept() -> None:
-    got = Interpolator(Mean()).predict(*pair(20, 27))
-    assert got.frame.shape == got.merged[0].shape == got.residual.shape == (1, 3, 20, 27)
-    assert got.flow0[1].shape == (1, 2, 20, 27)
-    assert got.flow0[0].shape == (1, 2, 12, 16)
-    assert got.features[0].shape == (1, 3, 24, 32)
-    assert got.flow0[1][0, 0, 0, 0] == 2  # the crop starts at the third padded column
-
-
-def test_maps_and_references_are_padded_with_the_frames() -> None:
-    frame0, frame1 = pair(20, 27)
-    plane = frame(20, 27, 0.5)[:, :1]
-    reference = frame(20, 27, 0.2)
-    network = Interpolator(ReferencedMean(), padding="zeros", iterations=1)
-    got = network(frame0, frame1, [plane], reference=reference, reference_time=0.25 * plane)[0]
-    blend = frame0 * (1 - plane) + frame1 * plane
-    assert_near(got, blend + 0.25 * plane * (reference - blend), 1e-6)
-    flat = network(frame0, frame1, [plane[0, 0].numpy()], reference=reference, reference_time=0.25 * plane[:, 0])
-    assert_near(flat[0], got, 0)
-
-
-@pytest.mark.parametrize("multiple", [None, 20])
-def test_ifrnet_on_padded_frames_equals_the_network_on_frames_padded_by_hand(multiple: int | None) -> None:
-    model = create_model("ifrnet_tiny").eval()
-    frame0, frame1 = pair(75, 90)
-    hand = [torch.nn.functional.pad(f, (5, 5, 2, 3), mode="replicate") for f in (frame0, frame1)]
-    with torch.no_grad():
-        expected = model(*hand, 0.3, scale=0.8).frame[..., 2:-3, 5:-5]
-    got = Interpolator(model, scale=0.8, padding_multiple=multiple)
-    assert_near(got(frame0, frame1, 0.3), expected, 1e-6)
+def test_weights_are_loaded_through_the_weights_package(tmp_path: Path) -> None:
+    source, path = create_model("ifrnet_tiny").eval(), tmp_path / "tiny.pth"
+    torch.save(source.state_dict(), path)
+    frames = pair(16, 16)
+    got = Interpolator("ifrnet_tiny", weights=path)
+    assert_near(got(*frames), Interpolator(source)(*frames), 0)
 
 
 # --- channel order
@@ -405,64 +223,3 @@ def test_augmentation_flips_maps_and_references_too(batched: bool) -> None:
     expected = Interpolator(ReferencedMean())(frame0, frame1, [plane], **extras)[0]
     got = Interpolator(ReferencedMean(), tta=True, tta_batched=batched)(frame0, frame1, [plane], **extras)[0]
     assert_near(got, expected, 1e-6)
-
-
-# --- tiles
-
-
-class Blur(Mean):
-    """A mean of frames blurred over 5x5 pixels: an answer that depends on a small surrounding alone."""
-
-    def decode(self, encoding, time, *, target=None, reference=None, reference_time=None) -> Prediction:
-        blend = encoding.frame0 * (1 - time) + encoding.frame1 * time
-        padded = torch.nn.functional.pad(blend, (2, 2, 2, 2), mode="replicate")
-        return Prediction(torch.nn.functional.avg_pool2d(padded, 5, stride=1))
-
-
-@pytest.mark.parametrize("size", [(64, 64), (150, 64), (131, 203)])
-@pytest.mark.parametrize(("tile", "overlap"), [(64, 16), ((48, 80), 12), (40, 36)])
-def test_tiles_leave_no_seams(size: tuple, tile: int | tuple, overlap: int) -> None:
-    """Tiles equal the whole where the network looks no further than a quarter of the overlap."""
-    frame0, frame1 = pair(*size)
-    times = [0.25, 0.5]
-    expected = Interpolator(Blur())(frame0, frame1, times)
-    got = Interpolator(Blur(), tile=tile, tile_overlap=overlap)(frame0, frame1, times)
-    for one, other in zip(got, expected, strict=True):
-        assert_near(one, other, 1e-6)
-
-
-def test_tiles_take_the_maps_of_their_window() -> None:
-    frame0, frame1 = pair(70, 90)
-    plane, reference = frame(70, 90, 0.5)[:, :1], frame(70, 90, 0.2)
-    extras = {"reference": reference, "reference_time": plane * 0.5}
-    expected = Interpolator(ReferencedMean())(frame0, frame1, [plane], **extras)[0]
-    got = Interpolator(ReferencedMean(), tile=40, tile_overlap=10)(frame0, frame1, [plane], **extras)[0]
-    assert_near(got, expected, 1e-6)
-
-
-@pytest.mark.parametrize(("height", "width"), [(100, 100), (131, 203), (300, 64), (65, 64), (720, 1280)])
-def test_windows_cover_the_frame_and_overlap_enough(height: int, width: int) -> None:
-    tiles = Tiles(height, width, (64, 80), 16)
-    windows = list(tiles.windows())
-    weights, covered = torch.zeros(height, width), torch.zeros(height, width)
-    for rows, columns in windows:
-        assert (rows.stop - rows.start, columns.stop - columns.start) == (min(64, height), min(80, width))
-        weights[rows, columns] += tiles.weight(rows, columns, weights)
-        covered[rows, columns] += 1
-    assert covered.min() >= 1
-    assert weights.min() >= 0.25
-    starts = sorted({rows.start for rows, _ in windows})
-    assert all(b - a <= 64 - 16 for a, b in pairwise(starts))
-
-
-def test_tiles_must_be_larger_than_their_overlap() -> None:
-    with pytest.raises(ValueError, match="cannot overlap by 64"):
-        Interpolator(Mean(), tile=64)(*pair(80, 80))
-
-
-def test_weights_are_loaded_through_the_weights_package(tmp_path: Path) -> None:
-    source, path = create_model("ifrnet_tiny").eval(), tmp_path / "tiny.pth"
-    torch.save(source.state_dict(), path)
-    frames = pair(16, 16)
-    got = Interpolator("ifrnet_tiny", weights=path)
-    assert_near(got(*frames), Interpolator(source)(*frames), 0)
