@@ -15,6 +15,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,7 +36,9 @@ from vfi_train.recipe import batch_shapes, datasets
 from vfi_train.train import build_module
 
 STAND_IN = "stand_in"
-OWN = ("vfi_train", "losses")
+ROOT = Path(__file__).parents[1]
+OWN = tuple(f"{ROOT / folder}{os.sep}" for folder in ("vfi_train", "losses"))
+COPIES = (torch.ops.aten._to_copy, torch.ops.aten.copy_)
 
 
 class Waits(TorchDispatchMode):
@@ -52,9 +55,6 @@ class Waits(TorchDispatchMode):
         if func.overloadpacket in COPIES and len(kinds) > 1 and not kwargs.get("non_blocking"):
             self.places.append(place(traceback.extract_stack()))
         return out
-
-
-COPIES = (torch.ops.aten._to_copy, torch.ops.aten.copy_)
 
 
 def main(backbones: str, asked: list[str]) -> None:
@@ -146,9 +146,9 @@ def half_precision(on: bool) -> Iterator[None]:
 
 def place(stack: traceback.StackSummary) -> str:
     """The line of the program that a stack ends in."""
-    own = [f for f in stack if any(f"/{folder}/" in f.filename for folder in OWN) and "site-packages" not in f.filename]
+    own = [frame for frame in stack if frame.filename.startswith(OWN)]
     last = own[-1] if own else stack[-1]
-    return f"{last.filename.rpartition('/')[2]}:{last.lineno}: {last.line}"
+    return f"{Path(last.filename).name}:{last.lineno}: {last.line}"
 
 
 if __name__ == "__main__":
