@@ -1,26 +1,28 @@
-"""What makes a frame cheaper: layout, autocast, torch.compile, tiles: python -m benchmarks.inference
+"""What makes a frame cheaper: kept memory, layout, autocast, torch.compile, tiles: python -m benchmarks.inference
 
 Milliseconds of the middle frame in each mode of `python -m vfi_train.profile`, a row for each network; then a large
-frame whole and in tiles: time, counted memory, and how far the pictures are apart.
+frame whole and in tiles: time, counted memory, and how far the pictures are apart. On a CPU freed memory is
+kept for the next frame, as `interpolate` does where there is room, but for the columns that say otherwise.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
 
 import torch
+from torch import Tensor
 
 from benchmarks.results import write_section
 from benchmarks.steps import texture
 from vfi_train.architectures import create_model
 from vfi_train.cost import peak_memory
-from vfi_train.devices import find_device
+from vfi_train.devices import find_device, keep_freed_memory
 from vfi_train.interpolator import Interpolator
-from vfi_train.profile import measure, parse_mode
+from vfi_train.profile import measure, parse_mode, time_calls
 
 MODELS = ("ifrnet_s", "amt_s", "ema_vfi_small_t", "rife_m", "atm_vfi_lite_t")
 MODES = ("eager", "channels_last", "bf16", "channels_last+bf16", "compiled", "channels_last+compiled")
+LARGE = "ifrnet_s"
 MIB = 2**20
 
 
@@ -37,54 +39,60 @@ def main() -> None:
     parser.add_argument("--results", action="store_true", help="write the tables into RESULTS.md")
     given = parser.parse_args()
     device, size = find_device(given.device), (given.size[0], given.size[1])
+    first = given.modes[0]
     lines = [
         f"Milliseconds of a frame of {size[1]}x{size[0]}, medians of {given.repeats}.",
         "",
-        "| model | " + " | ".join(given.modes) + " |",
-        "| --- " * (len(given.modes) + 1) + "|",
+        f"| model | {first}, memory not kept | " + " | ".join(given.modes) + " |",
+        "| --- " * (len(given.modes) + 2) + "|",
     ]
+
+    def cell(name: str, mode: str) -> str:
+        row = measure(name, create_model(name), size, parse_mode(mode), device, 1, 3, given.repeats)
+        return row.failure or f"{row.milliseconds:.0f}"
+
+    before = {name: cell(name, first) for name in given.models}
+    before_large, *_ = large(given, device, None)
+    if device.type == "cpu":
+        keep_freed_memory()
     for name in given.models:
-        found = [
-            measure(name, create_model(name), size, parse_mode(mode), device, 1, 3, given.repeats)
-            for mode in given.modes
-        ]
-        cells = [row.failure or f"{row.milliseconds:.0f}" for row in found]
-        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
+        lines.append(f"| `{name}` | " + " | ".join([before[name], *(cell(name, mode) for mode in given.modes)]) + " |")
         print(lines[-1], flush=True)
-    lines += ["", *tiles(given, device)]
+    lines += ["", *tiles(given, device, before_large)]
     if given.results:
         write_section("inference", "A frame's cost", "\n".join(lines))
 
 
-def tiles(given: argparse.Namespace, device: torch.device) -> list[str]:
+def tiles(given: argparse.Namespace, device: torch.device, before: float) -> list[str]:
     """A table of what a large frame costs a small network that knows motion; textures move by eight pixels."""
     height, width = given.large
-    model = Interpolator("ifrnet_s", weights="ifrnet_s_synthetic", device=device).model
-    wide = texture(1, max(height, width) + 8, torch.Generator().manual_seed(0)).to(device)
-    frames = [wide[..., shift : shift + height, shift : shift + width] for shift in (0, 8)]
     lines = [
-        f"`ifrnet_s`, a frame of {width}x{height}:",
+        f"`{LARGE}`, a frame of {width}x{height}:",
         "",
-        "| frame | seconds | memory (MiB) | mean difference | largest difference |",
-        "| --- | --- | --- | --- | --- |",
+        "| frame | seconds, memory not kept | seconds | memory (MiB) | mean difference | largest difference |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
-    whole = None
-    for label, tile in (("whole", None), (f"tiles of {given.tile}", given.tile)):
-        asked = Interpolator(model, tile=tile)
-        with torch.inference_mode():
-            asked.predict(frames[0], frames[1])
-            began = time.perf_counter()
-            answer = asked.predict(frames[0], frames[1]).frame
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            seconds = time.perf_counter() - began
-        memory = peak_memory(model, lambda *pair, asked=asked: asked.predict(*pair), (height, width)) / MIB  # type: ignore[misc]
-        difference = None if whole is None else (answer - whole).abs()
-        apart = " | " if difference is None else f"{difference.mean().item():.1e} | {difference.max().item():.1e}"
-        whole = answer if whole is None else whole
-        lines.append(f"| {label} | {seconds:.2f} | {memory:,.0f} | {apart} |")
-        print(lines[-1], flush=True)
+    seconds, memory, whole = large(given, device, None)
+    lines.append(f"| whole | {before:.2f} | {seconds:.2f} | {memory:,.0f} |  |  |")
+    seconds, memory, answer = large(given, device, given.tile)
+    apart = (answer - whole).abs()
+    differences = f"{apart.mean().item():.1e} | {apart.max().item():.1e}"
+    lines.append(f"| tiles of {given.tile} |  | {seconds:.2f} | {memory:,.0f} | {differences} |")
+    print("\n".join(lines[-2:]), flush=True)
     return lines
+
+
+def large(given: argparse.Namespace, device: torch.device, tile: int | None) -> tuple[float, float, Tensor]:
+    """Seconds of a large frame, the second of two; MiB that are counted for it; and the frame."""
+    asked = Interpolator(LARGE, weights=f"{LARGE}_synthetic", device=device, tile=tile)
+    height, width = given.large
+    wide = texture(1, max(height, width) + 8, torch.Generator().manual_seed(0)).to(device)
+    frame0, frame1 = (wide[..., shift : shift + height, shift : shift + width] for shift in (0, 8))
+    frames: list[Tensor] = []
+    with torch.inference_mode():
+        _, seconds = time_calls(lambda: frames.append(asked.predict(frame0, frame1).frame), 1, 1, device)
+    memory = peak_memory(asked.model, lambda *pair: asked.predict(*pair), (height, width))
+    return seconds, memory / MIB, frames[-1]
 
 
 if __name__ == "__main__":

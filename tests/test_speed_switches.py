@@ -101,7 +101,7 @@ def test_freed_memory_is_kept_for_the_next_tensors() -> None:
 
 FAULTS = """
 import resource, torch
-from vfi_train.modules.speed import keep_freed_memory as keep_memory
+from vfi_train.devices import keep_freed_memory as keep_memory
 for keep in (False, True):
     keep_memory(keep)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -17,12 +17,12 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from vfi_train.architectures import Architecture
 from vfi_train.cli import run
 from vfi_train.config_targets import check_targets
-from vfi_train.devices import find_device
+from vfi_train.devices import find_device, keep_freed_memory
 from vfi_train.errors import UserError
 from vfi_train.interpolation import pipeline
 from vfi_train.interpolation.engine import Engine
 from vfi_train.interpolation.media import Clip
-from vfi_train.interpolation.memory import scale_for, tile_for
+from vfi_train.interpolation.memory import may_keep, scale_for, tile_for
 from vfi_train.interpolation.pairs import Judge, moving, pairs
 from vfi_train.interpolation.progress import FrameProgress
 from vfi_train.interpolation.sinks import has_clock, open_sink
@@ -112,6 +112,8 @@ def _interpolator(config: DictConfig, clip: Clip, wanted: Plan) -> Interpolator:
     if config.tile == "auto":
         tile = tile_for(asked, size, config.batch, config.memory)
         asked.tile = None if tile is None else (tile, tile)
+    if may_keep(asked, size, config.batch, config.memory):
+        keep_freed_memory()
     return asked
 
 

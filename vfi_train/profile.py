@@ -27,7 +27,7 @@ from vfi_train.architectures.base import count_parameters
 from vfi_train.cli import run
 from vfi_train.config_targets import check_targets
 from vfi_train.cost import multiply_accumulates, peak_memory
-from vfi_train.devices import find_device
+from vfi_train.devices import find_device, keep_freed_memory
 from vfi_train.errors import UserError, nearest
 from vfi_train.evaluation.choices import chosen, configured
 from vfi_train.padding import padded_size
@@ -92,6 +92,8 @@ def measure_all(models: Mapping[str, Callable[[], Architecture]], config: DictCo
     if min(config.repeats, config.batch) < 1 or config.warmup < 0:
         raise UserError("repeats and batch are 1 or more, and warmup is 0 or more")
     device = find_device(config.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     rows: list[Row] = []
     with _threads(config.threads):
         print(f"on {describe(device)}, {config.batch} pairs at once, {config.repeats} runs after {config.warmup}")

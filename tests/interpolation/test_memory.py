@@ -14,7 +14,7 @@ from tests.interpolation.videos import Blend
 from tests.programs import ENVIRONMENT
 from vfi_train.cost import multiply_accumulates, peak_memory
 from vfi_train.errors import UserError
-from vfi_train.interpolation.memory import free_memory, needed, scale_for, tile_for
+from vfi_train.interpolation.memory import free_memory, may_keep, needed, scale_for, tile_for
 from vfi_train.interpolator import Interpolator
 
 MIB = 2**20
@@ -72,6 +72,16 @@ def test_tiles_are_the_largest_that_the_memory_holds() -> None:
     assert tile_for(asked, (336, 640), 1, None) is None  # needs no counting
     with pytest.raises(UserError, match="hold no tile of 256 pixels beside frames of 1080x1920"):
         tile_for(asked, size, 1, 0.5 * needed(asked, size, 1, 256) / 2**30)
+
+
+def test_freed_memory_is_kept_where_there_is_room_for_what_lies_between() -> None:
+    size = (1080, 1920)
+    for tile in (None, 512):
+        asked = Interpolator(Wide(), tile=tile)
+        gib = needed(asked, size, 1, tile) / 2**30
+        assert may_keep(asked, size, 1, 2.39 * gib)
+        assert not may_keep(asked, size, 1, 2.37 * gib)
+    assert may_keep(Interpolator(Wide()), (336, 640), 1, None)  # needs no counting
 
 
 def test_what_is_needed_is_what_tiles_take() -> None:

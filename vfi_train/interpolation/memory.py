@@ -16,6 +16,7 @@ from vfi_train.interpolator import Interpolator
 SCALES = ((2000, 1.0), (3000, 0.5))  # up to which longer side; beyond: 0.25, as in published 2K and 4K protocols
 TILES = (2048, 1536, 1024, 768, 512, 384, 256)
 UNSEEN = 1.4  # measured memory over counted memory, at most (convolution workspaces)
+KEPT = 1.7  # memory of a process that keeps what is freed over that of one that does not, at most: gaps between blocks
 SHARE = 0.8  # of the free memory that may be used
 GIB = 2**30
 # What the largest networks here take for a pixel of frames up to 720p, so that small ones need no counting (seconds).
@@ -42,16 +43,11 @@ def tile_for(interpolator: Interpolator, size: tuple[int, int], batch: int, memo
     Raises:
         UserError: not even small tiles fit.
     """
-    model = interpolator.model
-    device = next(model.parameters(), torch.zeros(())).device
-    budget = free_memory(device) * SHARE if memory is None else memory * GIB
+    budget = _budget(interpolator, memory)
 
     def fits(tile: int | None) -> bool:
-        return needed(interpolator, size, batch, tile) * UNSEEN <= budget
+        return _fits(interpolator, size, batch, tile, budget)
 
-    at_once = interpolator.times_at_once * (2 if interpolator.flips and interpolator.tta_batched else 1)
-    if size[0] * size[1] <= SMALL and size[0] * size[1] * batch * at_once * ENOUGH * UNSEEN <= budget:
-        return None
     if fits(None):
         return None
     tiles = [tile for tile in TILES if interpolator.tile_overlap < tile < max(size)]
@@ -62,6 +58,17 @@ def tile_for(interpolator: Interpolator, size: tuple[int, int], batch: int, memo
         f"{budget / GIB:.2f} GiB of memory hold no tile of {TILES[-1]} pixels beside frames of {size[0]}x{size[1]}: "
         "take batch=1, a smaller model, or tile=128"
     )
+
+
+def may_keep(interpolator: Interpolator, size: tuple[int, int], batch: int, memory: float | None) -> bool:
+    """Whether `devices.keep_freed_memory` helps, on a CPU, and the memory holds what it takes; as `tile_for`.
+
+    Whole frames of 1920x1080 take less than half the time then (benchmarks/RESULTS.md).
+    """
+    if _device(interpolator).type != "cpu":
+        return False
+    tile = None if interpolator.tile is None else max(interpolator.tile)
+    return _fits(interpolator, size, batch, tile, _budget(interpolator, memory) / KEPT)
 
 
 def needed(interpolator: Interpolator, size: tuple[int, int], batch: int, tile: int | None) -> int:
@@ -90,6 +97,21 @@ def free_memory(device: torch.device) -> float:
     if limit.is_file() and used.is_file() and limit.read_text().strip().isdigit():
         free = min(free, float(limit.read_text()) - float(used.read_text()))
     return free
+
+
+def _fits(interpolator: Interpolator, size: tuple[int, int], batch: int, tile: int | None, budget: float) -> bool:
+    at_once = interpolator.times_at_once * (2 if interpolator.flips and interpolator.tta_batched else 1)
+    if size[0] * size[1] <= SMALL and size[0] * size[1] * batch * at_once * ENOUGH * UNSEEN <= budget:
+        return True
+    return needed(interpolator, size, batch, tile) * UNSEEN <= budget
+
+
+def _budget(interpolator: Interpolator, memory: float | None) -> float:
+    return free_memory(_device(interpolator)) * SHARE if memory is None else memory * GIB
+
+
+def _device(interpolator: Interpolator) -> torch.device:
+    return next(interpolator.model.parameters(), torch.zeros(())).device
 
 
 def _answer(interpolator: Interpolator, pair: tuple[Tensor, Tensor], times: list[float]) -> None:

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from losses.base import LossSet
 from vfi_train.architectures import Architecture
 from vfi_train.contract import Batch, Prediction
+from vfi_train.devices import keep_freed_memory
 from vfi_train.interpolator import Interpolator
 from vfi_train.modules.calls import in_network_order, predict, seed_chance, validation_prediction
 from vfi_train.modules.gradients import Gradients, carry_fault
@@ -21,7 +22,6 @@ from vfi_train.modules.speed import (
     Compile,
     checkpointed,
     compiled,
-    keep_freed_memory,
     lay_channels_last,
     to_channels_last,
 )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
-import sys
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -16,8 +14,6 @@ from torch.utils.checkpoint import checkpoint
 
 from vfi_train.architectures import Architecture
 from vfi_train.contract import Batch
-
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # malloc.h
 
 Compile = Literal["none", "network", "losses", "both"]
 
@@ -61,21 +57,6 @@ def to_channels_last(batch: Batch) -> Batch:
 def compiled(function: Callable[..., Any], switched_on: bool) -> Callable[..., Any]:
     """`torch.compile` for one shape of crops. Another shape is compiled anew rather than for any size."""
     return torch.compile(function, dynamic=False) if switched_on else function
-
-
-def keep_freed_memory(keep: bool = True) -> None:
-    """Let the process keep the memory that tensors on the CPU give back, for the tensors of the next step; or not.
-
-    By default the C library returns large blocks to the system at once, which hands them out again page by page,
-    filled with zeros: a sixth of a step's processor time. Does nothing where the library is not glibc.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is None:
-        return
-    for option, kept, default in ((_MMAP_MAX, 0, 65536), (_TRIM_THRESHOLD, 2**31 - 1, 2**17), (_TOP_PAD, 2**26, 0)):
-        mallopt(option, kept if keep else default)
-    if not keep and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
-        trim(0)
 
 
 def _named(name: str, patterns: tuple[str, ...]) -> bool:
