@@ -27,11 +27,11 @@ test-slow: env ## the tests that take minutes each
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 test-slurm: env ## jobs on a SLURM cluster of one node, which it installs (root, apt-get) and starts: 3 minutes
-	$(BIN)/python -m tests.slurm.cluster
+	$(BIN)/python -m tests.helpers.slurm_cluster
 	$(TEST_ENV) timeout 900 $(BIN)/python -m pytest -m slurm tests/slurm
 
 test-app: .venv-app/.done ## the page in a browser, in an environment of its own (needs Chromium and its driver)
-	$(TEST_ENV) .venv-app/bin/python -m pytest -m slow tests/test_app_browser.py
+	$(TEST_ENV) .venv-app/bin/python -m pytest -m slow tests/app/test_app_browser.py
 
 test-gpu: env ## the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu

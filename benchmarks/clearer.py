@@ -29,7 +29,7 @@ import yaml
 from hydra.utils import instantiate
 
 from benchmarks.learning import versions
-from vfi_train.interpolator import Interpolator
+from vfi_train.inference.interpolator import Interpolator
 from vfi_train.metrics.functional import psnr
 
 ROOT = Path(__file__).parents[1]
@@ -167,10 +167,11 @@ unsteady: the seeds with the lowest PSNR have the most variance of the Laplacian
 ## One object stands still while the other moves
 
 Maps by hand: the weights of seed 1 (`weights=ifrnet_tiny_d_synthetic`, `model=ifrnet_tiny`), two frames in which both
-discs move by five pixels, a curve for each, and the halves of the picture as their masks (`vfi_train.manipulation`). On
+discs move by five pixels, a curve for each, and the halves of the image as their masks
+(`vfi_train.inference.manipulation`). On
 the left the red disc is asked to stay and the blue one to go from a tenth to nine tenths of its way; on the right the
 other way round. Made by `python -m benchmarks.manipulation`, which prints how far each disc has got in every frame;
-`tests/test_manipulation.py` holds it to 0.7 pixels of what was asked.
+`tests/inference/test_manipulation.py` holds it to 0.7 pixels of what was asked.
 
 ![A red and a blue disc, each moving while the other stands still](manipulation.gif)
 """

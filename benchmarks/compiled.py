@@ -17,7 +17,7 @@ from torch._dynamo.utils import counters
 from benchmarks.results import write_section
 from benchmarks.steps import RECIPES, SMALL, Step, draw_batch, recipe
 from benchmarks.worker import Clock
-from vfi_train.devices import keep_freed_memory
+from vfi_train.runtime.devices import keep_freed_memory
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from hydra.utils import instantiate
 
 from benchmarks.results import write_section
 from benchmarks.steps import Step
-from vfi_train.config import compose_beside
+from vfi_train.config.mistakes import compose_beside
 from vfi_train.contract import Batch
 
 EXPERIMENTS = ("quickstart", "synthetic_amt", "synthetic_emavfi", "synthetic_atmvfi", "synthetic_rife")

@@ -22,18 +22,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.results import write_section
-from datamodules.store import open_store
-from datamodules.stored import Item, Items
+from datamodules.storage.file_dataset import Item, Items
+from datamodules.storage.store import open_store
 from datamodules.transforms import Compose
 from vfi_train.architectures import Architecture, create_model
-from vfi_train.evaluation.asking import Asker
-from vfi_train.evaluation.measure import cores, measure
-from vfi_train.evaluation.reading import share_frames
-from vfi_train.evaluation.results import averages
-from vfi_train.evaluation.scores import Scorer
-from vfi_train.evaluation.settings import Settings
+from vfi_train.evaluate.measure import cores, measure
+from vfi_train.evaluate.predictor import Asker
+from vfi_train.evaluate.protocol import Settings
+from vfi_train.evaluate.results import averages
+from vfi_train.evaluate.samples import share_frames
+from vfi_train.evaluate.scorer import Scorer
+from vfi_train.inference.padding import Padding, padded_size
 from vfi_train.metrics.functional import ssim3d
-from vfi_train.padding import Padding, padded_size
 from vfi_train.weights import load_weights
 
 METRICS: dict[str, dict[str, str]] = {"psnr": {}, "ssim": {"variant": "3d"}}

@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from benchmarks.peak import peaks
 from benchmarks.steps import RECIPES, Step, draw_batch, recipe
 from benchmarks.worker import Clock
-from vfi_train.devices import keep_freed_memory
+from vfi_train.runtime.devices import keep_freed_memory
 
 PLOT = Path(__file__).parents[1] / "docs" / "growth.png"
 

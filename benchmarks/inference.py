@@ -15,10 +15,10 @@ from torch import Tensor
 from benchmarks.results import write_section
 from benchmarks.steps import texture
 from vfi_train.architectures import create_model
-from vfi_train.cost import peak_memory
-from vfi_train.devices import find_device, keep_freed_memory
-from vfi_train.interpolator import Interpolator
-from vfi_train.profile import measure, parse_mode, time_calls
+from vfi_train.inference.interpolator import Interpolator
+from vfi_train.profile.command import measure, parse_mode, time_calls
+from vfi_train.profile.inference_cost import peak_memory
+from vfi_train.runtime.devices import find_device, keep_freed_memory
 
 MODELS = ("ifrnet_s", "amt_s", "ema_vfi_small_t", "rife_m", "atm_vfi_lite_t")
 MODES = ("eager", "channels_last", "bf16", "channels_last+bf16", "compiled", "channels_last+compiled")

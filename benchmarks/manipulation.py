@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datamodules.scenes import Layer, Motion, Scene, Texture
-from datamodules.shapes import Ellipse
+from datamodules.scenes.scene import Layer, Motion, Scene, Texture
+from datamodules.scenes.shapes import Ellipse
 from datamodules.synthetic import to_uint8
-from vfi_train.interpolator import Interpolator
-from vfi_train.manipulation import OBJECTS, manipulate, timing
+from vfi_train.inference.interpolator import Interpolator
+from vfi_train.inference.manipulation import OBJECTS, manipulate, timing
 
 GIF = Path(__file__).parents[1] / "docs" / "manipulation.gif"
 MODEL, WEIGHTS = "ifrnet_tiny", "ifrnet_tiny_d_synthetic"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from vfi_train.architectures import create_model, list_models
 from vfi_train.architectures.base import count_parameters
-from vfi_train.cost import multiply_accumulates
+from vfi_train.profile.inference_cost import multiply_accumulates
 from vfi_train.weights.names import family_layouts
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ from typing import Any
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
-import vfi_train.epochs  # noqa: F401 (its import makes ${epochs:N} known)
+import vfi_train.config.epochs  # noqa: F401 (its import makes ${epochs:N} known)
 
 ROOT = Path(__file__).parents[1]
 COLUMNS = ("experiment", "published PSNR / SSIM", "where", "global batch", "steps", "learning rate", "losses", "status")
@@ -21,8 +21,8 @@ HEAD = """# Published trainings
 
 Made by `python -m benchmarks.recipes` from `conf/experiment`. Lengths are epochs where the number of training samples
 is not published. Each of these is composed, built, and trained for two steps with a validation on a tiny dataset in
-the published layout by `tests/test_experiments.py`; losses, gradients and learning rates are compared with the
-published trainer's by `tests/test_recipes.py`, where there are such numbers.
+the published layout by `tests/training/test_experiments.py`; losses, gradients and learning rates are compared with the
+published trainer's by `tests/training/test_recipes.py`, where there are such numbers.
 
 """
 

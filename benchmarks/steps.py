@@ -13,12 +13,12 @@ from torch import Tensor
 
 from benchmarks.plain.layers import plain_layers
 from benchmarks.plain.losses import LOSSES
-from vfi_train.config import compose_beside
+from vfi_train.config.mistakes import compose_beside
 from vfi_train.contract import Batch, Prediction
-from vfi_train.modules.base import InterpolationModule
-from vfi_train.modules.calls import in_network_order, predict
-from vfi_train.recipe import batch_shapes, datasets
-from vfi_train.train import build_module
+from vfi_train.modules.forward import in_network_order, predict
+from vfi_train.modules.interpolation_module import InterpolationModule
+from vfi_train.training.build import build_module
+from vfi_train.training.recipe import batch_shapes, datasets
 
 PARTS = ("forward", "losses", "backward", "optimizer")
 RECIPES = {

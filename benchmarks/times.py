@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.results import write_section
 from vfi_train.architectures import Architecture, create_model
-from vfi_train.devices import keep_freed_memory
+from vfi_train.runtime.devices import keep_freed_memory
 
 MODELS = ("ifrnet_s", "amt_s", "ema_vfi_small_t", "rife_m", "atm_vfi_lite_t")
 WAYS = ("single", "shared", "batched")

@@ -12,7 +12,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.peak import peaks
 from benchmarks.steps import PlainStep, Step, draw_batch, recipe
-from vfi_train.devices import keep_freed_memory
+from vfi_train.runtime.devices import keep_freed_memory
 
 OURS, PLAIN, KEPT, CHECKPOINTED = "ours", "plain", "plain, memory kept", "ours, checkpointed"
 PRODUCTS = ("convolution", "conv2d", "aten::mm", "aten::bmm", "addmm", "scaled_dot_product", "attention")

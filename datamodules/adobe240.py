@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from datamodules.gopro import video_items
-from datamodules.stored import HeldOutData, Item
+from datamodules.storage.file_dataset import HeldOutData, Item
 
 COUNTS: dict[str, int] = {}  # how many videos the benchmark takes is not stated
 EVERY = 10

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datamodules.stored import HeldOutData, Item
+from datamodules.storage.file_dataset import HeldOutData, Item
 
 COUNTS = {"test_2k_540p": 2_000}
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.loader import DataError, Sample, SampleSource
-from datamodules.store import Store
-from datamodules.stored import Item, StoredData, first_uses
+from datamodules.core.samplers import DataError, Sample, SampleSource
+from datamodules.storage.file_dataset import Item, StoredData, first_uses
+from datamodules.storage.store import Store
 from datamodules.transforms import Compose
 
 COUNTS = {"objects": 88}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from datamodules.stored import HeldOutData, Item, check_numbers
+from datamodules.storage.file_dataset import HeldOutData, Item, check_numbers
 
 COUNTS = {"clips": 90}
 

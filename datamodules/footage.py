@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from datamodules import clips
-from datamodules.base import VFIDataModule
-from datamodules.frame_cache import FrameCache, Frames
-from datamodules.loader import DataError, Sample, SampleSource
-from datamodules.stored import spread
+from datamodules.core.datamodule import VFIDataModule
+from datamodules.core.samplers import DataError, Sample, SampleSource
+from datamodules.storage import videos as clips
+from datamodules.storage.file_dataset import spread
+from datamodules.storage.frame_cache import FrameCache, Frames
 from datamodules.transforms import Compose, Transform
 
 Moment = tuple[Frames, int, int]  # clip, number of frame0, frames from there to the target

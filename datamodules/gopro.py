@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from datamodules.loader import DataError, Sample, SampleSource
-from datamodules.store import Store
-from datamodules.stored import Item, Items, StoredData, check_numbers, one_of
+from datamodules.core.samplers import DataError, Sample, SampleSource
+from datamodules.storage.file_dataset import Item, Items, StoredData, check_numbers, one_of
+from datamodules.storage.store import Store
 from datamodules.transforms import Compose
 
 GROUP = 9  # frames, both ends included

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from datamodules.loader import DataError, Sample
-from datamodules.stored import HeldOutData, first_uses, one_of, spread
+from datamodules.core.samplers import DataError, Sample
+from datamodules.storage.file_dataset import HeldOutData, first_uses, one_of, spread
+from datamodules.storage.yuv import Chroma, YUVFile
 from datamodules.transforms import Compose
-from datamodules.yuv import Chroma, YUVFile
 
 VIDEOS = {
     "544p": tuple(f"Sintel_{name}_1280x544" for name in ("Alley2", "Market5", "Temple1", "Temple2")),

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from datamodules.base import VFIDataModule
-from datamodules.loader import DataError, GlobalBatches, Sample, SampleSource
-from datamodules.stored import one_of
+from datamodules.core.datamodule import VFIDataModule
+from datamodules.core.samplers import DataError, GlobalBatches, Sample, SampleSource
+from datamodules.storage.file_dataset import one_of
 
 
 class Joint(VFIDataModule):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from datamodules.stored import HeldOutData, Item, first_uses, one_of
+from datamodules.storage.file_dataset import HeldOutData, Item, first_uses, one_of
 
 OTHER = (
     *("Beanbags", "Dimetrodon", "DogDance", "Grove2", "Grove3", "Hydrangea"),

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.base import VFIDataModule
-from datamodules.distance import distance_map
-from datamodules.loader import Sample
-from datamodules.scene_style import SceneStyle
-from datamodules.scenes import Floats, Scene
+from datamodules.core.datamodule import VFIDataModule
+from datamodules.core.samplers import Sample
+from datamodules.scenes.scene import Floats, Scene
+from datamodules.scenes.style import SceneStyle
+from datamodules.storage.distance_maps import distance_map
 
 HELD_OUT = 2**32 - 1  # an epoch that no training reaches: the stream of the held-out scenes
 

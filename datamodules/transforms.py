@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.loader import DataError, Sample
-from datamodules.paste import paste
+from datamodules.core.fast_copy import paste
+from datamodules.core.samplers import DataError, Sample
 
 FRAMES = ("frame0", "frame1", "target", "reference")
 MAPS = ("time", "reference_time")  # where they are H W

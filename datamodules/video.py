@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from datamodules import clips, cuts
-from datamodules.base import VFIDataModule
-from datamodules.frame_cache import FrameCache, Frames
-from datamodules.loader import DataError, Sample
+from datamodules.core.datamodule import VFIDataModule
+from datamodules.core.samplers import DataError, Sample
+from datamodules.storage import scene_cuts as cuts
+from datamodules.storage import videos as clips
+from datamodules.storage.frame_cache import FrameCache, Frames
 from datamodules.transforms import Compose, Transform
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from datamodules.loader import DataError, SampleSource
-from datamodules.stored import Item, Items, StoredData, one_of, spread
+from datamodules.core.samplers import DataError, SampleSource
+from datamodules.storage.file_dataset import Item, Items, StoredData, one_of, spread
 from datamodules.transforms import Compose
 
 COUNTS = {"tri_trainlist.txt": 51_312, "tri_testlist.txt": 3_782}

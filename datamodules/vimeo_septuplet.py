@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from datamodules.distance import PREPARATIONS, TIME_EPSILON, MapPreparation, time_index, time_indices
-from datamodules.loader import DataError, Sample, SampleSource
-from datamodules.paste import joined
-from datamodules.store import Store
-from datamodules.stored import StoredData, first_uses, one_of, spread
+from datamodules.core.fast_copy import joined
+from datamodules.core.samplers import DataError, Sample, SampleSource
+from datamodules.storage.distance_maps import PREPARATIONS, TIME_EPSILON, MapPreparation, time_index, time_indices
+from datamodules.storage.file_dataset import StoredData, first_uses, one_of, spread
+from datamodules.storage.store import Store
 from datamodules.vimeo90k import check_share, split
 
 COUNTS = {"sep_trainlist.txt": 64_612, "sep_testlist.txt": 7_824}

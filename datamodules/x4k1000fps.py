@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from datamodules.loader import DataError, Sample, SampleSource
-from datamodules.store import Store
-from datamodules.stored import Item, StoredData, check_numbers, first_uses, one_of
+from datamodules.core.samplers import DataError, Sample, SampleSource
+from datamodules.storage.file_dataset import Item, StoredData, check_numbers, first_uses, one_of
+from datamodules.storage.store import Store
 from datamodules.transforms import Compose, Resize
 
 COUNTS = {"train": 4_408, "test": 15}  # samples of 65 frames, scenes of 33

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from datamodules.stored import HeldOutData, Item, one_of
+from datamodules.storage.file_dataset import HeldOutData, Item, one_of
 from datamodules.transforms import CenterCrop, Compose, Resize
 
 CLIPS = (

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import torch
 
-from datamodules.scene_style import SceneStyle
+from datamodules.scenes.style import SceneStyle
 from datamodules.synthetic import HELD_OUT, to_uint8
-from vfi_train.interpolator import Interpolator
+from vfi_train.inference.interpolator import Interpolator
 from vfi_train.metrics.functional import psnr
-from vfi_train.pictures import error_picture, overlay
+from vfi_train.visualization import error_picture, overlay
 
 MODEL, WEIGHTS = "ifrnet_s", "ifrnet_s_synthetic"
 SCENES = (3, 11, 20)  # numbers in the held-out stream

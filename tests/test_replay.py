@@ -11,8 +11,8 @@ from hydra.utils import instantiate
 from torch import Tensor
 
 from losses import LossSet, Term
-from tests.in_process import composed, train_tiny
-from tests.programs import run_program
+from tests.helpers.in_process import composed, train_tiny
+from tests.helpers.programs import run_program
 from vfi_train.architectures import Architecture
 from vfi_train.contract import Batch, Prediction
 from vfi_train.errors import UserError
@@ -78,7 +78,7 @@ def test_a_gradient_alone_is_found(network: Architecture) -> None:
 
 
 def test_what_a_run_kept_is_replayed(tmp_path: Path) -> None:
-    poison = "+callbacks.poison={_target_: tests.recorder.Poison, steps: [2]}"
+    poison = "+callbacks.poison={_target_: tests.helpers.recorder.Poison, steps: [2]}"
     run = train_tiny(tmp_path, "trainer.max_steps=2", poison)
     (file,) = (run / "faults").iterdir()
     result = run_program("vfi_train.replay", str(file), cwd=tmp_path)

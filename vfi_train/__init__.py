@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vfi_train.interpolator import Interpolator
+    from vfi_train.inference.interpolator import Interpolator
 
 __all__ = ["Interpolator"]
 
@@ -16,7 +16,7 @@ __all__ = ["Interpolator"]
 def __getattr__(name: str) -> Any:
     """Import what is asked for, and no sooner: `import vfi_train` alone does not wait for torch."""
     if name == "Interpolator":
-        from vfi_train.interpolator import Interpolator
+        from vfi_train.inference.interpolator import Interpolator
 
         return Interpolator
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

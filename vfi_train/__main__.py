@@ -1,7 +1,8 @@
 """`python -m vfi_train`: train what the configuration says. See conf/train.yaml for its keys."""
 
-from vfi_train.cli import ignore_signals, note_signals, run
-from vfi_train.parent import die_with_parent
+from vfi_train.config.program import run
+from vfi_train.runtime.child_process import die_with_parent
+from vfi_train.runtime.early_signals import ignore_signals, note_signals
 
 
 def main() -> None:
@@ -9,7 +10,7 @@ def main() -> None:
     note_signals()
     die_with_parent()
     try:
-        run("train", "vfi_train.train:train")
+        run("train", "vfi_train.training.command:train")
     finally:
         ignore_signals()
 

@@ -1,6 +1,6 @@
 """`python -m vfi_train.replay FILE`: a training step that was not finite, again, and where it went wrong.
 
-The file holds the batches, the weights and the configuration (see `callbacks/faults.py`); the data is not needed.
+The file holds the batches, the weights and the configuration (see `callbacks/nan_guard.py`); the data is not needed.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from torch.utils._pytree import tree_leaves
 
 from losses import LossSet
 from vfi_train.architectures import Architecture
-from vfi_train.cli import run
+from vfi_train.config.program import run
 from vfi_train.contract import Batch
 from vfi_train.errors import UserError
-from vfi_train.modules.calls import in_network_order, predict, seed_chance
+from vfi_train.modules.forward import in_network_order, predict, seed_chance
 from vfi_train.weights import load_weights
 
 

@@ -13,15 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.golden_cases import GOLDENS, Case, assert_near, frame, load
 from tests.goldens import golden
+from tests.helpers.golden_cases import GOLDENS, Case, assert_near, frame, load
 from vfi_train.architectures import create_model
 from vfi_train.architectures.amt import AMT
 from vfi_train.architectures.base import count_parameters
 from vfi_train.architectures.layers.correlation import correlate
 from vfi_train.architectures.layers.warp import resize, warp
-from vfi_train.interpolator import Interpolator
-from vfi_train.schedules import WarmupCosine
+from vfi_train.inference.interpolator import Interpolator
+from vfi_train.optim.schedules import WarmupCosine
 from vfi_train.weights import load_published, published_state_dict
 
 VARIANTS = {"amt_s": 2_990_543, "amt_l": 12_935_367, "amt_g": 30_638_919}

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.golden_cases import Case, assert_near, frame, load
 from tests.goldens import golden
+from tests.helpers.golden_cases import Case, assert_near, frame, load
 from vfi_train.architectures import create_model
 from vfi_train.architectures.atm_vfi import ATMVFI
 from vfi_train.architectures.atm_vfi.attention import MotionBlock, SelfBlock, window_coordinates
@@ -25,7 +25,7 @@ from vfi_train.architectures.atm_vfi.synthesis import blend, enlarge_flow, half_
 from vfi_train.architectures.base import count_parameters
 from vfi_train.architectures.layers.warp import warp
 from vfi_train.architectures.layers.window import WindowGrid
-from vfi_train.interpolator import Interpolator
+from vfi_train.inference.interpolator import Interpolator
 
 VARIANTS = ("atm_vfi_base", "atm_vfi_lite")
 

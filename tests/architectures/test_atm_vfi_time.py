@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from losses.charbonnier import charbonnier
-from tests.golden_cases import assert_near, frame
+from tests.helpers.golden_cases import assert_near, frame
 from vfi_train.architectures import create_model
 from vfi_train.architectures.atm_vfi import ATMVFIt
 from vfi_train.architectures.atm_vfi.motion import share
-from vfi_train.interpolator import Interpolator
+from vfi_train.inference.interpolator import Interpolator
 from vfi_train.weights import load_published, published_state_dict
 
 

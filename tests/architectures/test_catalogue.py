@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.golden_cases import assert_near, frame
+from tests.helpers.golden_cases import assert_near, frame
 from vfi_train.architectures import Architecture, create_model, list_models
 from vfi_train.architectures.base import count_parameters
 from vfi_train.contract import Prediction
-from vfi_train.interpolator import Interpolator
+from vfi_train.inference.interpolator import Interpolator
 from vfi_train.weights import load_published, published_state_dict
 
 # Measured on the published networks, teachers counted; `ifrnet_tiny` and ATM-VFI at any time (`_t`) are ours.

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from losses.census import Census
 from losses.laplacian import Laplacian
-from tests.golden_cases import Case, assert_near, frame, golden, load
-from tests.loss_sets import loss_set
+from tests.helpers.golden_cases import Case, assert_near, frame, golden, load
+from tests.helpers.loss_sets import loss_set
 from vfi_train.architectures import Architecture, create_model
 from vfi_train.architectures.base import count_parameters
 from vfi_train.architectures.ema_vfi import EMAVFI
@@ -24,8 +24,8 @@ from vfi_train.architectures.ema_vfi.flow import FlowHead
 from vfi_train.architectures.ema_vfi.network import warp_pyramid
 from vfi_train.architectures.layers.warp import warp
 from vfi_train.contract import Batch, Prediction
-from vfi_train.interpolator import Interpolator
-from vfi_train.schedules import WarmupCosine
+from vfi_train.inference.interpolator import Interpolator
+from vfi_train.optim.schedules import WarmupCosine
 from vfi_train.weights import load_published, published_state_dict
 
 VARIANTS = ("ema_vfi", "ema_vfi_small")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.golden_cases import assert_near, frame, load
+from tests.helpers.golden_cases import assert_near, frame, load
 
 VARIANTS = ("ifrnet", "ifrnet_s", "ifrnet_l")
 

@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.golden_cases import GOLDENS, Case, assert_near, frame, load
 from tests.goldens import golden
-from tests.interpany_cases import given, inputs_and_outputs, network, target, thinned
-from tests.loss_sets import loss_set
+from tests.helpers.golden_cases import GOLDENS, Case, assert_near, frame, load
+from tests.helpers.interpany_cases import given, inputs_and_outputs, network, target, thinned
+from tests.helpers.loss_sets import loss_set
 from vfi_train.architectures import create_model
 from vfi_train.architectures.layers.time_map import time_plane
 from vfi_train.contract import Batch, Prediction
-from vfi_train.interpolator import Interpolator
+from vfi_train.inference.interpolator import Interpolator
 from vfi_train.weights import load_published, published_state_dict
 
 FOLDERS = (

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.golden_cases import assert_near
+from tests.helpers.golden_cases import assert_near
 from vfi_train.architectures.layers.prelu import PReLU
 
 

@@ -12,14 +12,14 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.golden_cases import GOLDENS, assert_near, frame, golden, load
-from tests.rife_cases import flows, rife_inputs, rife_model
+from tests.helpers.golden_cases import GOLDENS, assert_near, frame, golden, load
+from tests.helpers.rife_cases import flows, rife_inputs, rife_model
 from vfi_train.architectures import create_model
 from vfi_train.architectures.base import count_parameters
 from vfi_train.architectures.layers.reference import reference_schedule
 from vfi_train.architectures.layers.warp import warp
-from vfi_train.interpolator import Interpolator
-from vfi_train.schedules import WarmupCosine
+from vfi_train.inference.interpolator import Interpolator
+from vfi_train.optim.schedules import WarmupCosine
 from vfi_train.weights import load_published, published_state_dict
 
 TINY = {"widths": (16, 12, 8)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from tests.golden_cases import assert_near, load
+from tests.helpers.golden_cases import assert_near, load
 from vfi_train.architectures.layers.warp import resize, resize_flow, warp
 
 

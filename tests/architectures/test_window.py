@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.golden_cases import load
+from tests.helpers.golden_cases import load
 from vfi_train.architectures.layers.window import BLOCKED, WindowGrid
 
 CPU = torch.device("cpu")

@@ -12,11 +12,11 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
+from datamodules.core.samplers import DataError, GlobalBatches, Sample
 from datamodules.joint import Joint, JointBatches
-from datamodules.loader import DataError, GlobalBatches, Sample
-from tests.datamodules.layouts import LAYOUTS, fabricate
-from tests.datamodules.sources import Numbers, NumbersData, Recorder, steps, trainer
-from tests.datamodules.test_resume import SaveEverywhere, micro_batches, saved
+from tests.datamodules.core.test_resume import SaveEverywhere, micro_batches, saved
+from tests.helpers.layouts import LAYOUTS, fabricate
+from tests.helpers.sources import Numbers, NumbersData, Recorder, steps, trainer
 
 Every = Literal["epoch", "step"]
 

@@ -12,10 +12,10 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
 import conf
-from datamodules.base import VFIDataModule
+from datamodules.core.datamodule import VFIDataModule
 from datamodules.transforms import RandomTurn, Resize, turn
 from tests.datamodules.test_transforms import scene, warp_errors
-from tests.golden_cases import load
+from tests.helpers.golden_cases import load
 
 # What the papers' code does, in its order: (step, probability, its number).
 IFRNET = [

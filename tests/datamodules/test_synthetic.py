@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.scene_style import SceneStyle
-from datamodules.scenes import Layer, Motion, Scene, Texture
-from datamodules.shapes import Blob, Ellipse, Polygon, Shape
+from datamodules.scenes.scene import Layer, Motion, Scene, Texture
+from datamodules.scenes.shapes import Blob, Ellipse, Polygon, Shape
+from datamodules.scenes.style import SceneStyle
 from datamodules.synthetic import Synthetic, exact_map
 from vfi_train.architectures.layers.warp import warp
 

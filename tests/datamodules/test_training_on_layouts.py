@@ -14,13 +14,13 @@ from lightning import LightningModule
 from losses.base import LossSet
 from losses.charbonnier import Charbonnier
 from losses.distillation import FlowDistillation
-from tests.datamodules.layouts import LAYOUTS, fabricate
-from tests.datamodules.sources import trainer
 from tests.datamodules.test_datasets import data
 from tests.datamodules.test_joint import configured, tiny
+from tests.helpers.layouts import LAYOUTS, fabricate
+from tests.helpers.sources import trainer
 from vfi_train.architectures import create_model
-from vfi_train.modules.base import InterpolationModule
-from vfi_train.schedules import WarmupCosine
+from vfi_train.modules.interpolation_module import InterpolationModule
+from vfi_train.optim.schedules import WarmupCosine
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {  # what is trained on, options
     "vimeo90k": ("vimeo90k", {"flow": True}),

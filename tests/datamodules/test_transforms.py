@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.loader import DataError
-from datamodules.scene_style import SceneStyle
+from datamodules.core.samplers import DataError
+from datamodules.scenes.style import SceneStyle
 from datamodules.transforms import (
     CenterCrop,
     Compose,
@@ -24,7 +24,7 @@ from datamodules.transforms import (
     VerticalFlip,
     crop,
 )
-from tests.golden_cases import load
+from tests.helpers.golden_cases import load
 from vfi_train.architectures.layers.warp import warp
 
 PUBLISHED = {

@@ -17,9 +17,10 @@ import cv2
 import numpy as np
 import pytest
 
-from datamodules import cuts, frame_cache
-from datamodules.loader import DataError
-from datamodules.scene_style import SceneStyle
+from datamodules.core.samplers import DataError
+from datamodules.scenes.style import SceneStyle
+from datamodules.storage import frame_cache
+from datamodules.storage import scene_cuts as cuts
 from datamodules.synthetic import to_uint8
 from datamodules.transforms import RandomCrop
 from datamodules.video import Video

@@ -13,8 +13,9 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
-from datamodules import flow_io, pictures
-from datamodules.loader import DataError
+from datamodules.core.samplers import DataError
+from datamodules.storage import flow_io
+from datamodules.storage import image_io as pictures
 from datamodules.vimeo90k import Vimeo90K, split
 
 CLIPS = {"tri_trainlist.txt": ["00001/0001", "00001/0002", "00002/0001"], "tri_testlist.txt": ["00003/0001"]}

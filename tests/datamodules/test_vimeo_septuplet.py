@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.distance import PREPARATIONS
-from datamodules.loader import DataError
+from datamodules.core.samplers import DataError
+from datamodules.storage.distance_maps import PREPARATIONS
 from datamodules.vimeo_septuplet import VimeoSeptuplet
-from tests.datamodules.layouts import fabricate, frame, stored_map
-from tests.golden_cases import load
+from tests.helpers.golden_cases import load
+from tests.helpers.layouts import fabricate, frame, stored_map
 
 SIZE = (48, 64)
 

@@ -12,8 +12,8 @@ from losses.amt import MultiFieldFlowDistillation
 from losses.census import Census, census_loss
 from losses.charbonnier import Charbonnier
 from losses.distillation import FlowDistillation, adaptive_charbonnier
-from tests.golden_cases import Case, assert_near, frame, load
-from tests.loss_sets import loss_set
+from tests.helpers.golden_cases import Case, assert_near, frame, load
+from tests.helpers.loss_sets import loss_set
 from vfi_train.contract import Batch, Prediction
 
 CASE = load("functions_AMT", "losses")

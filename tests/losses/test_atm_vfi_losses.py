@@ -14,12 +14,12 @@ from losses.atm_vfi import Sobel, WarpedCensus, WarpingLaplacian
 from losses.census import census_loss, luma
 from losses.charbonnier import Charbonnier
 from losses.laplacian import Laplacian
-from tests.golden_cases import frame, load
-from tests.loss_sets import loss_set
+from tests.helpers.golden_cases import frame, load
+from tests.helpers.loss_sets import loss_set
 from vfi_train.architectures import Architecture
 from vfi_train.architectures.atm_vfi.synthesis import half_size
 from vfi_train.contract import Batch, Prediction
-from vfi_train.schedules import CosineTimesWarmup
+from vfi_train.optim.schedules import CosineTimesWarmup
 from vfi_train.weights.families.atm_vfi import NAMES
 from vfi_train.weights.names import to_ours
 

@@ -8,8 +8,8 @@ import torch
 from losses.census import Census, census_loss
 from losses.charbonnier import charbonnier
 from losses.distillation import adaptive_charbonnier, robust_weight
-from tests.golden_cases import Case, assert_near, frame, load
-from tests.loss_sets import loss_set
+from tests.helpers.golden_cases import Case, assert_near, frame, load
+from tests.helpers.loss_sets import loss_set
 from vfi_train.contract import Batch, Prediction
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from losses import LossSet
 from losses.laplacian import Laplacian, LaplacianPyramid
-from tests.golden_cases import assert_near, frame, load
+from tests.helpers.golden_cases import assert_near, frame, load
 from vfi_train.contract import Batch, Prediction
 
 

@@ -11,8 +11,8 @@ import torchvision
 from losses import LossSet
 from losses.backbones import FILES
 from losses.learned import LPIPS
-from tests.golden_cases import frame
 from tests.goldens import golden
+from tests.helpers.golden_cases import frame
 from vfi_train.contract import Batch, Prediction
 from vfi_train.errors import UserError
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import conf
-from tests.loss_sets import loss_config
-from vfi_train.config_targets import check_targets
+from tests.helpers.loss_sets import loss_config
+from vfi_train.config.targets import check_targets
 
 NAMES = sorted(path.stem for path in (Path(conf.__file__).parent / "loss").glob("*.yaml"))
 

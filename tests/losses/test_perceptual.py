@@ -13,9 +13,9 @@ from losses import LossSet
 from losses.backbones import FILES
 from losses.perceptual import RECIPES, Perceptual
 from losses.vgg import normalised, vgg_layers
-from tests.golden_cases import frame, load
 from tests.goldens import golden
-from tests.loss_sets import loss_set
+from tests.helpers.golden_cases import frame, load
+from tests.helpers.loss_sets import loss_set
 from vfi_train.contract import Batch, Prediction
 from vfi_train.errors import UserError
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from losses.rife import FlowSmoothness, TeacherDistillation
-from tests.golden_cases import assert_near, frame, load
-from tests.loss_sets import loss_set
-from tests.rife_cases import flows, rife_inputs, rife_model
+from tests.helpers.golden_cases import assert_near, frame, load
+from tests.helpers.loss_sets import loss_set
+from tests.helpers.rife_cases import flows, rife_inputs, rife_model
 from vfi_train.architectures import create_model
 from vfi_train.contract import Batch, Prediction
 

@@ -8,7 +8,7 @@ import torch
 from losses import LossSet
 from losses.charbonnier import L1, L2
 from losses.schedule import PiecewiseLinear
-from tests.loss_sets import loss_set
+from tests.helpers.loss_sets import loss_set
 from vfi_train.contract import Batch, Prediction
 
 

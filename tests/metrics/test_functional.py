@@ -11,7 +11,7 @@ import skimage.metrics
 import torch
 from torch import Tensor
 
-from tests.golden_cases import frame, load
+from tests.helpers.golden_cases import frame, load
 from vfi_train.metrics import functional
 from vfi_train.metrics.functional import (
     interpolation_error,

@@ -11,8 +11,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.golden_cases import load
 from tests.goldens.golden import frame
+from tests.helpers.golden_cases import load
 from vfi_train.metrics.niqe import block_features, features, fit, halve, luma, niqe, normalise, read_pristine
 
 QUANTILES = (np.arange(20_000) + 0.5) / 20_000

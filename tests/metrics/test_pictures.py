@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from tests.golden_cases import frame
+from tests.helpers.golden_cases import frame
 from vfi_train.metrics import (
     PSNR,
     SSIM,

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from losses.backbones import FILES
-from tests.prepare.tasks import task
+from tests.helpers.prepare_tasks import task
 from vfi_train.errors import UserError
 from vfi_train.prepare import fetch as fetching
 from vfi_train.prepare.download import download

@@ -14,23 +14,23 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
-from datamodules import flow_io
-from datamodules.distance import distance_map, shrink
-from datamodules.store import open_store
+from datamodules.storage import flow_io
+from datamodules.storage.distance_maps import distance_map, shrink
+from datamodules.storage.store import open_store
 from datamodules.transforms import CenterCrop, HorizontalFlip
 from datamodules.vimeo_septuplet import VimeoSeptuplet
-from tests.datamodules.layouts import fabricate
-from tests.golden_cases import GOLDENS, load
 from tests.goldens import golden
-from tests.prepare import flow_functions
-from tests.prepare.tasks import task
+from tests.helpers import flow_functions
+from tests.helpers.golden_cases import GOLDENS, load
+from tests.helpers.layouts import fabricate
+from tests.helpers.prepare_tasks import task
 from vfi_train.errors import UserError
-from vfi_train.flow_labels import load_raft, raft_flow
 from vfi_train.prepare.distance import distance
 from vfi_train.prepare.flow import flow
+from vfi_train.prepare.raft import load_raft, raft_flow
 from vfi_train.prepare.verify import verify
 
-HERE = "tests.prepare.flow_functions"
+HERE = "tests.helpers.flow_functions"
 DIS = f"{HERE}:dis"
 MIDDLE = np.s_[12:-12, 20:-20]  # the borders come round
 
@@ -180,7 +180,7 @@ def test_labels_of_another_making_are_not_mixed_in(vimeo: Path, tmp_path: Path) 
     packed = made("flow", "vimeo90k", vimeo, tmp_path / "packed", flow={"form": "packed"})
     with pytest.raises(UserError, match=r"packed/flow was begun for other files or with other settings"):
         made(
-            "flow", "vimeo90k", vimeo, packed, flow={"form": "packed", "function": "tests.prepare.flow_functions:small"}
+            "flow", "vimeo90k", vimeo, packed, flow={"form": "packed", "function": "tests.helpers.flow_functions:small"}
         )
 
 

@@ -15,12 +15,12 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
-from datamodules.loader import DataError
-from datamodules.store import open_store
+from datamodules.core.samplers import DataError
+from datamodules.storage.store import open_store
 from datamodules.vimeo90k import Vimeo90K
-from tests.datamodules.layouts import LAYOUTS, fabricate
-from tests.prepare.tasks import task
-from tests.programs import ENVIRONMENT
+from tests.helpers.layouts import LAYOUTS, fabricate
+from tests.helpers.prepare_tasks import task
+from tests.helpers.programs import ENVIRONMENT
 from vfi_train.errors import UserError
 from vfi_train.prepare import disk
 from vfi_train.prepare.pack import estimate, pack

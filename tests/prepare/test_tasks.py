@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from tests.prepare.tasks import CONF, task
+from tests.helpers.prepare_tasks import CONF, task
 from vfi_train.errors import UserError
 from vfi_train.prepare.tasks import TASKS, prepare
 

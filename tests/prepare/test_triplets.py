@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hydra.utils import instantiate
 
-from tests.prepare.tasks import task
+from tests.helpers.prepare_tasks import task
 from vfi_train.errors import UserError
 from vfi_train.prepare.mining import Found, apart
 from vfi_train.prepare.triplets import choose, triplets

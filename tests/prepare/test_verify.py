@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig
 
-from tests.datamodules.layouts import FAULTS, LAYOUTS, fabricate, frame, write
-from tests.prepare.tasks import task
-from tests.programs import run_program
+from tests.helpers.layouts import FAULTS, LAYOUTS, fabricate, frame, write
+from tests.helpers.prepare_tasks import task
+from tests.helpers.programs import run_program
 from vfi_train.errors import UserError
 from vfi_train.prepare.dataset import dataset
 from vfi_train.prepare.faults import Fault

@@ -1,6 +1,6 @@
 """Trainings on a real SLURM: requeued, swept, chained, they end with the bits of undisturbed ones.
 
-One cluster of one node on loopback (see cluster.py). All jobs are submitted at the start and run side by side; each
+One cluster of one node on loopback (see tests/helpers/slurm_cluster.py). All jobs are submitted at the start and run side by side; each
 test then looks at its own. `make test-slurm`.
 """
 
@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.programs import train
-from tests.slurm.cluster import Cluster, why_not
+from tests.helpers.programs import train
+from tests.helpers.slurm_cluster import Cluster, why_not
 
 pytestmark = [
     pytest.mark.slurm,
@@ -45,7 +45,7 @@ curriculum:
 
 
 def pace(seconds: float) -> str:
-    return f"+callbacks.pace={{_target_: tests.slurm.pace.Pace, seconds: {seconds}}}"
+    return f"+callbacks.pace={{_target_: tests.helpers.pace.Pace, seconds: {seconds}}}"
 
 
 @dataclass

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.golden_cases import GOLDENS
 from tests.goldens import golden
+from tests.helpers.golden_cases import GOLDENS
 from vfi_train.architectures import create_model
 from vfi_train.weights import load_published, published_state_dict
 

@@ -1,6 +1,6 @@
 """`python -m vfi_train.prepare`: see conf/prepare.yaml for its tasks."""
 
-from vfi_train.cli import run
+from vfi_train.config.program import run
 
 if __name__ == "__main__":
     run("prepare", "vfi_train.prepare.tasks:prepare")

@@ -1,7 +1,7 @@
 """`task=distance`: the distance index maps of clips, for every triple of their frames, forwards and backwards.
 
 Source: InterpAny-Clearer (Zhong et al., ECCV 2024), section 3.1, and its repository's script: RAFT's flow, the formula
-of `datamodules.distance`, half the size, float16, `dis_index_{start}_{target}_{end}.npy` beside the frames.
+of `datamodules.storage.distance_maps`, half the size, float16, `dis_index_{start}_{target}_{end}.npy`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
-from datamodules.distance import distance_map, shrink
-from datamodules.store import Store
+from datamodules.storage.distance_maps import distance_map, shrink
+from datamodules.storage.store import Store
 from vfi_train.errors import UserError
 from vfi_train.prepare.dataset import name_of, output_folder, stored_dataset
 from vfi_train.prepare.estimators import FlowFunction, estimator, flows

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from torch import Tensor
 
-from datamodules.store import Store
+from datamodules.storage.store import Store
 from vfi_train.errors import UserError
-from vfi_train.flow_labels import load_raft, raft_flow
+from vfi_train.prepare.raft import load_raft, raft_flow
 
 FlowFunction = Callable[[Tensor, Tensor], Tensor]  # two frames B 3 H W, RGB, 0..1: the flow B 2 H W, pixels
 Pair = tuple[str, str]  # names of pictures: the flow is from the first to the second

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from datamodules import flow_io, pictures
-from datamodules.loader import DataError
-from datamodules.packs import Pack
-from datamodules.store import Store
-from datamodules.stored import StoredData
+from datamodules.core.samplers import DataError
+from datamodules.storage import flow_io
+from datamodules.storage import image_io as pictures
+from datamodules.storage.file_dataset import StoredData
+from datamodules.storage.pack import Pack
+from datamodules.storage.store import Store
 from vfi_train.prepare.faults import Fault
 from vfi_train.prepare.workers import spread
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from omegaconf import DictConfig
 
-from datamodules.store import Store
-from datamodules.stored import StoredData
+from datamodules.storage.file_dataset import StoredData
+from datamodules.storage.store import Store
 from datamodules.vimeo_septuplet import COUNTS, FRAMES, LAST, VimeoSeptuplet, picture
 from datamodules.vimeo_septuplet import label as label_file
 from vfi_train.errors import UserError

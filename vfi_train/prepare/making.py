@@ -14,8 +14,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import Progress, track
 
-from datamodules import flow_io
-from datamodules.pack_writer import finish, is_whole, write_shard
+from datamodules.storage import flow_io
+from datamodules.storage.pack_writer import finish, is_whole, write_shard
 from vfi_train.errors import UserError, nearest
 from vfi_train.prepare import disk
 from vfi_train.prepare.pack import MIB, begin

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from datamodules.frame_cache import Frames
+from datamodules.storage.frame_cache import Frames
 from datamodules.video import usable
 
 LONGER_SIDE = 512  # pixels at which motion is measured

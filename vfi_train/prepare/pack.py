@@ -15,9 +15,10 @@ import numpy as np
 from omegaconf import DictConfig
 from PIL import Image
 
-from datamodules import flow_io, pictures
-from datamodules.pack_writer import finish, is_whole, write_shard
-from datamodules.store import Store, open_store
+from datamodules.storage import flow_io
+from datamodules.storage import image_io as pictures
+from datamodules.storage.pack_writer import finish, is_whole, write_shard
+from datamodules.storage.store import Store, open_store
 from vfi_train.errors import UserError
 from vfi_train.prepare import disk
 from vfi_train.prepare.dataset import name_of, output_folder, stored_dataset

@@ -17,8 +17,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from datamodules import clips
-from datamodules.frame_cache import Frames
+from datamodules.storage import videos as clips
+from datamodules.storage.frame_cache import Frames
 from datamodules.video import Video
 from vfi_train.errors import UserError
 from vfi_train.prepare import disk

@@ -14,9 +14,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
+from datamodules.core.samplers import DataError
 from datamodules.joint import Joint
-from datamodules.loader import DataError
-from datamodules.stored import StoredData
+from datamodules.storage.file_dataset import StoredData
 from datamodules.video import Video
 from vfi_train.errors import UserError
 from vfi_train.prepare.dataset import dataset, name_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from datamodules import clips
-from datamodules.loader import DataError
+from datamodules.core.samplers import DataError
+from datamodules.storage import videos as clips
 from datamodules.video import Video
 from vfi_train.prepare.faults import Fault
 from vfi_train.prepare.workers import spread

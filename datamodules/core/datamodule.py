@@ -1,0 +1,222 @@
+"""What all datamodules share: loaders that are a function of (seed, epoch, position), and exact resume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from datamodules.core.collate import collate
+from datamodules.core.overfit import FewSamples
+from datamodules.core.resume import Progress
+from datamodules.core.samplers import (
+    DataError,
+    EverySample,
+    GlobalBatches,
+    Loader,
+    SampleSource,
+    SeededSamples,
+    TrainLoader,
+    settle_worker,
+    split_batch,
+)
+from vfi_train.contract import Batch
+
+
+class VFIDataModule(LightningDataModule):
+    """A training set and a held-out set. A dataset writes `train_source`, `held_out_source` and `check`.
+
+    Args:
+        batch_size: samples per optimizer step, over all devices and accumulated micro-batches.
+        device_batch_size: the largest batch that fits one device; null: any fits. The Trainer is given
+            `accumulate_grad_batches` from `split_batch`.
+        val_batch_size: samples per validation batch and device; null: as many as in training.
+        num_workers: processes that prepare batches, for each device; 0: the main process does.
+        seed: of the order and the augmentation.
+        overfit: train and validate on this many training samples, each drawn once: a network that can learn
+            learns them by heart.
+        pin_memory: page-locked batches for faster transfer; null: when there is a GPU.
+        on_error: what a missing or broken file of a training sample does: "raise" stops, "skip" draws the next whole
+            sample instead. Held-out samples always stop.
+        max_errors: how many samples may be broken before "skip" stops as well.
+
+    Attributes:
+        arbitrary_time: whether there are targets at other times than 0.5.
+        gives_flow: whether batches hold `flow`.
+        gives_maps: whether times are maps, one number a pixel.
+        gives_reference: whether batches hold `reference` and `reference_time`.
+        trains: whether there are training samples; a test set has none.
+        skipped: why training samples were passed over, one sentence for each.
+    """
+
+    arbitrary_time: bool = False
+    gives_flow: bool = False
+    gives_maps: bool = False
+    gives_reference: bool = False
+    trains: bool = True
+
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        device_batch_size: int | None = None,
+        val_batch_size: int | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+        pin_memory: bool | None = None,
+        overfit: int | None = None,
+        on_error: Literal["raise", "skip"] = "raise",
+        max_errors: int = 10,
+    ) -> None:
+        super().__init__()
+        self.batch_size, self.device_batch_size = batch_size, device_batch_size
+        self.val_batch_size = val_batch_size
+        self.num_workers, self.seed = num_workers, seed
+        self.pin_memory = torch.cuda.is_available() if pin_memory is None else pin_memory
+        self.overfit = overfit
+        if on_error not in ("raise", "skip"):
+            raise ValueError(f"data.on_error={on_error} is neither raise nor skip")
+        self.max_errors = max_errors if on_error == "skip" else 0
+        self.skipped: list[str] = []
+        self.progress = Progress(self)
+        self._sources: dict[str, SampleSource] | None = None
+
+    def train_source(self) -> SampleSource:
+        """The training samples."""
+        raise NotImplementedError
+
+    def held_out_source(self) -> SampleSource:
+        """The samples that validation and test see, the same every time."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Raise a DataError with one sentence when data is missing; fast, called before any training."""
+
+    def setup(self, stage: str | None = None) -> None:
+        """Find the samples, of both sets or, for evaluation, the held-out ones alone."""
+        if self._sources is None:
+            training = stage in (None, "fit") and self.trains
+            if training:
+                self.check()
+            names = ("train", "held_out") if training else ("held_out",)
+            self._sources = {which: self._make(which) for which in names}
+
+    @property
+    def train_size(self) -> int:
+        """Number of training samples in an epoch."""
+        return len(self._source("train"))
+
+    @property
+    def val_size(self) -> int:
+        """Number of held-out samples."""
+        return len(self._source("held_out"))
+
+    def train_dataloader(self) -> DataLoader:
+        """The micro-batches of this process; goes on where the checkpoint that was loaded stopped."""
+        per_device, accumulate = split_batch(self.batch_size, self._world_size, self.device_batch_size)
+        if self.trainer is not None and self.trainer.accumulate_grad_batches != accumulate:
+            raise ValueError(
+                f"data.batch_size={self.batch_size} on {self._world_size} devices takes "
+                f"trainer.accumulate_grad_batches={accumulate}, not {self.trainer.accumulate_grad_batches}: "
+                "leave it to data.device_batch_size"
+            )
+        batches = self.train_batches(
+            per_device, lambda: self.progress.start(per_device * self._world_size, len(batches))
+        )
+        return TrainLoader(self._samples("train"), batch_sampler=batches, **self._options())
+
+    def train_batches(self, per_device: int, position: Callable[[], tuple[int, int]]) -> GlobalBatches:
+        """Which training samples make up the micro-batches of this process; see `GlobalBatches`."""
+        size, seed, rank, world = self.train_size, self.seed, self._rank, self._world_size
+        return GlobalBatches(size, self.batch_size, per_device, seed, rank, world, position)
+
+    def val_dataloader(self) -> DataLoader:
+        """The held-out samples of this process: each sample once over all processes, none twice."""
+        if self.val_size < self._world_size:
+            raise ValueError(
+                f"{self.val_size} held-out samples cannot be shared by {self._world_size} processes: validate on "
+                f"{self._world_size} or more (data.val_samples), or train with fewer devices"
+            )
+        batch_size = self.val_batch_size
+        if batch_size is None:
+            batch_size = split_batch(self.batch_size, self._world_size, self.device_batch_size)[0]
+        batches = EverySample(self.val_size, batch_size, self._rank, self._world_size)
+        return Loader(self._samples("held_out"), batch_sampler=batches, **self._options())
+
+    def test_dataloader(self) -> DataLoader:
+        """As `val_dataloader`."""
+        return self.val_dataloader()
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
+        """Frames that travelled as uint8 become float32 in [0, 1]; samples that were passed over are counted."""
+        self._count(batch.pop("skipped", []))  # type: ignore[typeddict-item]
+        return to_float(batch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position in the data, for the checkpoint."""
+        return self.progress.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint's position."""
+        self.progress.load_state_dict(state_dict)
+
+    def _source(self, which: str) -> SampleSource:
+        if self._sources is None:
+            raise RuntimeError(f"{type(self).__name__} does not know its samples yet: call setup() first")
+        if which not in self._sources:
+            self._sources[which] = self._make(which)
+        return self._sources[which]
+
+    def _make(self, which: str) -> SampleSource:
+        if self.overfit is not None:
+            few = FewSamples(self.train_source(), self.overfit, self.seed)
+            return few.repeated(self.batch_size) if which == "train" else few
+        return self.train_source() if which == "train" else self.held_out_source()
+
+    def _samples(self, which: str) -> SeededSamples:
+        return SeededSamples(self._source(which), self.seed, self.max_errors)
+
+    def _count(self, reasons: list[str]) -> None:
+        for reason in dict.fromkeys(reasons):
+            if reason not in self.skipped:
+                self.skipped.append(reason)
+                print(f"skipped a sample, {len(self.skipped)} of at most {self.max_errors}: {reason}", flush=True)
+        if len(self.skipped) > self.max_errors:
+            raise DataError(
+                f"more than data.max_errors={self.max_errors} training samples are broken, the latest: "
+                f"{self.skipped[-1]}"
+            )
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "num_workers": self.num_workers,
+            "persistent_workers": self.num_workers > 0,
+            "pin_memory": self.pin_memory,
+            "collate_fn": collate,
+            "worker_init_fn": settle_worker,
+        }
+
+    @property
+    def _world_size(self) -> int:
+        return 1 if self.trainer is None else self.trainer.world_size
+
+    @property
+    def _rank(self) -> int:
+        return 0 if self.trainer is None else self.trainer.global_rank
+
+
+def to_float(batch: Batch) -> Batch:
+    """The batch with every uint8 tensor as float32 in [0, 1]; each tensor has memory of its own, channels outermost."""
+
+    def convert(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        if value.dtype != torch.uint8:
+            return value.clone(memory_format=torch.contiguous_format)
+        return value.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+
+    return {name: convert(value) for name, value in batch.items()}  # type: ignore[return-value]

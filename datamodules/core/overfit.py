@@ -1,0 +1,35 @@
+"""A handful of samples, the same every time: a network that cannot learn them by heart cannot learn."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from datamodules.core.samplers import Sample, SampleSource
+
+
+class FewSamples:
+    """The first samples of a source, each with one draw of the augmentation (see `loader.SampleSource`).
+
+    Args:
+        source: where they come from.
+        count: how many.
+        seed: of the augmentation.
+        times: how often the few are passed through in an epoch.
+    """
+
+    def __init__(self, source: SampleSource, count: int, seed: int, times: int = 1) -> None:
+        if not 1 <= count <= len(source):
+            raise ValueError(f"data.overfit={count} is not a number of samples from 1 to {len(source)}")
+        self.source, self.count, self.seed, self.times = source, count, seed, times
+
+    def repeated(self, batch_size: int) -> FewSamples:
+        """The same, often enough for an epoch of at least 64 batches: each epoch starts the loader anew."""
+        return FewSamples(self.source, self.count, self.seed, -(-64 * batch_size // self.count))
+
+    def __len__(self) -> int:
+        return self.count * self.times
+
+    def sample(self, index: int, rng: np.random.Generator | None) -> Sample | list[Sample]:
+        """Sample `index`, whatever the random numbers given."""
+        index %= self.count
+        return self.source.sample(index, np.random.default_rng((self.seed, 0, index)))

@@ -1,0 +1,99 @@
+"""Where a run stands in its data, kept in its checkpoints: a resumed epoch goes on with the next sample.
+
+Lightning restores the number of the batch, but not what the loader had given. The position is kept in
+samples, not in micro-batches: a run may resume on another number of devices. Written against the loops of
+Lightning 2.6: `_FitLoop.setup_data` starts the first iteration, after the loops' state was loaded and before
+it is tidied up by `reset`; `_TrainingEpochLoop.on_run_start` starts the later ones.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datamodules.core.datamodule import VFIDataModule
+
+
+class Progress:
+    """The (epoch, position) of a datamodule's training data.
+
+    Args:
+        datamodule: asked for its trainer and its batch size.
+    """
+
+    def __init__(self, datamodule: VFIDataModule) -> None:
+        self.datamodule = datamodule
+        self.epoch = -1  # of the latest iteration
+        self.micro_batch = 0  # samples per micro-batch over all processes
+        self._loaded: dict[str, Any] | None = None
+
+    def start(self, micro_batch: int, per_epoch: int) -> tuple[int, int]:
+        """The epoch that an iteration now starts or goes on with, and how many micro-batches of it are done.
+
+        Args:
+            micro_batch: samples of a micro-batch over all processes.
+            per_epoch: micro-batches in an epoch.
+        """
+        trainer, loaded, self._loaded = self.datamodule.trainer, self._loaded, None
+        self.micro_batch, done = micro_batch, 0
+        if trainer is None:
+            self.epoch += 1
+        elif loaded is None or not trainer.fit_loop.is_resuming:
+            self.epoch = trainer.current_epoch
+        elif loaded["finished"]:
+            self.epoch = loaded["epoch"] + 1
+            mend_loop(trainer.fit_loop)
+            if loaded["micro_batch"] != micro_batch:
+                tell_loop(trainer.fit_loop, per_epoch)
+        else:
+            # What a half-accumulated step had gathered is in no checkpoint: the step begins again.
+            steps = loaded["samples"] // self.datamodule.batch_size
+            self.epoch, done = loaded["epoch"], steps * self.datamodule.batch_size // micro_batch
+            mend_loop(trainer.fit_loop)
+            tell_loop(trainer.fit_loop, done)
+        return self.epoch, done
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps: plain numbers; empty before the first iteration."""
+        trainer = self.datamodule.trainer
+        if trainer is None or self.epoch < 0:
+            return {}
+        progress: Any = trainer.fit_loop.epoch_loop.batch_progress
+        done = progress.current.processed  # not `completed`: callbacks save before that is counted
+        return {
+            "epoch": self.epoch,
+            "samples": done * self.micro_batch,
+            "micro_batch": self.micro_batch,
+            "finished": progress.is_last_batch and progress.current.ready == done,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep a checkpoint's position for the next iteration."""
+        self._loaded = state_dict or None
+
+
+def mend_loop(fit_loop: Any) -> None:
+    """Correct two states of Lightning's loops, just loaded, from which they would take a batch twice."""
+    epochs, batches = fit_loop.epoch_progress, fit_loop.epoch_loop.batch_progress
+    # An exception in the middle of a micro-batch leaves the totals one ahead for the rest of the run.
+    batches.total.ready = batches.total.processed + batches.current.ready - batches.current.processed
+    batches.total.started = batches.total.processed + batches.current.started - batches.current.processed
+    # Saved in on_train_epoch_end by a run that counts steps, not epochs: say that it was one hook earlier.
+    if fit_loop.restarting and epochs.current.processed > epochs.current.completed and batches.is_last_batch:
+        for epoch, batch in ((epochs.total, batches.total), (epochs.current, batches.current)):
+            epoch.processed = epoch.completed
+            batch.completed = batch.processed - 1
+        fit_loop.epoch_loop._batches_that_stepped -= 1
+
+
+def tell_loop(fit_loop: Any, done: int) -> None:
+    """Make the loop's own count of this epoch's micro-batches `done`, where it would arrive at another.
+
+    The two differ when the run resumes with other micro-batches, or in the middle of an accumulated step.
+    """
+    total, current = fit_loop.epoch_loop.batch_progress.total, fit_loop.epoch_loop.batch_progress.current
+    # Saved in on_train_batch_end: the loop will add the batch that was not completed yet.
+    saved_at_batch_end = total.ready == total.started == total.processed == total.completed + 1
+    if current.completed + saved_at_batch_end != done:
+        current.ready = current.started = current.processed = done
+        current.completed = done - saved_at_batch_end

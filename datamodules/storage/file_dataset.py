@@ -1,0 +1,265 @@
+"""What datasets on disk share: a folder with a store over it, lists of samples by name, and what to say of gaps."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from datamodules.core.datamodule import VFIDataModule
+from datamodules.core.fast_copy import joined
+from datamodules.core.samplers import DataError, Sample, SampleSource
+from datamodules.storage.store import Store, open_store
+from datamodules.transforms import Compose, Transform
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A sample on disk: the names of its files in the store.
+
+    Args:
+        key: the sample's own.
+        frame0, frame1: the two inputs.
+        target: the true frame at `time`; None where it is not public.
+        time: 0..1.
+        pair: the inputs' name, shared by samples that ask for other times of the same two frames.
+        flow: labels from the target to frame0 and to frame1.
+    """
+
+    key: str
+    frame0: str
+    frame1: str
+    target: str | None
+    time: float = 0.5
+    pair: str = ""
+    flow: tuple[str, str] | None = None
+
+    def pictures(self) -> list[str]:
+        """Its frames' files."""
+        return [name for name in (self.frame0, self.target, self.frame1) if name is not None]
+
+    def names(self) -> list[str]:
+        """All its files."""
+        return [*self.pictures(), *(self.flow or ())]
+
+
+class Items:
+    """A source of samples (see `loader.SampleSource`) that are the same every time but for the augmentation.
+
+    A sample holds `pair`, too.
+    """
+
+    def __init__(self, store: Store, items: Sequence[Item], transforms: Transform | Compose) -> None:
+        self.store, self.items, self.transforms = store, items, transforms
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
+        """Read item `index` and transform it."""
+        item = self.items[index]
+        sample: Sample = {"key": item.key, "pair": item.pair or item.key, "time": item.time}
+        for name, file in (("frame0", item.frame0), ("frame1", item.frame1), ("target", item.target)):
+            if file is not None:
+                sample[name] = self.store.read(file, item.key)
+        if item.flow is not None:
+            sample["flow"] = joined([self.store.read_flow(file, item.key) for file in item.flow])
+        return self.transforms(sample, rng or np.random.default_rng((0, index)))
+
+
+class StoredData(VFIDataModule):
+    """A dataset in a folder. A dataset writes `train_items`, `held_out_items` and `counts`.
+
+    Args:
+        root: the folder; its files may be packed.
+        transforms: augmentation of the training samples, in order.
+        val_transforms: what is done to held-out samples (a centre crop, say); by default nothing.
+        val_samples: how many held-out samples are validated on, evenly spread; null: all.
+        **loader: see `VFIDataModule`.
+
+    Attributes:
+        folder: what `root` is called as published.
+        origin: where it comes from, for messages.
+        published: what `counts` gives for the whole dataset as published, where that is stated.
+        picture_size: height and width of all pictures, where they have one.
+    """
+
+    folder: ClassVar[str]
+    origin: ClassVar[str]
+    published: ClassVar[Mapping[str, int]] = {}
+    picture_size: ClassVar[tuple[int, int] | None] = None
+
+    def __init__(
+        self,
+        *,
+        root: str | None,
+        transforms: Sequence[Transform] = (),
+        val_transforms: Sequence[Transform] = (),
+        val_samples: int | None = None,
+        **loader: Any,
+    ) -> None:
+        super().__init__(**loader)
+        self.root = None if root is None else Path(root).expanduser()
+        self.transforms, self.val_transforms = Compose(transforms), Compose(val_transforms)
+        if val_samples is not None and val_samples < 1:
+            raise ValueError(f"data.val_samples={val_samples} is no number of samples: give 1 or more, or null for all")
+        self.val_samples = val_samples
+
+    def train_items(self) -> Sequence[Item]:
+        """The training samples."""
+        raise NotImplementedError
+
+    def held_out_items(self) -> Sequence[Item]:
+        """The held-out samples."""
+        raise NotImplementedError
+
+    def counts(self) -> dict[str, int]:
+        """How many there are of what `published` counts."""
+        raise NotImplementedError
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """Every file that samples are made of, once: its name in the store, and the key of a sample that reads it."""
+        yield from first_uses(
+            (name, i.key) for i in (*self.train_items(), *self.held_out_items()) for name in i.names()
+        )
+
+    def train_source(self) -> SampleSource:
+        """The training samples, augmented."""
+        items = self.found(self.train_items(), "training sample")
+        self.require(items[0].names(), items[0].key)
+        return Items(self.store, items, self.transforms)
+
+    def held_out_source(self) -> SampleSource:
+        """The held-out samples."""
+        items = spread(self.found(self.held_out_items(), "held-out sample"), self.val_samples)
+        self.require(items[0].names(), items[0].key)
+        return Items(self.store, items, self.val_transforms)
+
+    def check(self) -> None:
+        """Look for the folder, its lists, and the files of the first sample of each set."""
+        self.train_source()
+        self.held_out_source()
+
+    @cached_property
+    def store(self) -> Store:
+        """The store of `root`.
+
+        Raises:
+            DataError: there is no such folder.
+        """
+        if self.root is None:
+            raise DataError(f"data.root is not set: give the folder {self.folder} (from {self.origin})")
+        if not self.root.is_dir():
+            raise DataError(
+                f"there is no folder data.root={self.root}: give the folder {self.folder} (from {self.origin})"
+            )
+        return open_store(self.root)
+
+    def list_lines(self, name: str) -> list[str]:
+        """The lines of a list file, blank ones left out.
+
+        Raises:
+            DataError: it is missing or empty.
+        """
+        if not self.store.exists(name):
+            raise DataError(f"data.root={self.root} has no {name}: {self.hint()}")
+        lines = [line.strip() for line in self.store.read_text(name).splitlines()]
+        if not any(lines):
+            raise DataError(f"{self.root}/{name} lists nothing: extract or fetch it again (from {self.origin})")
+        return [line for line in lines if line]
+
+    def found(self, items: Sequence[T], what: str) -> Sequence[T]:
+        """The items, of which there must be some.
+
+        Raises:
+            DataError: there is none.
+        """
+        if not items:
+            raise DataError(f"data.root={self.root} holds no {what}: {self.hint()}")
+        return items
+
+    def require(self, names: Iterable[str], key: str) -> None:
+        """Raise a DataError where a file is missing."""
+        for name in names:
+            if not self.store.exists(name):
+                raise DataError(
+                    f"sample {key}: {self.root}/{name} is missing from data.root: extract or fetch it again "
+                    f"(from {self.origin})"
+                )
+
+    def hint(self) -> str:
+        """What to give as `root`."""
+        below = (self.root or Path()) / Path(self.folder).name
+        if below.is_dir():
+            return f"give data.root={below}"
+        return f"give the folder {self.folder} (from {self.origin})"
+
+
+class HeldOutData(StoredData):
+    """A dataset that is for tests alone."""
+
+    trains = False
+
+    def train_items(self) -> Sequence[Item]:
+        """There are none: training on a test set is a mistake."""
+        name = type(self).__module__.rpartition(".")[2]
+        raise DataError(f"data={name} is for evaluation alone: train on another dataset, such as data=vimeo90k")
+
+    def check(self) -> None:
+        """Look for the folder and the files of the first sample."""
+        self.held_out_source()
+
+    def setup(self, stage: str | None = None) -> None:
+        """See `VFIDataModule`."""
+        if stage == "fit":
+            self.train_items()
+        super().setup(stage)
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """See `StoredData`."""
+        yield from first_uses((name, item.key) for item in self.held_out_items() for name in item.names())
+
+
+def first_uses(files: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The files, each with the first key it comes with."""
+    seen = set()
+    for name, key in files:
+        if name not in seen:
+            seen.add(name)
+            yield name, key
+
+
+def check_numbers(store: Store, frames: Sequence[str]) -> None:
+    """Raise a DataError where the numbers at the ends of a video's names leave one out.
+
+    All frames after a missing one would be taken for the one before them.
+    """
+    for before, after in itertools.pairwise(frames):
+        first, second = (re.search(r"(\d+)\D*$", name) for name in (before, after))
+        if first and second and int(second[1]) != int(first[1]) + 1:
+            raise DataError(
+                f"{store.root}/{before} is followed by {after}: frames between them are missing, or the folder holds "
+                "other pictures, too: extract it again"
+            )
+
+
+def spread(items: Sequence[T], count: int | None) -> Sequence[T]:
+    """So many of the items, evenly spread; all where `count` is None."""
+    if count is None or count >= len(items):
+        return items
+    return [items[i] for i in np.linspace(0, len(items) - 1, count).round().astype(int)]
+
+
+def one_of(key: str, value: Any, options: Iterable[Any]) -> None:
+    """Raise a ValueError where a config value is none of the options."""
+    options = list(options)
+    if value not in options:
+        raise ValueError(f"{key}={value} is none of {', '.join(map(str, options))}")

@@ -1,0 +1,164 @@
+"""The page's jobs, and how it is served: what holds without a browser (see test_app_browser.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_module
+from omegaconf import DictConfig
+
+from tests.helpers.videos import pan, read_rgb, read_video, sound_packets, write_video
+from vfi_train.app.command import POLICY, Guarded, app, launching
+from vfi_train.app.curve_widget import MOMENTS, STRAIGHT
+from vfi_train.app.jobs import Jobs, Settings, model_names, painted, weight_names
+from vfi_train.errors import UserError
+from vfi_train.inference.interpolator import Interpolator
+from vfi_train.inference.manipulation import manipulate, timing
+
+TINY = ("ifrnet_tiny", "ifrnet_tiny_synthetic")
+MAPS = "ifrnet_tiny_d_synthetic"
+
+
+def configured(**values: Any) -> DictConfig:
+    with initialize_config_module("conf", version_base="1.3"):
+        config = compose("app")
+    config.update({"device": "cpu", "weights": TINY[1], **values})
+    return config
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Jobs:
+    return Jobs(Settings(device="cpu", side=400), tmp_path)
+
+
+def test_frames_between_two_pictures(jobs: Jobs) -> None:
+    first, last = pan(2)
+    frames = jobs.frames(*TINY, first, last, 5)
+    assert len(frames) == 5
+    assert frames[0] is first
+    assert frames[4] is last
+    wanted = Interpolator(TINY[0], weights=TINY[1], recursive=True)(first, last, [0.25, 0.5, 0.75])
+    assert all(np.array_equal(a, b) for a, b in zip(frames[1:4], wanted, strict=True))
+    assert len(jobs.frames(*TINY, first, last, 4)) == 4  # thirds, which halving meets nearly
+    for ending in (".gif", ".mp4"):
+        assert jobs.saved(frames, ending).stat().st_size > 500
+    assert len(read_rgb(jobs.saved(frames, ".mp4"))) == 5
+
+
+def test_what_is_painted_follows_its_curve(jobs: Jobs) -> None:
+    """The right half goes there and back; the left half, unpainted, stands still."""
+    first, last = pan(2)
+    mask = np.zeros(first.shape[:2], bool)
+    mask[:, 48:] = True
+    frames = jobs.manipulated(*TINY, first, last, mask, [0, 0.5, 1, 1, 0.5, 0], False, 6)
+    assert len(frames) == 6
+    assert timing([0, 0.5, 1, 1, 0.5, 0], 6)[2] == pytest.approx(1)
+    for a, b in ((0, 5), (1, 4), (2, 3)):  # the curve is the same forth and back
+        assert np.array_equal(frames[a], frames[b])
+    half = Interpolator(TINY[0], weights=TINY[1])(first, last)
+    inner = np.s_[:, 54:]  # edges are soft for five pixels
+    for frame, shown in zip(frames, (first, half, last), strict=False):
+        assert np.array_equal(frame[inner], shown[inner])
+        assert np.array_equal(frame[:, :42], first[:, :42])
+    moving = jobs.manipulated(*TINY, first, last, mask, [0, 0], True, 3)
+    assert [np.array_equal(frame[:, :42], x[:, :42]) for frame, x in zip(moving, (first, half, last), strict=True)]
+    assert np.array_equal(moving[2][inner], first[inner])
+    for nothing in (None, np.zeros_like(mask)):
+        with pytest.raises(UserError, match="paint over an object"):
+            jobs.manipulated(*TINY, first, last, nothing, [0, 1], False, 6)
+
+
+def test_weights_that_know_maps_are_given_them(jobs: Jobs) -> None:
+    first, last = pan(2)
+    mask = np.zeros(first.shape[:2], bool)
+    mask[20:40, 30:60] = True
+    got = jobs.manipulated(TINY[0], MAPS, first, last, mask, [0, 1, 0], True, 3)
+    network = Interpolator(TINY[0], weights=MAPS)
+    wanted = manipulate(network, first, last, [mask], [[0, 1, 0]], 3, elsewhere=[0, 0.5, 1])
+    assert all(np.array_equal(a, b) for a, b in zip(got, wanted, strict=True))
+
+
+def test_a_video_with_its_sound(jobs: Jobs, tmp_path: Path) -> None:
+    source = write_video(tmp_path / "in.mp4", pan(6), sound="aac")
+    output = jobs.video(*TINY, str(source), 2, "h264")
+    assert read_video(output)[2]["frames"] == 12
+    assert sound_packets(output) == sound_packets(source)
+
+
+def test_mistakes_are_told(jobs: Jobs) -> None:
+    first, last = pan(2)
+    for ask, message in (
+        (lambda: jobs.frames(*TINY, None, last, 5), "give two pictures first"),
+        (lambda: jobs.frames(*TINY, first, last[:50], 5), "different sizes .96x64 and 96x50."),
+        (lambda: jobs.frames(*TINY, *pan(2, width=500), 5), "more than 400 pixels a side"),
+        (lambda: jobs.frames("../secret", TINY[1], first, last, 5), "there is no model ../secret"),
+        (lambda: jobs.frames(TINY[0], "nothing", first, last, 5), "weights=nothing is no file"),
+        (lambda: jobs.video(*TINY, None, 2, "h264"), "give a video first"),
+    ):
+        with pytest.raises(UserError, match=message):
+            ask()
+
+
+def test_files_are_removed_when_they_are_old(jobs: Jobs) -> None:
+    old, new = jobs.saved(pan(2), ".gif"), jobs.saved(pan(2), ".gif")
+    os.utime(old, (time.time() - 100,) * 2)
+    jobs.clear(60)
+    assert not old.exists()
+    assert new.exists()
+    jobs.clear(-1)
+    assert not new.exists()
+
+
+def test_painted_layers_are_united() -> None:
+    background = np.zeros((4, 5, 4), np.uint8)
+    layers = [np.zeros((4, 5, 4), np.uint8) for _ in range(2)]
+    layers[0][1, 1, 3], layers[1][2, 3, 3] = 255, 9
+    picture, mask = painted({"background": background, "layers": layers, "composite": None})
+    assert picture is not None and picture.shape == (4, 5, 3)  # noqa: PT018
+    assert mask is not None
+    assert np.argwhere(mask).tolist() == [[1, 1], [2, 3]]
+    assert painted(None) == (None, None)
+
+
+def test_a_straight_curve_is_even_motion() -> None:
+    assert timing([height / 100 for height in STRAIGHT], 9) == pytest.approx(np.linspace(0, 1, 9))
+    assert len(STRAIGHT) == MOMENTS
+
+
+# --- serving
+
+
+def test_the_page_is_for_this_machine_unless_asked_otherwise() -> None:
+    assert launching(configured())["server_name"] == "127.0.0.1"
+    assert launching(configured())["share"] is False
+    assert launching(configured(upload=5))["max_file_size"] == "5mb"
+    assert {"ifrnet_s", "rife_d"} <= set(model_names())
+    assert TINY[1] in weight_names("nowhere")
+
+
+def test_browsers_are_told_to_load_from_here_alone() -> None:
+    sent: list[Any] = []
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]})
+        await send({"type": "http.response.body", "body": b"page"})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(Guarded(inner)({}, None, send))
+    assert sent[0]["headers"] == [(b"a", b"b"), (b"content-security-policy", POLICY.encode())]
+    assert sent[1] == {"type": "http.response.body", "body": b"page"}
+    assert "http" not in POLICY
+
+
+def test_without_gradio_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="needs the package gradio: run `make app`"):
+        app(configured())

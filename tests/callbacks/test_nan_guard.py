@@ -1,0 +1,51 @@
+"""Steps that are not finite: skipped, told, kept, replayed, and at last the end of the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.helpers.in_process import read_checkpoint, rows, train_tiny
+from tests.helpers.recorder import Recorder
+from vfi_train.errors import UserError
+
+
+def poison(*steps: int) -> str:
+    return f"+callbacks.poison={{_target_: tests.helpers.recorder.Poison, steps: {list(steps)}}}"
+
+
+@pytest.mark.parametrize("optimizer", [("+optimizer.fused=false",), ()], ids=["by-the-host", "by-the-optimizer"])
+def test_a_step_that_is_not_finite_changes_nothing(
+    optimizer: tuple[str, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = ("trainer.max_steps=4", "checkpoint_every=1", "optimizer.weight_decay=0.1", "data.device_batch_size=2")
+    run = train_tiny(tmp_path, *options, *optimizer, poison(2), Recorder.begin())
+    first, second, third, _ = Recorder.weights
+    for name in first:
+        assert torch.equal(first[name], second[name])
+        assert torch.isfinite(third[name]).all()
+    assert any(not torch.equal(second[name], third[name]) for name in first)
+    state = read_checkpoint(run / "checkpoints" / "last.ckpt")["optimizer_states"][0]["state"][0]
+    assert state["step"] == 3  # of four: the skipped one is not remembered
+    assert torch.isfinite(state["exp_avg"]).all()
+    logged = rows(run)
+    assert [row["train/loss"] == "nan" for row in logged] == [False, True, False, False]
+    assert [row["train/skipped_steps"] for row in logged] == ["", "1", "1", "1"]
+    (file,) = (run / "faults").iterdir()
+    kept = torch.load(file, weights_only=True)
+    assert kept["step"] == 2
+    assert [len(batch["key"]) for batch in kept["batches"]] == [2, 2]
+    (said,) = [record.getMessage() for record in caplog.records if "not finite" in record.getMessage()]
+    for key in kept["batches"][0]["key"]:
+        assert key in said
+    assert f"python -m vfi_train.replay {file}" in said
+
+
+def test_so_many_in_a_row_end_the_run(tmp_path: Path) -> None:
+    options = ("trainer.max_steps=9", "checkpoint_every=1", "callbacks.faults.limit=3", "callbacks.faults.keep=1")
+    with pytest.raises(UserError, match=r"^3 steps in a row came to nothing, which ends the run: step 7: the loss"):
+        train_tiny(tmp_path, *options, poison(1, 3, 5, 6, 7), Recorder.begin())
+    assert len(list((tmp_path / "runs" / "quickstart" / "faults").iterdir())) == 1
+    assert torch.equal(*(Recorder.weights[n]["architecture.encoder.pyramid1.0.0.weight"] for n in (3, 5)))

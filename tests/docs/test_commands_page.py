@@ -1,0 +1,133 @@
+"""docs/commands.md: every command on it can be composed, and (slowly) runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+
+from tests.helpers.layouts import LAYOUTS, fabricate
+from tests.helpers.programs import ENVIRONMENT, run_program
+from tests.helpers.videos import pan, write_video
+from vfi_train.architectures import create_model
+from vfi_train.config.mistakes import check_values
+from vfi_train.interpolate.command import quoted
+from vfi_train.profile.command import expanded
+from vfi_train.weights import published_state_dict
+
+PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
+CONFIGS = {"vfi_train": "train"}  # of a program, where its name differs
+WEIGHTS = {
+    "flownet.pkl": "rife", "IFRNet_Vimeo90K.pth": "ifrnet", "IFRNet_GoPro.pth": "ifrnet", "amt-s.pth": "amt_s",
+    "gopro_amt-s.pth": "amt_s", "ours.pkl": "ema_vfi", "ours_t.pkl": "ema_vfi_t", "ours_small.pkl": "ema_vfi_small",
+    "ours_small_t.pkl": "ema_vfi_small_t", "atm-vfi-lite.pt": "atm_vfi_lite", "RIFE_D.pkl": "rife_d",
+    "IFRNet_D.pth": "ifrnet_d", "RIFE_DR.pkl": "rife_dr",
+}  # fmt: skip
+DATA = {
+    "vimeo_triplet": "vimeo90k", "gopro": "gopro", "ucf101": "ucf101", "middlebury": "middlebury",
+    "vimeo_septuplet": "vimeo_septuplet", "x4k1000fps": "x4k1000fps", "snu_film": "snu_film",
+}  # fmt: skip
+
+SMALLER = {"vfi_train": ["dry_run=true"], "vfi_train.evaluate": ["samples=1", "device=cpu"]}
+LESS = {  # LPIPS needs files that are not here
+    "vfi_train.evaluate model=rife_d weights=RIFE_D.pkl benchmark=vimeo_septuplet root=vimeo_septuplet": [
+        "metrics=[psnr,ssim]"
+    ]
+}
+
+
+def commands() -> list[list[str]]:
+    """Program and arguments of each command on the page."""
+    found = re.findall(
+        r"python -m (vfi_train[\w.]*)([^|\n]*)", "\n".join(re.findall(r"```\n(.*?)```", PAGE.read_text(), re.S))
+    )
+    return [[program, *shlex.split(arguments)] for program, arguments in found]
+
+
+def name_of(command: list[str]) -> str:
+    return " ".join(command)
+
+
+def kinds() -> list[list[str]]:
+    """One command for each program and set of keys: composing takes a while."""
+    found = {(program, *sorted(a.partition("=")[0] for a in rest)): [program, *rest] for program, *rest in commands()}
+    return list(found.values())
+
+
+@pytest.mark.parametrize("command", kinds(), ids=name_of)
+def test_it_can_be_composed(command: list[str]) -> None:
+    program, *arguments = command
+    overrides = [expanded(quoted(argument)) for argument in arguments]
+    config_name = CONFIGS.get(program, program.rpartition(".")[2])
+    with initialize_config_module("conf", version_base="1.3"):
+        check_values(compose(config_name, overrides=overrides), overrides, config_name)
+
+
+def test_what_is_chosen_is_there() -> None:
+    for command in commands():
+        for key, _, value in (argument.partition("=") for argument in command[1:]):
+            if key in ("model", "experiment", "benchmark"):
+                for name in value.strip("[]").split(","):
+                    assert (PAGE.parents[1] / "conf" / key / f"{name}.yaml").is_file(), name_of(command)
+
+
+def test_outputs_are_told_apart() -> None:
+    outputs = [argument for command in commands() for argument in command if argument.startswith("output=")]
+    assert len(outputs) > 25
+    assert len(outputs) == len(set(outputs))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all that the page names: weights without training, tiny datasets, pictures and a video."""
+    folder = tmp_path_factory.mktemp("page")
+    torch.manual_seed(0)
+    for file, name in WEIGHTS.items():
+        torch.save({f"module.{key}": x for key, x in published_state_dict(create_model(name)).items()}, folder / file)
+    for root, name in DATA.items():
+        made = fabricate(name, folder / "data" / root, size=(512, 512) if name == "gopro" else None)
+        (folder / root).symlink_to(made)
+    (folder / "pictures").mkdir()
+    for index, picture in enumerate(pan(3)):
+        content = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(folder / "pictures" / f"{index}.png"), content)
+        cv2.imwrite(str(folder / f"frame{index}.png"), content)
+    write_video(folder / "clip.mp4", pan(3), sound="aac")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [c for c in commands() if "input=-" not in c], ids=name_of)
+def test_it_runs(command: list[str], place: Path) -> None:
+    program, *arguments = command
+    process = run_program(program, *arguments, *SMALLER.get(program, []), *LESS.get(name_of(command), []), cwd=place)
+    assert process.returncode == 0, process.stderr
+    output = next((a.partition("=")[2] for a in arguments if a.startswith("output=")), None)
+    if output is not None and program != "vfi_train.profile":
+        assert (place / output).exists()
+        assert not list(place.glob(".*part*"))
+
+
+@pytest.mark.slow
+def test_the_pipe_runs(place: Path) -> None:
+    ((program, *arguments),) = [c for c in commands() if "input=-" in c]
+    write_video(place / "in.y4m", pan(2), codec="wrapped_avframe")
+    with (place / "in.y4m").open("rb") as stdin:
+        process = subprocess.run(
+            [sys.executable, "-m", program, *arguments], cwd=place, stdin=stdin, capture_output=True, env=ENVIRONMENT
+        )
+    assert process.returncode == 0, process.stderr.decode()
+    assert process.stdout.startswith(b"YUV4MPEG2")
+
+
+def test_files_that_the_tests_make_are_on_the_page() -> None:
+    text = PAGE.read_text()
+    assert [name for name in (*WEIGHTS, *DATA) if name not in text] == []
+    assert set(DATA.values()) <= set(LAYOUTS)

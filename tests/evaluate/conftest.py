@@ -1,0 +1,125 @@
+"""Fabricated benchmarks, and the program inside the test's own process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.core.hydra_config import HydraConfig
+from lightning.fabric import Fabric
+from omegaconf import DictConfig, OmegaConf
+
+from datamodules import x4k1000fps
+from tests.helpers import toy_benchmark as toy
+from tests.helpers.layouts import fabricate
+from vfi_train.config.selection import configured, dataset
+from vfi_train.evaluate.benchmarks import Benchmark
+from vfi_train.evaluate.command import evaluate, work
+from vfi_train.evaluate.jobs import Task
+from vfi_train.evaluate.networks import Subject
+from vfi_train.evaluate.predictor import set_up
+from vfi_train.evaluate.protocol import Protocols, settle
+from vfi_train.evaluate.results import Result
+from vfi_train.evaluate.scorer import Scorer
+
+SIZES = {  # that need padding, where layouts' own do not
+    "vimeo90k": (60, 92), "ucf101": (60, 92), "atd12k": (60, 92), "davis": (60, 92), "xiph": (64, 96),
+}  # fmt: skip
+CLIPS = {"hd": 2, "vimeo_septuplet": 2}
+CROP = [{"_target_": "datamodules.transforms.CenterCrop", "size": 32}]
+OPTIONS: dict[str, dict[str, Any]] = {  # of benchmarks, for small pictures
+    "xiph": {"frames": 5, "size": [32, 48]},
+    "hd": {"size": [64, 96]},
+    "gopro": {"val_transforms": CROP},
+    "adobe240": {"val_transforms": CROP},
+    "davis": {"val_transforms": []},
+    "co3d": {"val_transforms": [], "packs": 3},
+}
+
+
+@pytest.fixture(scope="session")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The folder of each dataset, by its name in conf/data; to be read only."""
+
+    class Roots(dict):
+        def __missing__(self, name: str) -> Path:
+            self[name] = fabricate(name, tmp_path_factory.mktemp(name), size=SIZES.get(name), clips=CLIPS.get(name))
+            if name == "hd":  # one video of each size is shorter than the others
+                for folder in self[name].iterdir():
+                    video = min(folder.iterdir())
+                    video.write_bytes(video.read_bytes()[: 5 * 64 * 96 * 3 // 2])
+            return self[name]
+
+    return Roots()
+
+
+@pytest.fixture
+def part(
+    roots: dict[str, Path], tmp_path: Path, scorer: Callable[..., Scorer], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Result]:
+    """Measure the toy network, called as a published one, on one part of a benchmark by a protocol."""
+    monkeypatch.setattr(x4k1000fps, "SIZE_2K", (40, 56))
+    config = composed(f"output={tmp_path}", "workers=2")
+    fabric = Fabric(accelerator="cpu", devices=1)
+    protocols: dict[str, Any] = {}
+
+    def measured(protocol: str, model: str, benchmark: str, split: str, **options: Any) -> Result:
+        said = protocols.setdefault(protocol, Protocols(protocol).of(model, benchmark))
+        block = configured("benchmark", benchmark)
+        found = Benchmark(block, dataset(block.data), roots[block.data])
+        settings = settle(said, benchmark, split, model)
+        taken = {**found.options(split, settings.data, None), **OPTIONS.get(block.data, {}), **options}
+        source, notes = found.open(taken)
+        network = toy.KINDS[model]()
+        subject = Subject(model, model, {"_target_": f"tests.helpers.toy_benchmark.{model}"}, None)
+        scored = scorer(settings.metrics)
+        task = Task(subject, network, found, split, settings, taken, source, scored, notes)
+        with set_up(network, settings):
+            return work(task, config, fabric)
+
+    return measured
+
+
+@pytest.fixture(scope="session")
+def scorer(request: pytest.FixtureRequest) -> Callable[..., Scorer]:
+    """A scorer of these columns; making LPIPS' network takes a while."""
+    made: dict[str, Scorer] = {}
+
+    def make(metrics: dict[str, dict[str, Any]]) -> Scorer:
+        if repr(metrics) not in made:
+            files = [request.getfixturevalue(name) for name in ("backbones", "pristine")] if "lpips" in metrics else []
+            made[repr(metrics)] = Scorer(metrics, *files)
+        return made[repr(metrics)]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of NIQE's statistics in its published layout, made up."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("niqe") / "niqe_pris_params.npz"
+    taps = np.exp(-((np.arange(7) - 3.0) ** 2) / 2)
+    window = np.outer(taps, taps) / taps.sum() ** 2
+    np.savez(path, mu_pris_param=rng.random((1, 36)), cov_pris_param=np.eye(36), gaussian_window=window)
+    return path
+
+
+def composed(*overrides: str) -> DictConfig:
+    """The configuration of `python -m vfi_train.evaluate OVERRIDES`."""
+    with initialize_config_module("conf", version_base="1.3"):
+        config = compose("evaluate", overrides=list(overrides), return_hydra_config=True)
+        HydraConfig.instance().set_config(config)
+        return config
+
+
+def evaluated(folder: Path, *overrides: str) -> list[Result]:
+    """Run the program in this process; results go to FOLDER."""
+    config = composed(f"output={folder}", "device=cpu", *overrides)
+    OmegaConf.set_struct(config, True)
+    return evaluate(config)

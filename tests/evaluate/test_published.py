@@ -1,0 +1,101 @@
+"""Published numbers: what is in the file, and what is said of a difference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+
+import conf
+from tests.evaluate.conftest import composed
+from tests.evaluate.test_comparison import result
+from vfi_train.evaluate.console_table import beside_published
+from vfi_train.evaluate.protocol import Protocols, is_own, settle
+from vfi_train.evaluate.published import blocks, distances, find
+from vfi_train.evaluate.results import Result
+
+CONF = Path(conf.__file__).parent
+MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
+STATED = [  # as the repositories state them
+    ("ifrnet_l", "vimeo90k", "test", {"psnr": "36.20", "ssim": "0.9808"}),
+    ("ifrnet", "middlebury", "other", {"psnr": "37.50", "ssim": "0.9861", "ie": "1.946"}),
+    ("ifrnet", "gopro", "test", {"psnr": "29.84", "ssim": "0.920"}),
+    ("amt_s", "snu_film", "extreme", {"psnr": "25.30"}),
+    ("ema_vfi", "xiph", "4k_crop", {"psnr": "34.67", "ssim": "0.907"}),
+    ("ema_vfi_small_t", "x_test", "4k", {"psnr": "30.89"}),
+    ("atm_vfi_lite", "snu_film", "medium", {"psnr": "35.91", "ssim": "0.9794"}),
+    ("rife", "vimeo90k", "test", {"psnr": "35.615", "ssim": "0.9779"}),
+    ("rife_m", "hd_4x", "544p", {"psnr": "22.96"}),
+    ("rife", "snu_film", "hard", {}),
+]
+
+
+@pytest.mark.parametrize(("model", "benchmark", "split", "expected"), STATED)
+def test_numbers_are_those_of_the_repositories(
+    model: str, benchmark: str, split: str, expected: dict[str, str]
+) -> None:
+    assert {column: number.text for column, number in find(model, benchmark, split).items()} == expected
+
+
+def test_every_number_belongs_to_a_network_a_part_and_a_protocol_that_measures_it() -> None:
+    composed()
+    for block in blocks():
+        protocol = Protocols(block["protocol"]).known[block["protocol"]]
+        assert block["split"] in OmegaConf.load(CONF / "benchmark" / f"{block['benchmark']}.yaml").splits
+        for model, texts in block["results"].items():
+            assert model in MODELS
+            assert is_own(protocol, model)
+            settings = settle(protocol, block["benchmark"], block["split"], model)
+            assert set(block["columns"]) <= set(settings.metrics)
+            assert len(texts) == len(block["columns"])
+
+
+def test_every_network_has_one_protocol_of_its_own() -> None:
+    composed()
+    known = Protocols(None).known
+    for model in MODELS:
+        own = {name for name, protocol in known.items() if is_own(protocol, model)} - {"co3d"}
+        assert len(own) == 1, (model, own)
+    assert Protocols(None).of("ema_vfi_small_t", "co3d")["name"] == "co3d"
+    assert Protocols(None).of("rife_m", "xiph")["name"] == "common"  # RIFE measured nothing there
+    assert Protocols("amt").of("ifrnet", "xiph")["name"] == "amt"
+
+
+def vimeo(psnr: float, count: int = 3782, protocol: str = "ifrnet", precision: str = "fp32") -> Result:
+    r = result("ifrnet", np.full(count, psnr))
+    r.benchmark, r.split, r.protocol, r.expected, r.precision = "vimeo90k", "test", protocol, 3782, precision
+    r.broken = []
+    return r
+
+
+@pytest.mark.parametrize(
+    ("ours", "verdict"),
+    [
+        (35.80, "within tolerance"),
+        (35.8149, "within tolerance"),  # half a hundredth of rounding, and a hundredth for other machines
+        (35.7851, "within tolerance"),
+        (35.816, "out of tolerance (better)"),
+        (35.49, "out of tolerance (worse)"),
+    ],
+)
+def test_the_verdict(ours: float, verdict: str) -> None:
+    (distance,) = distances(vimeo(ours))
+    assert distance.verdict() == verdict
+    assert distance.difference == pytest.approx(ours - 35.80)
+    assert verdict in beside_published(vimeo(ours))[0]
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"count": 100}, "100 of 3782 samples"),
+        ({"protocol": "common"}, "protocol common, theirs is ifrnet"),
+        ({"protocol": "ifrnet (tta=turn)"}, "protocol ifrnet (tta=turn), theirs is ifrnet"),
+        ({"precision": "bf16"}, "precision bf16"),
+    ],
+)
+def test_another_measurement_is_not_compared(other: dict, reason: str) -> None:
+    (distance,) = distances(vimeo(35.80, **other))
+    assert distance.verdict() == f"not comparable: {reason}"

@@ -1,0 +1,54 @@
+"""The training program inside the test's own process: no start-up, and the objects can be looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+TINY = (
+    "experiment=quickstart", "data.size=32", "data.batch_size=4", "data.num_workers=0", "data.train_samples=40",
+    "data.val_samples=4", "schedule.warmup_steps=0", "schedule.steps=null", "log_every=1", "logger=csv",
+    "report=false",
+)  # fmt: skip
+
+
+def composed(*overrides: str) -> DictConfig:
+    """The configuration of `python -m vfi_train OVERRIDES`."""
+    with initialize_config_module("conf", version_base="1.3"):
+        config = compose("train", overrides=list(overrides), return_hydra_config=True)
+        HydraConfig.instance().set_config(config)
+        return config
+
+
+def train_tiny(folder: Path, *overrides: str) -> Path:
+    """Train the quickstart's network on a few tiny scenes; the run's folder.
+
+    Overrides of the same key follow `TINY`'s.
+    """
+    from vfi_train.training.command import train
+
+    given = {override.lstrip("+~").partition("=")[0] for override in overrides}
+    kept = [override for override in TINY if override.partition("=")[0] not in given]
+    config = composed(*kept, *overrides, f"runs={folder / 'runs'}")
+    train(config)
+    name = "quickstart" if config.name is None else f"quickstart-{config.name}"
+    return folder / "runs" / name
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    import torch
+
+    content: dict[str, Any] = torch.load(path, weights_only=True)
+    return content
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    """The rows of a run's log."""
+    import csv
+
+    with (run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,29 @@
+"""Learning rates against the published formulas."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.helpers.golden_cases import GOLDENS
+from vfi_train.optim.schedules import WarmupCosine
+
+ROWS = json.loads((GOLDENS / "functions_IFRNet" / "learning_rate.json").read_text())["rows"]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['epochs']}x{row['iters_per_epoch']}@{row['iteration']}")
+def test_ifrnet(row: dict[str, float]) -> None:
+    schedule = WarmupCosine(floor=1e-5)
+    total = int(row["epochs"] * row["iters_per_epoch"])
+    assert schedule(int(row["iteration"]), peak=1e-4, total=total) == pytest.approx(row["lr"], rel=1e-12)
+
+
+def test_warm_up_is_a_line_from_start_to_peak() -> None:
+    schedule = WarmupCosine(floor=1e-5, warmup_steps=4, start=2e-5)
+    rates = [schedule(step, peak=1e-4, total=104) for step in range(5)]
+    assert rates == pytest.approx([2e-5, 4e-5, 6e-5, 8e-5, 1e-4], rel=1e-12)
+    assert schedule(54, peak=1e-4, total=104) == pytest.approx(5.5e-5)  # half way down
+    assert schedule(500, peak=1e-4, total=104) == pytest.approx(1e-5)  # and no further
+    longer = WarmupCosine(floor=0.0, steps=200)
+    assert longer(100, peak=1.0, total=100) == pytest.approx(0.5)

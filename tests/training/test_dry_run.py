@@ -1,0 +1,157 @@
+"""`dry_run=true` and `check=true`: a recipe as a table, and whether all is there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from losses import LossSet
+from losses.backbones import FILES
+from losses.charbonnier import L1
+from tests.helpers.in_process import TINY, composed
+from vfi_train.architectures import Architecture, Encoding
+from vfi_train.contract import Prediction
+from vfi_train.profile.training_cost import state_per_parameter, training_memory
+from vfi_train.training.command import train
+from vfi_train.training.dry_run import describe_recipe, sparkline
+from vfi_train.training.preflight import preflight, try_all
+
+
+def described(*overrides: str) -> dict[str, str]:
+    return dict(describe_recipe(composed(*overrides)))
+
+
+def test_a_published_recipe_as_it_is_published() -> None:
+    rows = described("experiment=emavfi_small_vimeo", "trainer.devices=4", "callbacks=ema")
+    assert "PSNR 36.07 dB" in rows["published"]
+    assert rows["network"] == "ema_vfi_small: 14,489,815 parameters, all train"
+    assert rows["data"] == "Vimeo90K, tri_trainlist.txt 51,312, tri_testlist.txt 3,782, pictures of 256x256"
+    assert rows["batch"] == "32 per optimizer step: 8 on each of 4 devices"
+    assert rows["length"].startswith("480,900 optimizer steps (300 epochs of the whole published list)")
+    assert rows["losses"] == "1 laplacian (Laplacian) + 0.5 merged (Laplacian)"
+    assert rows["learning rate"].splitlines()[1] == "WarmupCosine: 0 first, 0.0002 at most, 2e-05 last"
+    assert rows["precision"] == "32-true, averages of the weights: ema"
+    # Beside activations: weights, gradients, two moments and an average, 14.49 M numbers of 4 bytes each.
+    total, activations = (float(number) for number in re.findall(r"([\d.]+) GiB", rows["memory"]))
+    assert total - activations == pytest.approx(5 * 14.49e6 * 4 / 2**30, abs=0.11)
+
+
+def test_what_is_overridden_is_seen() -> None:
+    weight = "loss.terms.census.weight={_target_: losses.schedule.PiecewiseLinear, points: [[0, 0], [9, 0.5]]}"
+    rows = described(
+        "experiment=ifrnet_gopro", "freeze=['encoder.*']", "trainer.gradient_clip_val=2", weight,
+        "parameter_groups=[{match: '*.bias', weight_decay: 0, lr_factor: 2}]",
+    )  # fmt: skip
+    assert rows["length"] == "600 epochs, counted from the data at the start"
+    assert rows["batch"] == "8 per optimizer step: 8 on one device (56 targets)"
+    assert "tensors train" in rows["network"]
+    assert "gradients clipped to norm 2" in rows["optimizer"]
+    assert "*.bias: rate x 2, weight decay 0" in rows["optimizer"]
+    assert "(0 at 0 to 0.5 at 9) census (Census)" in rows["losses"]
+
+
+def test_a_dry_run_writes_nothing_and_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(composed("experiment=ifrnet_vimeo", "dry_run=true", f"runs={tmp_path / 'runs'}"))
+    said = capsys.readouterr().out
+    assert "ifrnet_vimeo: nothing is trained" in said
+    assert "641,400 optimizer steps" in said
+    assert not (tmp_path / "runs").exists()
+
+
+def test_bars() -> None:
+    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7, 8]) == "▁▂▃▄▅▆▇██"
+    assert sparkline([2, 2]) == "██"
+    assert sparkline([0.0, 0.0]) == "▁▁"
+
+
+# --- memory
+
+
+class Blend(Architecture):
+    """A convolution and a sigmoid."""
+
+    family = "blend"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(6, 3, 1)
+
+    def encode(self, frame0: torch.Tensor, frame1: torch.Tensor, *, scale: float = 1.0) -> Encoding:
+        return Encoding(frame0, frame1, scale)
+
+    def decode(self, encoding: Encoding, time: torch.Tensor, **_: object) -> Prediction:
+        return Prediction(frame=self.layer(torch.cat((encoding.frame0, encoding.frame1), 1)).sigmoid())
+
+
+def test_memory_of_a_network_that_can_be_reckoned_by_hand() -> None:
+    shapes = {name: (2, 3, 8, 16) for name in ("frame0", "frame1", "target")} | {"time": (2, 1, 1, 1)}
+    make = torch.optim.AdamW
+    memory = training_memory(Blend(), LossSet({"l1": L1()}), make, shapes, averages=1)
+    weights = 4 * (6 * 3 + 3)
+    assert memory.parameters == memory.gradients == memory.averages == weights
+    assert memory.optimizer == 2 * weights
+    # The convolution's input, the sigmoid's output, and the difference whose sign the loss needs.
+    assert memory.activations == 4 * 2 * 8 * 16 * (6 + 3 + 3)
+    twice = training_memory(Blend(), LossSet({"l1": L1()}), make, {k: (4, *s[1:]) for k, s in shapes.items()})
+    assert twice.activations == 2 * memory.activations
+
+
+def test_what_optimizers_remember() -> None:
+    assert state_per_parameter(torch.optim.AdamW) == 2
+    assert state_per_parameter(lambda p: torch.optim.SGD(p, lr=0.1)) == 0
+    assert state_per_parameter(lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9)) == 1
+
+
+# --- is all there?
+
+
+def findings(*overrides: str) -> dict[str, tuple[bool, str]]:
+    return {finding.name: (finding.good, finding.text) for finding in try_all(composed(*overrides))}
+
+
+def test_a_recipe_that_may_start(tmp_path: Path) -> None:
+    found = findings(*TINY, f"runs={tmp_path / 'runs'}")
+    assert all(good for good, _ in found.values()), found
+    assert found["data"][1] == "40 samples to train on, 4 held out; first and last ones can be read"
+    assert "a training batch passes" in found["network"][1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_everything_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(2**30, 2**30 - 9, 9))
+    for name, value in {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "2"}.items():
+        monkeypatch.setenv(name, value)
+    found = findings(
+        "experiment=rife_vimeo", "loss=rife_lpips", "trainer.accelerator=gpu", "trainer.devices=3", "weights=nothing",
+        "resume=later", f"data.root={tmp_path / 'nowhere'}",
+    )  # fmt: skip
+    said = {name: text for name, (good, text) in found.items() if not good}
+    assert "there is no folder data.root" in said["data"]
+    assert "data.batch_size=64 does not divide by 3 devices" in said["batch"]
+    assert FILES["vgg16"] in said["losses"]
+    assert "weights=nothing is no file" in said["weights"]
+    if not torch.cuda.is_available():
+        assert "PyTorch finds no GPU here" in said["devices"]
+    assert "has 0 MiB free" in said["disk"]
+    assert "resume=later is none of" in said["run"]
+    assert "Python was started without srun" in said["SLURM"]
+
+
+def test_a_crop_that_the_network_does_not_take_is_found(tmp_path: Path) -> None:
+    found = findings(*TINY, "data.size=40", f"runs={tmp_path}")
+    assert not found["network"][0]
+    assert "multiples of" in found["network"][1]
+
+
+def test_the_exit_status_is_one_if_something_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    preflight(composed(*TINY, "check=true", f"runs={tmp_path}"))
+    with pytest.raises(SystemExit) as raised:
+        train(composed(*TINY, "check=true", f"runs={tmp_path}", "weights=nothing"))
+    assert raised.value.code == 1
+    assert "FAILS" in capsys.readouterr().out

@@ -1,0 +1,95 @@
+"""What a run keeps on disk: logs that go on, checkpoints that are whole or absent, a folder that remembers."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from vfi_train.errors import UserError
+from vfi_train.loggers.csv import CSVLog
+from vfi_train.loggers.wandb import is_logged_in, wandb_logger
+from vfi_train.training.run_directory import RunDirectory, differing_keys
+from vfi_train.weights.checkpoint_io import AtomicCheckpointIO
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_csv_log_grows_columns_and_rewinds(tmp_path: Path) -> None:
+    log = CSVLog(tmp_path)
+    log.log_metrics({"a": 1.0}, 1)
+    log.log_metrics({"a": 2.0, "epoch": 0}, 2)
+    log.log_metrics({"b": 5.0}, 2)
+    log.log_metrics({"a": 3.0, "b": float("nan")}, 3)
+    assert rows(tmp_path) == [
+        {"step": "1", "a": "1", "b": ""},
+        {"step": "2", "a": "2", "b": "5"},
+        {"step": "3", "a": "3", "b": "nan"},
+    ]
+    with (tmp_path / "metrics.csv").open("a") as file:
+        file.write("4,")  # killed while writing
+    again = CSVLog(tmp_path)
+    again.rewind(2)
+    again.log_metrics({"a": 9.0}, 3)
+    assert [(row["step"], row["a"]) for row in rows(tmp_path)] == [("1", "1"), ("2", "2"), ("3", "9")]
+
+
+def test_a_checkpoint_that_fails_leaves_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"state_dict": {"w": torch.ones(2)}}, path)
+
+    class Unsaveable:
+        def __reduce__(self) -> str:
+            raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        AtomicCheckpointIO().save_checkpoint({"w": torch.zeros(2), "x": Unsaveable()}, path)
+    assert torch.equal(AtomicCheckpointIO().load_checkpoint(path)["state_dict"]["w"], torch.ones(2))
+    assert [p.name for p in path.parent.iterdir()] == ["last.ckpt"]
+
+
+def test_a_folder_remembers_its_configuration(tmp_path: Path) -> None:
+    config = {"optimizer": {"lr": 1e-3}, "data": {"num_workers": 2}, "seed": 1}
+    run = RunDirectory(tmp_path / "run", config)
+    run.open("never")
+    assert yaml.safe_load((run.path / "config.yaml").read_text()) == config
+    run.open("auto")
+    RunDirectory(run.path, {**config, "data": {"num_workers": 0}}).open("auto")
+    other = RunDirectory(run.path, {"optimizer": {"lr": 2e-3}, "data": {"num_workers": 2}, "seed": 1})
+    with pytest.raises(UserError, match=r"optimizer\.lr: 0\.001 -> 0\.002: give this one a folder"):
+        other.open("auto")
+    other.finish({"steps": 3})
+    other.open("force")
+    assert not other.finished
+    assert differing_keys(config, {"seed": 1}) == ["optimizer.lr: 0.001 -> absent"]
+
+
+def test_wandb_is_offline_unless_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert not is_logged_in()
+    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password key\n")
+    (tmp_path / "netrc").chmod(0o600)
+    assert is_logged_in()
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert not is_logged_in()
+
+
+def test_a_run_that_goes_on_keeps_its_wandb_id(tmp_path: Path) -> None:
+    ids = []
+    for _ in range(2):
+        logger = wandb_logger(tmp_path, "name", mode="offline")
+        logger.log_metrics({"val/psnr": 30.0}, step=1)
+        ids.append(logger.experiment.id)
+        logger.experiment.finish()
+    assert ids[0] == ids[1] == (tmp_path / "wandb_id").read_text()
+    folders = list((tmp_path / "wandb").glob("offline-run-*"))
+    assert folders
+    assert all(folder.name.split("-")[3] == ids[0] for folder in folders)  # a second start in a second gets a suffix

@@ -1,0 +1,163 @@
+"""What the page of `vfi_train.app` asks for: networks, frames between two pictures, videos. Knows nothing of pages."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from vfi_train.architectures import Architecture
+from vfi_train.errors import UserError
+from vfi_train.inference.interpolator import Interpolator
+from vfi_train.inference.manipulation import compose, manipulate, timing
+from vfi_train.inference.time_probe import knows_time
+from vfi_train.interpolate.command import interpolate
+from vfi_train.interpolate.media import Clip, Frame, Picture
+from vfi_train.interpolate.video_writer import Encoding
+from vfi_train.interpolate.writers import open_sink
+from vfi_train.runtime.devices import find_device
+from vfi_train.weights import list_shipped, load_weights
+
+RATE = 10  # frames per second at which made frames are played
+STEPS = 64  # of the way from the first picture to the last, where halving reaches the times
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where networks run and what may be asked for; see conf/app.yaml."""
+
+    runs: str = "runs"
+    device: str = "auto"
+    side: int = 2160
+
+
+class Jobs:
+    """One job at a time: networks share the device. Files that are made lie in `folder`."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings, self.folder = settings, folder
+        self._lock = threading.Lock()
+        self._load = lru_cache(maxsize=2)(self._load_anew)
+
+    def frames(
+        self, model: str, weights: str, frame0: Picture | None, frame1: Picture | None, count: int
+    ) -> list[Picture]:
+        """`count` frames from frame0 to frame1, both among them."""
+        first, last = self._checked(frame0, frame1)
+        times = [k / (count - 1) for k in range(1, count - 1)]
+        with self._lock:
+            network = self._load(model, weights)
+            if network.recursive:  # a power of two, so that halving meets the times
+                times = [round(t * STEPS) / STEPS for t in times]
+            return [first, *(network(first, last, times) if times else []), last]
+
+    def manipulated(
+        self, model: str, weights: str, frame0: Picture | None, frame1: Picture | None, mask: np.ndarray | None,
+        curve: Sequence[float], rest_moves: bool, count: int,
+    ) -> list[Picture]:  # fmt: skip
+        """`count` frames: what `mask` (H W) covers follows `curve` (heights 0..1), the rest stands or moves on."""
+        first, last = self._checked(frame0, frame1)
+        if mask is None or not mask.any():
+            raise UserError("paint over an object in the first picture: what is painted follows the curve")
+        with self._lock:
+            network = self._load(model, weights)
+            made = manipulate if network.model.takes_time_map and not network.recursive else compose
+            elsewhere: Any = timing([0, 1], count) if rest_moves else 0.0
+            return made(network, first, last, [mask], [list(curve)], count, elsewhere=elsewhere)
+
+    def video(self, model: str, weights: str, source: str | None, factor: int, codec: str) -> Path:
+        """A video with `factor` times the frames."""
+        if not source:
+            raise UserError("give a video first")
+        config = _configuration("interpolate")
+        output = Path(tempfile.mkdtemp(dir=self.folder)) / "interpolated.mp4"
+        given = {
+            "model": _model(model), "weights": weights, "runs": self.settings.runs, "device": self.settings.device,
+            "input": str(source), "output": str(output), "factor": int(factor), "codec": codec,
+        }  # fmt: skip
+        for key, value in given.items():
+            config[key] = value
+        with self._lock:
+            interpolate(config)
+        return output
+
+    def saved(self, frames: Sequence[Picture], ending: str) -> Path:
+        """Frames as a file to download: ".gif" or ".mp4"."""
+        path = Path(tempfile.mkdtemp(dir=self.folder)) / f"interpolated{ending}"
+        height, width, _ = frames[0].shape
+        clip = Clip("", height, width, rate=Fraction(RATE), tick=Fraction(1, RATE))
+        sink = open_sink(str(path), clip, Encoding())
+        for index, picture in enumerate(frames):
+            sink.write(Frame(picture, Fraction(index, RATE), Fraction(1, RATE)))
+        sink.finish()
+        return path
+
+    def clear(self, age: float) -> None:
+        """Remove the files in the folder that are older than `age` seconds."""
+        for path in self.folder.rglob("*"):
+            with suppress(OSError):  # gone meanwhile
+                if path.is_file() and time.time() - path.stat().st_mtime > age:
+                    path.unlink()
+
+    def _checked(self, frame0: Picture | None, frame1: Picture | None) -> tuple[Picture, Picture]:
+        if frame0 is None or frame1 is None:
+            raise UserError("give two pictures first")
+        if frame0.shape != frame1.shape:
+            sizes = [f"{frame.shape[1]}x{frame.shape[0]}" for frame in (frame0, frame1)]
+            raise UserError(f"the pictures have different sizes ({' and '.join(sizes)}): bring them to one size")
+        if max(frame0.shape) > self.settings.side:
+            raise UserError(f"the pictures have more than {self.settings.side} pixels a side: make them smaller")
+        return frame0, frame1
+
+    def _load_anew(self, name: str, weights: str) -> Interpolator:
+        model: Architecture = instantiate(_model(name), _convert_="all").eval()
+        load_weights(model, weights, self.settings.runs)
+        model.to(find_device(self.settings.device))
+        return Interpolator(model, recursive=not knows_time(model))
+
+
+def model_names() -> list[str]:
+    """Models that can be chosen."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in files("conf").joinpath("model").iterdir())
+
+
+def weight_names(runs: str) -> list[str]:
+    """Weights that can be chosen: shipped ones, and the best of trainings."""
+    return [*list_shipped(), *sorted(path.parent.name for path in Path(runs).glob("*/checkpoints"))]
+
+
+def painted(editor: dict[str, Any] | None) -> tuple[Picture | None, np.ndarray | None]:
+    """The picture (H W 3) and what is painted over (H W) of an image editor's value."""
+    if not editor or editor.get("background") is None:
+        return None, None
+    background = editor["background"]
+    layers = [layer[..., 3] > 0 for layer in editor.get("layers") or [] if layer is not None]
+    mask = np.any(layers, axis=0) if layers else None
+    return np.ascontiguousarray(background[..., :3]), mask
+
+
+def _model(name: str) -> dict[str, Any]:
+    if name not in model_names():
+        raise UserError(f"there is no model {name}")
+    block = OmegaConf.to_container(OmegaConf.load(str(files("conf").joinpath("model", f"{name}.yaml"))).model)
+    assert isinstance(block, dict)
+    return block  # type: ignore[return-value]
+
+
+def _configuration(name: str) -> DictConfig:
+    """A program's configuration with its defaults."""
+    config = OmegaConf.load(str(files("conf").joinpath(f"{name}.yaml")))
+    assert isinstance(config, DictConfig)
+    return config

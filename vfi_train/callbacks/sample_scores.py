@@ -1,0 +1,77 @@
+"""The score of each held-out sample, each counted once."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from torch import Tensor
+
+from vfi_train.metrics.functional import psnr
+from vfi_train.runtime.distributed import gather
+
+
+class Samples(L.Callback):
+    """Writes `samples.csv` after each validation: key and PSNR (dB) of every held-out sample, the worst first.
+
+    On several processes the samples are gathered; that each was validated once, and none twice, is made sure of.
+
+    It reads what validation_step returns: {"prediction": Prediction, "batch": Batch}.
+    """
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[list[str], Tensor]] = []
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Begin anew."""
+        self._seen = []
+
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Score the batch; nothing waits for the GPU."""
+        scores = psnr(outputs["prediction"].frame.float(), outputs["batch"]["target"].float())
+        self._seen.append((list(outputs["batch"]["key"]), scores))
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Gather, count, write."""
+        own = [pair for keys, scores in self._seen for pair in zip(keys, scores.tolist(), strict=True)]
+        self._seen = []
+        rows = gather(own)
+        if trainer.limit_val_batches == 1.0 and not trainer.sanity_checking:
+            check_count([key for key, _ in rows], trainer.datamodule.val_size)  # type: ignore[attr-defined]
+        if trainer.is_global_zero:
+            write(Path(trainer.default_root_dir) / "samples.csv", sorted(rows, key=lambda row: (row[1], row[0])))
+
+
+def check_count(keys: list[str], size: int) -> None:
+    """Whether `keys` are `size` different samples.
+
+    Raises:
+        RuntimeError: some are missing or there twice; naming them.
+    """
+    twice = sorted({key for key in keys if keys.count(key) > 1}) if len(set(keys)) != len(keys) else []
+    if twice or len(keys) != size:
+        raise RuntimeError(
+            f"{len(keys)} samples were validated and {size} are held out"
+            + (f"; more than once: {', '.join(twice[:5])}" if twice else "")
+        )
+
+
+def write(path: Path, rows: list[tuple[str, float]]) -> None:
+    """Write the table, whole or not at all."""
+    partial = path.with_name(f".{path.name}.part")
+    with partial.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["key", "psnr"])
+        writer.writerows((key, f"{score:.9g}") for key, score in rows)
+    os.replace(partial, path)

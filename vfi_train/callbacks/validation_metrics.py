@@ -1,0 +1,92 @@
+"""PSNR, SSIM and other metrics over the held-out samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from torchmetrics import Metric
+
+from vfi_train.callbacks.weight_average import WeightAverage
+from vfi_train.errors import UserError, nearest
+from vfi_train.metrics import PSNR, SSIM, InterpolationError
+from vfi_train.metrics.learned import LPIPS
+
+KNOWN: dict[str, Callable[[], Metric]] = {
+    "psnr": PSNR,
+    "psnr_rounded": lambda: PSNR(rounded=True),
+    "psnr_luma": lambda: PSNR(luma=True),
+    "ssim": SSIM,
+    "ssim_rounded": lambda: SSIM(rounded=True),
+    "ssim2d": lambda: SSIM(variant="2d"),
+    "ssim_uniform": lambda: SSIM(variant="uniform"),
+    "ie": InterpolationError,
+}
+
+
+class Metrics(L.Callback):
+    """Logs `val/NAME` for each metric after each validation: the mean over pictures, whatever the processes.
+
+    Args:
+        names: of `KNOWN`, and lpips; `vfi_train.metrics` says what they are.
+        others: more metrics by name, each taking (prediction, target) B 3 H W in [0, 1], say of torchmetrics.
+        backbones: the folder of LPIPS' backbone; None: torch's cache.
+
+    It reads what validation_step returns: {"prediction": Prediction, "batch": Batch}. Where the training keeps
+    averages of its weights (`WeightAverage`), they are scored too, as `val/NAME_AVERAGE`.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str] = ("psnr", "ssim"),
+        others: Mapping[str, Metric] | None = None,
+        backbones: str | Path | None = None,
+    ) -> None:
+        known = {**KNOWN, "lpips": lambda: LPIPS(folder=backbones)}
+        unknown = next((name for name in names if name not in known), None)
+        if unknown is not None:
+            raise UserError(f"no metric is called {unknown!r}: {nearest(unknown, known)}")
+        self.metrics: dict[str, Metric] = {name: known[name]() for name in names} | dict(others or {})
+        self._of_averages: dict[str, dict[str, Metric]] = {}
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Begin anew, where the network is. Every process must count the same averages."""
+        names = [average.name for average in self._averages(trainer)]
+        self._of_averages = {name: {n: metric.clone() for n, metric in self.metrics.items()} for name in names}
+        for metrics in (self.metrics, *self._of_averages.values()):
+            for metric in metrics.values():
+                metric.to(pl_module.device)
+                metric.reset()
+
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Count the batch's pictures."""
+        target = outputs["batch"]["target"].float()
+        for metric in self.metrics.values():
+            metric.update(outputs["prediction"].frame.float(), target)
+        for average in self._averages(trainer):
+            frame = average.predict(outputs["batch"], trainer).frame.float()
+            for metric in self._of_averages[average.name].values():
+                metric.update(frame, target)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Add up over processes (torchmetrics does, by sums and counts) and log."""
+        for suffix, metrics in (("", self.metrics), *((f"_{n}", m) for n, m in self._of_averages.items())):
+            for name, metric in metrics.items():
+                # The value is the same on all processes; sync_dist says so to Lightning and changes nothing.
+                shown = name == "psnr" and not suffix
+                pl_module.log(f"val/{name}{suffix}", metric.compute(), prog_bar=shown, sync_dist=True)
+
+    @staticmethod
+    def _averages(trainer: L.Trainer) -> list[WeightAverage]:
+        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        return [callback for callback in callbacks if isinstance(callback, WeightAverage) and callback.updates]

@@ -1,0 +1,43 @@
+"""Checkpoints as artifacts of W&B."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightning as L
+
+from vfi_train.loggers.wandb import WandbLog
+
+
+class Artifacts(L.Callback):
+    """Hands checkpoints to W&B when the training ends, one artifact per file with all its versions.
+
+    Args:
+        files: of the run's folder `checkpoints`; those that are not there are left out.
+
+    Artifacts are called RUN-NAME ("ifrnet_vimeo-best") and are of the type "model". Offline they are kept with the
+    run and travel with `wandb sync`.
+    """
+
+    def __init__(self, files: tuple[str, ...] | list[str] = ("best.ckpt",)) -> None:
+        self.files = tuple(files)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Log what is there."""
+        if not trainer.is_global_zero:
+            return
+        folder = Path(trainer.default_root_dir) / "checkpoints"
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLog):
+                for path in (folder / name for name in self.files):
+                    if path.is_file():
+                        self._log(logger, path, trainer.global_step)
+
+    @staticmethod
+    def _log(logger: WandbLog, path: Path, step: int) -> None:
+        import wandb
+
+        name = f"{path.parent.parent.name}-{path.stem}".replace("=", "_")
+        artifact = wandb.Artifact(name, type="model", metadata={"step": step})
+        artifact.add_file(str(path), name=path.name)
+        logger.attempt(logger.experiment.log_artifact, artifact)

@@ -1,0 +1,76 @@
+"""Which networks, benchmarks and protocols a command line asks for: each is a configuration of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from vfi_train.errors import UserError
+
+
+def chosen(group: str) -> list[str]:
+    """The names that the command line gives for a config group: `model=a` or `model=[a,b]`; none where it does not."""
+    values = [o.value() for o in _parse(HydraConfig.get().overrides.task) if o.key_or_group == group]
+    if not values or values[-1] in (None, "null"):
+        return []
+    return list(map(str, values[-1])) if isinstance(values[-1], list) else [str(values[-1])]
+
+
+def configured(group: str, name: str) -> DictConfig:
+    """The block of a choice of a group, with the values of it that the command line gives."""
+    given = HydraConfig.get().overrides
+    values = [o.input_line for o in _parse(given.task) if o.key_or_group.startswith(f"{group}.")]
+    paths = [line for line in given.hydra if line.startswith("hydra.searchpath=")]
+    return _compose(f"{group}/{name}", (*paths, *map(str, values)))[group]
+
+
+def dataset(name: str) -> dict[str, Any]:
+    """The block of conf/data for a dataset."""
+    block = OmegaConf.to_container(_compose(f"data/{name}").data, resolve=True)
+    assert isinstance(block, dict)
+    return block  # type: ignore[return-value]
+
+
+def benchmark_names(names: Sequence[str]) -> tuple[list[str], bool]:
+    """The benchmarks that are meant, sets of them resolved; and whether it was a set (what is not there is skipped)."""
+    found: list[str] = []
+    is_set = False
+    for name in names:
+        config = configured("benchmark", name)
+        is_set |= "names" in config
+        found += list(config.names) if "names" in config else [name]
+    return list(dict.fromkeys(found)), is_set
+
+
+def one_for_each(key: str, value: Any, count: int, of: str) -> list[Any]:
+    """A config value that is one for all, or a list with one for each.
+
+    Raises:
+        UserError: a list of another length.
+    """
+    values = list(value) if OmegaConf.is_list(value) or isinstance(value, (list, tuple)) else [value] * count
+    if len(values) != count:
+        raise UserError(f"{key} lists {len(values)} for {count} {of}: give one for each")
+    return values
+
+
+@cache
+def _compose(name: str, overrides: tuple[str, ...] = ()) -> DictConfig:
+    active = GlobalHydra.instance()
+    program, active.hydra = active.hydra, None  # Hydra composes for one at a time
+    try:
+        with initialize_config_module("conf", version_base="1.3"):
+            return compose(name, overrides=list(overrides))
+    finally:
+        active.hydra = program
+
+
+def _parse(overrides: Sequence[str]) -> list[Any]:
+    return OverridesParser.create().parse_overrides(list(overrides))

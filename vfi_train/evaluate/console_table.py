@@ -1,0 +1,109 @@
+"""Results as a table in a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from vfi_train.evaluate.published import Distance, distances
+from vfi_train.evaluate.results import Result
+from vfi_train.evaluate.scorer import COLUMNS, describe
+
+
+def print_results(results: Sequence[Result], console: Console | None = None) -> None:
+    """A row for each network on each part: ours, with the published number and the difference below."""
+    table = Table(title="Results", show_lines=any(distances(result) for result in results))
+    for title in ("benchmark", "network", "protocol", "samples"):
+        table.add_column(title, overflow="fold")
+    columns = columns_of(results)
+    for column in columns:
+        table.add_column(heading(column), justify="right")
+    table.add_column("ms/frame", justify="right")
+    for result in results:
+        found = {distance.column: distance for distance in distances(result)}
+        averages = result.averages()
+        cells = [_cell(column, averages.get(column), found.get(column)) for column in columns]
+        speed = result.milliseconds()
+        table.add_row(
+            f"{result.title} {result.split}",
+            result.label,
+            result.protocol,
+            samples(result),
+            *cells,
+            "" if speed is None else f"{speed:.1f}",
+        )
+    (console or Console()).print(table)
+
+
+def columns_of(results: Sequence[Result]) -> list[str]:
+    """The columns of any of the results, in the order in which metrics are listed."""
+    return [column for column in COLUMNS if any(column in result.columns for result in results)]
+
+
+def heading(column: str) -> str:
+    """A column's title with its unit and the direction of better."""
+    about = COLUMNS[column]
+    unit = f" {about.unit}" if about.unit else ""
+    return f"{about.title}{unit} {'↑' if about.higher_is_better else '↓'}"
+
+
+def samples(result: Result) -> str:
+    """How many were measured, of how many, and what is missing."""
+    count = f"{len(result.samples):,}"
+    if result.expected not in (None, len(result.samples)):
+        count += f" of {result.expected:,}"
+    return f"{count}\n{len(result.broken)} broken" if result.broken else count
+
+
+def number(column: str, value: float | None) -> str:
+    """A score with the digits of its column."""
+    if value is None or math.isnan(value):
+        return ""
+    return f"{value:.{COLUMNS[column].digits}f}"
+
+
+def signed(distance: Distance) -> str:
+    """The difference to the published number, with an arrow to the side of better or worse."""
+    digits = max(COLUMNS[distance.column].digits, len(distance.published.text.partition(".")[2]))
+    arrow = "" if distance.within or not distance.comparable else (" ▲" if distance.better else " ▼")
+    return f"{distance.difference:+.{digits}f}{arrow}"
+
+
+def variants(result: Result) -> str:
+    """What the columns mean: "PSNR rounded; SSIM 3d, rounded"."""
+    words = []
+    for column, options in result.settings["metrics"].items():
+        words.append(f"{COLUMNS[column].title} {describe(column, options)}".strip())
+    return "; ".join(words)
+
+
+def sentence(result: Result) -> str:
+    """One result in a line."""
+    averages = result.averages()
+    shown = [
+        f"{COLUMNS[c].title} {number(c, averages[c]) or 'not defined'}{' dB' if c == 'psnr' else ''}"
+        for c in result.columns
+    ]
+    count = samples(result).replace("\n", ", ")
+    speed = f", {result.samples_per_second:.1f} samples/s" if result.samples_per_second else ""
+    return f"{result.label} on {result.part} by {result.protocol}: {', '.join(shown)} ({count} samples{speed})"
+
+
+def beside_published(result: Result) -> list[str]:
+    """A line for each published number: theirs, the difference, and whether it is within tolerance."""
+    return [
+        f"  published {COLUMNS[d.column].title} {d.published.text}, ours {signed(d)}: {d.verdict()}"
+        f" [{d.published.source}{'; ' + d.published.note if d.published.note else ''}]"
+        for d in distances(result)
+    ]
+
+
+def _cell(column: str, value: float | None, distance: Distance | None) -> str:
+    text = number(column, value)
+    if distance is None:
+        return text
+    verdict = "" if distance.comparable else "\nnot comparable"
+    return f"{text}\npublished {distance.published.text}\n{signed(distance)}{verdict}"

@@ -1,0 +1,66 @@
+"""Pictures of the worst and the best samples: inputs, prediction, target, error."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from datamodules.core.samplers import SampleSource
+from vfi_train.evaluate.predictor import Asker
+from vfi_train.evaluate.resume_log import Row
+from vfi_train.evaluate.samples import Pair, pairs
+from vfi_train.evaluate.scorer import COLUMNS
+from vfi_train.visualization import error_picture, frame_picture, overlay
+
+WIDEST = 480  # pixels of a tile
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A sample in pictures: what it is called, how good it is, and JPEG files with their captions."""
+
+    rank: str
+    row: Row
+    tiles: list[tuple[str, bytes]]
+
+
+def strips(source: SampleSource, asker: Asker, rows: list[Row], column: str, count: int) -> list[Strip]:
+    """The `count` worst samples by a column, worst first, and the `count` best, best first."""
+    measured = [row for row in rows if not math.isnan(row["scores"][column])]
+    ordered = sorted(measured, key=lambda row: row["scores"][column], reverse=not COLUMNS[column].higher_is_better)
+    count = min(count, len(ordered) // 2 or len(ordered))
+    chosen = [(f"worst {i}", row) for i, row in enumerate(ordered[:count], 1)]
+    if len(ordered) > count:
+        chosen += [(f"best {i}", row) for i, row in enumerate(reversed(ordered[-count:]), 1)]
+    found = []
+    for rank, row in chosen:
+        item = next(pairs(source, [row["index"]], 0))
+        if isinstance(item, Pair):
+            found.append(Strip(rank, row, _tiles(asker, item)))
+    return found
+
+
+def _tiles(asker: Asker, pair: Pair) -> list[tuple[str, bytes]]:
+    frame = next(asker.frames([pair]))[0].cpu()
+    frame0, frame1, target = (
+        asker.batch([picture])[0].cpu() for picture in (pair.frame0, pair.frame1, pair.moments[0].target)
+    )
+    return [
+        ("inputs, overlaid", jpeg(overlay(frame0, frame1))),
+        ("prediction", jpeg(frame_picture(frame))),
+        ("target", jpeg(frame_picture(target))),
+        ("error (yellow: 0.2)", jpeg(error_picture(frame, target))),
+    ]
+
+
+def jpeg(picture: np.ndarray) -> bytes:
+    """A picture H W 3, RGB, at most `WIDEST` pixels wide."""
+    height, width = picture.shape[:2]
+    if width > WIDEST:
+        picture = cv2.resize(picture, (WIDEST, round(height * WIDEST / width)), interpolation=cv2.INTER_AREA)
+    bgr: Any = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()

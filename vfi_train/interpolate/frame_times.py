@@ -1,0 +1,189 @@
+"""Which frames are wanted: moments on the source's clock, and where between two of its frames each lies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+from vfi_train.errors import UserError
+from vfi_train.interpolate.media import Frame
+
+SMALLEST_DENOMINATOR = 10_000  # rates and times are taken as fractions with at most this below the line
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A frame to write: when it appears (seconds, on the source's clock), and its time between two frames (0..1)."""
+
+    when: Fraction
+    time: Fraction
+
+
+class Plan(Protocol):
+    """Which moments are wanted, from one pair of frames to the next."""
+
+    def between(self, frame0: Frame, frame1: Frame) -> list[Moment]:
+        """Moments from frame0 on and before frame1, in order."""
+        ...
+
+    def after(self, last: Frame, held: bool) -> list[Moment]:
+        """Moments that show the last frame; `held` where the output has a clock, which the frame fills to its end."""
+        ...
+
+    def rate(self, source: Fraction) -> Fraction:
+        """Frames per second that come out where `source` per second go in."""
+        ...
+
+    def tick(self, source: Fraction) -> Fraction:
+        """The largest unit of time that divides all moments, where `source` divides the times of the frames."""
+        ...
+
+
+class Every:
+    """`factor` frames for each one of the source: the frame itself, and factor - 1 between it and the next."""
+
+    def __init__(self, factor: int) -> None:
+        if factor < 1:
+            raise UserError(
+                f"factor={factor} is not a number of frames for each one: give 1 or more (2 doubles the rate)"
+            )
+        self.factor = factor
+
+    def between(self, frame0: Frame, frame1: Frame) -> list[Moment]:
+        """See `Plan`."""
+        times = [Fraction(k, self.factor) for k in range(self.factor)]
+        return [Moment(frame0.time + time * (frame1.time - frame0.time), time) for time in times]
+
+    def after(self, last: Frame, held: bool) -> list[Moment]:
+        """See `Plan`."""
+        count = self.factor if held else 1
+        return [Moment(last.time + k * last.duration / self.factor, Fraction(0)) for k in range(count)]
+
+    def rate(self, source: Fraction) -> Fraction:
+        """See `Plan`."""
+        return source * self.factor
+
+    def tick(self, source: Fraction) -> Fraction:
+        """See `Plan`."""
+        return source / self.factor
+
+
+class AtRate:
+    """Exactly `rate` frames per second, counted from the first frame."""
+
+    def __init__(self, rate: Fraction) -> None:
+        if rate <= 0:
+            raise UserError(f"rate={rate} is not a number of frames per second: give one above 0, as 60 or 60000/1001")
+        self._rate = rate
+        self._origin: Fraction | None = None
+
+    def between(self, frame0: Frame, frame1: Frame) -> list[Moment]:
+        """See `Plan`."""
+        length = frame1.time - frame0.time
+        return [Moment(when, (when - frame0.time) / length) for when in self._ticks(frame0.time, frame1.time)]
+
+    def after(self, last: Frame, held: bool) -> list[Moment]:
+        """See `Plan`."""
+        end = last.time + (last.duration if held else _MOMENT)
+        return [Moment(when, Fraction(0)) for when in self._ticks(last.time, end)]
+
+    def rate(self, source: Fraction) -> Fraction:
+        """See `Plan`."""
+        return self._rate
+
+    def tick(self, source: Fraction) -> Fraction:
+        """See `Plan`."""
+        return common_unit(source, 1 / self._rate)
+
+    def _ticks(self, start: Fraction, end: Fraction) -> list[Fraction]:
+        if self._origin is None:
+            self._origin = start
+        first = math.ceil((start - self._origin) * self._rate)
+        last = math.ceil((end - self._origin) * self._rate)
+        return [self._origin + k / self._rate for k in range(first, last)]
+
+
+class AtTimes:
+    """The same times between every two frames; 0 and 1 are the frames themselves, written once each."""
+
+    def __init__(self, times: Sequence[Fraction]) -> None:
+        wrong = next((time for time in times if not 0 <= time <= 1), None)
+        if not times or wrong is not None:
+            raise UserError(
+                f"times={_shown(times)} are not times from 0 to 1 between two frames: give for example [0.5]"
+            )
+        self.times = sorted(set(times))
+
+    def between(self, frame0: Frame, frame1: Frame) -> list[Moment]:
+        """See `Plan`."""
+        times = self.times[:-1] if {0, 1} <= set(self.times) else self.times
+        return [Moment(frame0.time + time * (frame1.time - frame0.time), time) for time in times]
+
+    def after(self, last: Frame, held: bool) -> list[Moment]:
+        """See `Plan`."""
+        return [Moment(last.time, Fraction(0))] if {0, 1} <= set(self.times) else []
+
+    def rate(self, source: Fraction) -> Fraction:
+        """See `Plan`."""
+        return source * len(self.between(_INSTANT, _INSTANT))
+
+    def tick(self, source: Fraction) -> Fraction:
+        """See `Plan`."""
+        return source / math.lcm(*(time.denominator for time in self.times))
+
+
+_MOMENT = Fraction(1, 10**9)
+_INSTANT = Frame(None, Fraction(0), Fraction(0))  # type: ignore[arg-type]
+
+
+def plan(
+    factor: int | None = None,
+    rate: float | str | None = None,
+    times: Sequence[float | str] | None = None,
+    num: Sequence[int] | None = None,
+) -> Plan:
+    """The plan that exactly one of these says; none means factor 2.
+
+    Raises:
+        UserError: two are given, or one makes no sense.
+    """
+    named = {"factor": factor, "rate": rate, "times": times, "num": num}
+    given = [name for name, value in named.items() if value is not None]
+    if len(given) > 1:
+        raise UserError(f"{' and '.join(given)} both say which frames are wanted: give one of them")
+    if rate is not None:
+        return AtRate(fraction(rate, "rate"))
+    if times is not None:
+        return AtTimes([fraction(time, "times") for time in times])
+    if num is not None:
+        if not num or min(num) < 1:
+            raise UserError(
+                f"num={list(num)} are not numbers of frames to insert, round by round: give for example [1,1]"
+            )
+        return Every(math.prod(n + 1 for n in num))
+    return Every(2 if factor is None else factor)
+
+
+def fraction(value: float | str, key: str) -> Fraction:
+    """A number as people write it (59.94, "60000/1001") as a fraction; NTSC's rates in decimals are taken as meant."""
+    try:
+        exact = Fraction(str(value).strip())
+    except (ValueError, ZeroDivisionError):
+        raise UserError(f"{key}={value} is not a number: write it as 60, 59.94 or 60000/1001") from None
+    ntsc = Fraction(round(exact * 1001, -3), 1001) if key in ("rate", "frame_rate") else exact
+    if abs(ntsc - exact) < Fraction(1, 200) and exact.denominator != 1 and "/" not in str(value):
+        return ntsc
+    return exact.limit_denominator(SMALLEST_DENOMINATOR)
+
+
+def common_unit(*steps: Fraction) -> Fraction:
+    """The largest unit in which all of `steps` are whole numbers."""
+    common = math.lcm(*(step.denominator for step in steps))
+    return Fraction(math.gcd(*(int(step * common) for step in steps)), common)
+
+
+def _shown(times: Sequence[Fraction]) -> str:
+    return "[" + ", ".join(f"{float(time):g}" for time in times) + "]"

@@ -1,0 +1,119 @@
+"""What to do with large frames: the scale at which flow is estimated, and tiles that the memory holds."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vfi_train.errors import UserError
+from vfi_train.inference.interpolator import Interpolator
+from vfi_train.interpolate.engine import TIMES_BY_TILES
+from vfi_train.profile.inference_cost import peak_memory
+
+SCALES = ((2000, 1.0), (3000, 0.5))  # up to which longer side; beyond: 0.25, as in published 2K and 4K protocols
+TILES = (2048, 1536, 1024, 768, 512, 384, 256)
+UNSEEN = 1.4  # measured memory over counted memory, at most (convolution workspaces)
+KEPT = 1.7  # memory of a process that keeps what is freed over that of one that does not, at most: gaps between blocks
+SHARE = 0.8  # of the free memory that may be used
+GIB = 2**30
+# What the largest networks here take for a pixel of frames up to 720p, so that small ones need no counting (seconds).
+SMALL, ENOUGH = 720 * 1280, 6 * 1024
+
+
+def scale_for(height: int, width: int) -> float:
+    """The scale for frames of this size: 1 below 2K, 0.5 for 2K, 0.25 for 4K.
+
+    Source: X-TEST protocols of EMA-VFI (`down_scale` 0.5 for 2K, 0.25 for 4K).
+    """
+    return next((scale for side, scale in SCALES if max(height, width) <= side), 0.25)
+
+
+def tile_for(interpolator: Interpolator, size: tuple[int, int], batch: int, memory: float | None) -> int | None:
+    """The largest tile whose frames fit the memory; None where whole frames do.
+
+    Args:
+        interpolator: as it will be asked; its tile is left as it is.
+        size: height and width of the frames.
+        batch: pairs at once.
+        memory: GiB that may be used; None: 80 % of what is free on the device.
+
+    Raises:
+        UserError: not even small tiles fit.
+    """
+    budget = _budget(interpolator, memory)
+
+    def fits(tile: int | None) -> bool:
+        return _fits(interpolator, size, batch, tile, budget)
+
+    if fits(None):
+        return None
+    tiles = [tile for tile in TILES if interpolator.tile_overlap < tile < max(size)]
+    first = bisect_left(tiles, True, key=fits)
+    if first < len(tiles):
+        return tiles[first]
+    raise UserError(
+        f"{budget / GIB:.2f} GiB of memory hold no tile of {TILES[-1]} pixels beside frames of {size[0]}x{size[1]}: "
+        "take batch=1, a smaller model, or tile=128"
+    )
+
+
+def may_keep(interpolator: Interpolator, size: tuple[int, int], batch: int, memory: float | None) -> bool:
+    """Whether `devices.keep_freed_memory` helps, on a CPU, and the memory holds what it takes; as `tile_for`.
+
+    Whole frames of 1920x1080 take less than half the time then (benchmarks/RESULTS.md).
+    """
+    if _device(interpolator).type != "cpu":
+        return False
+    tile = None if interpolator.tile is None else max(interpolator.tile)
+    return _fits(interpolator, size, batch, tile, _budget(interpolator, memory) / KEPT)
+
+
+def needed(interpolator: Interpolator, size: tuple[int, int], batch: int, tile: int | None) -> int:
+    """Bytes counted for frames of this size: whole, or one tile beside the pictures that tiles are blended into."""
+    times = [0.5] * max(interpolator.times_at_once, 1 if tile is None else TIMES_BY_TILES)
+    before, interpolator.tile = interpolator.tile, None
+    try:
+        seen = size if tile is None else (min(tile, size[0]), min(tile, size[1]))
+        peak = peak_memory(interpolator.model, lambda *pair: _answer(interpolator, pair, times), seen, batch)
+    finally:
+        interpolator.tile = before
+    pictures = 0 if tile is None else 2 + len(times) + 1  # the frames, a blend for each time, and the result
+    return peak + 4 * size[0] * size[1] * (3 * pictures * batch + (0 if tile is None else len(times)))
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes that are free: on the GPU, or of the machine's memory within the limit of a container."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    free = float("inf")
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
+        free = float(lines["MemAvailable"].split()[0]) * 1024
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.is_file() and used.is_file() and limit.read_text().strip().isdigit():
+        free = min(free, float(limit.read_text()) - float(used.read_text()))
+    return free
+
+
+def _fits(interpolator: Interpolator, size: tuple[int, int], batch: int, tile: int | None, budget: float) -> bool:
+    at_once = interpolator.times_at_once * (2 if interpolator.flips and interpolator.tta_batched else 1)
+    if size[0] * size[1] <= SMALL and size[0] * size[1] * batch * at_once * ENOUGH * UNSEEN <= budget:
+        return True
+    return needed(interpolator, size, batch, tile) * UNSEEN <= budget
+
+
+def _budget(interpolator: Interpolator, memory: float | None) -> float:
+    return free_memory(_device(interpolator)) * SHARE if memory is None else memory * GIB
+
+
+def _device(interpolator: Interpolator) -> torch.device:
+    return next(interpolator.model.parameters(), torch.zeros(())).device
+
+
+def _answer(interpolator: Interpolator, pair: tuple[Tensor, Tensor], times: list[float]) -> None:
+    for _ in interpolator.stream(*pair, times):
+        pass

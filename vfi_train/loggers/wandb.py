@@ -1,0 +1,121 @@
+"""Weights & Biases: online when the user is logged in, offline otherwise, never a prompt and never a hang."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import netrc
+import os
+import secrets
+import string
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from vfi_train.runtime.console import is_first_process
+
+log = logging.getLogger(__name__)
+INIT_TIMEOUT = 30  # seconds that an online start may take before the run goes on offline
+
+
+def wandb_logger(
+    directory: str | Path,
+    name: str,
+    project: str = "vfi_train",
+    group: str | None = None,
+    tags: Sequence[str] = (),
+    job_type: str | None = "train",
+    mode: Literal["auto", "online", "offline"] = "auto",
+) -> WandbLog:
+    """The run's W&B logger; a run that goes on keeps its id.
+
+    Args:
+        directory: the run directory; the id is kept in it.
+        name: the run's name.
+        project, group, tags, job_type: W&B's own.
+        mode: auto is online where a login is found and WANDB_MODE does not say otherwise.
+    """
+    online = mode == "online" or (mode == "auto" and is_logged_in())
+    options = {"name": name, "project": project, "group": group, "tags": list(tags), "job_type": job_type}
+    run = _start(Path(directory), online, options) if is_first_process() else None
+    return WandbLog(save_dir=directory, experiment=run, offline=not online, project=project, name=name)
+
+
+class WandbLog(WandbLogger):
+    """Lightning's logger, which a training outlives: where SLURM ends a job, W&B's own process goes first."""
+
+    gone = False
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        """Log numbers, while W&B is there."""
+        self.attempt(super().log_metrics, metrics, step)
+
+    @rank_zero_only
+    def log_image(self, *args: Any, **kwargs: Any) -> None:
+        """Log pictures, while W&B is there."""
+        self.attempt(super().log_image, *args, **kwargs)
+
+    def attempt(self, log_it: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Call `log_it`, while W&B is there."""
+        if self.gone:
+            return
+        try:
+            log_it(*args, **kwargs)
+        except ConnectionError as error:
+            self.gone = True
+            log.warning("W&B's process is gone (%s): what follows is logged in metrics.csv alone", error)
+
+
+def _start(directory: Path, online: bool, options: dict[str, Any]) -> Any:
+    import wandb
+
+    settings = wandb.Settings(init_timeout=INIT_TIMEOUT, silent=True)
+    options |= {"id": _run_id(directory), "resume": "allow", "dir": directory, "settings": settings}
+    try:
+        return wandb.init(mode="online" if online else "offline", **options)
+    except wandb.errors.Error as error:
+        log.warning("W&B cannot be reached (%s): this run is logged offline", str(error).splitlines()[0])
+        wandb.teardown()  # its process holds on to the run that it could not begin
+        return wandb.init(mode="offline", **options)
+
+
+def close_wandb(failed: bool = False) -> None:
+    """End this process's W&B run, if there is one, so that the next training begins its own."""
+    wandb = sys.modules.get("wandb")
+    if wandb is None or wandb.run is None:
+        return
+    try:
+        wandb.finish(exit_code=int(failed))
+    except Exception as error:  # what was logged is on disk; a training does not fail for it
+        log.warning("W&B could not end its run in good order: %s", error)
+        with contextlib.suppress(Exception):
+            wandb.teardown()  # the next run has a process of its own, and nothing is tried again at the exit
+
+
+def is_logged_in() -> bool:
+    """Whether W&B may be used online without asking anybody anything."""
+    mode = os.environ.get("WANDB_MODE", "")
+    if mode:
+        return mode == "online"
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1].split("/")[0].split(":")[0]
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def _run_id(directory: Path) -> str:
+    """The id in the run's folder; made on the first start."""
+    path = directory / "wandb_id"
+    if not path.exists():
+        alphabet = string.ascii_lowercase + string.digits
+        directory.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(secrets.choice(alphabet) for _ in range(8)))
+    return path.read_text().strip()

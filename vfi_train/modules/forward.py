@@ -1,0 +1,48 @@
+"""How a batch goes through a network, in training and in validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from vfi_train.architectures import Architecture
+from vfi_train.contract import Batch, Prediction
+from vfi_train.inference.interpolator import Interpolator
+
+PICTURES = ("frame0", "frame1", "target", "reference")
+
+
+def predict(architecture: Callable[..., Prediction], batch: Batch) -> Prediction:
+    """The network's answer to a training batch in its channel order, with what the losses need."""
+    return architecture(
+        batch["frame0"],
+        batch["frame1"],
+        batch["time"],
+        target=batch["target"],
+        reference=batch.get("reference"),
+        reference_time=batch.get("reference_time"),
+    )
+
+
+def in_network_order(batch: Batch, architecture: Architecture) -> Batch:
+    """The batch with its pictures in the channel order that the network takes."""
+    if architecture.channel_order == "rgb":
+        return batch
+    return {**batch, **{name: batch[name].flip(1) for name in PICTURES if name in batch}}  # type: ignore[return-value, typeddict-item, literal-required]
+
+
+def seed_chance(seed: int, position: int) -> None:
+    """Seed PyTorch's random numbers for one micro-batch."""
+    torch.manual_seed((seed * 1_000_003 + position) % 2**63)
+
+
+def validation_prediction(interpolator: Interpolator, batch: Batch) -> Prediction:
+    """The answer to a batch of held-out samples, which may have any size."""
+    return interpolator.predict(
+        batch["frame0"],
+        batch["frame1"],
+        batch["time"],
+        reference=batch.get("reference"),
+        reference_time=batch.get("reference_time"),
+    )

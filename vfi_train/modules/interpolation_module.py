@@ -1,0 +1,206 @@
+"""The LightningModule that trains any architecture with any loss set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+from torch.optim import Optimizer
+
+from losses.base import LossSet
+from vfi_train.architectures import Architecture
+from vfi_train.contract import Batch, Prediction
+from vfi_train.inference.interpolator import Interpolator
+from vfi_train.modules.forward import in_network_order, predict, seed_chance, validation_prediction
+from vfi_train.modules.gradients import Gradients, carry_fault
+from vfi_train.modules.step_options import (
+    Compile,
+    checkpointed,
+    compiled,
+    lay_channels_last,
+    to_channels_last,
+)
+from vfi_train.optim.optimizers import build_optimizer, build_scheduler, learning_rate
+from vfi_train.optim.parameters import ParameterGroup, still_modules
+from vfi_train.optim.schedules import Schedule
+from vfi_train.runtime.devices import keep_freed_memory
+
+
+class InterpolationModule(L.LightningModule):
+    """An architecture, a loss set, an optimizer and a schedule.
+
+    Args:
+        architecture: the network; its parameters are `architecture.*` in checkpoints.
+        loss: the loss set.
+        optimizer: makes the optimizer from parameter groups (a partial with the learning rate and the rest in it).
+        schedule: learning rate by optimizer step.
+        total_steps: length of the training in optimizer steps.
+        parameter_groups: which parameters are optimized otherwise than the rest.
+        seed: with the step and the rank, it alone decides what dropout and the like draw.
+        channels_last: let the channels of a pixel lie together; "auto": where it was measured to be faster.
+        checkpointing: compute activations twice instead of keeping them: more time, much less memory.
+        compile: what of a training step goes through `torch.compile`.
+
+    Parameters that do not require gradients (see `select_trainable`) stay out of the optimizer, and parts of the
+    network that have no others stay in evaluation mode. Values are logged at the steps whose rows are written, as
+    means over micro-batches and processes; no other step waits for the GPU.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        loss: LossSet,
+        optimizer: Callable[..., Optimizer],
+        schedule: Schedule,
+        total_steps: int,
+        parameter_groups: Sequence[ParameterGroup] = (),
+        seed: int = 0,
+        channels_last: bool | Literal["auto"] = "auto",
+        checkpointing: bool = False,
+        compile: Compile = "none",
+    ) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.loss = loss
+        self.make_optimizer = optimizer
+        self.schedule = schedule
+        self.total_steps = total_steps
+        self.parameter_groups = parameter_groups
+        self.seed = seed
+        self.channels_last = channels_last
+        self.checkpointing = checkpointing
+        # In a table, so that weights keep their names.
+        self.compiled = {
+            "network": compiled(architecture, compile in ("network", "both")),
+            "losses": compiled(loss, compile in ("losses", "both")),
+        }
+        self.interpolator = Interpolator(architecture)
+        self.gradients = Gradients()
+        self._terms: list[dict[str, Tensor]] = []  # of the micro-batches of a step that is logged
+
+    def forward(self, frame0: Tensor, frame1: Tensor, time: Tensor) -> Prediction:
+        """Predict for RGB frames of any size, padded and cropped as the architecture needs it."""
+        return self.interpolator.predict(frame0, frame1, time)
+
+    def train(self, mode: bool = True) -> InterpolationModule:
+        """As ever; frozen parts of the network stay in evaluation mode."""
+        super().train(mode)
+        for part in still_modules(self.architecture):
+            part.eval()
+        return self
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The total loss of one micro-batch; every term is logged as it enters the total."""
+        values = self.losses(batch)
+        if self.is_logged:
+            self._terms.append({name: value.detach() for name, value in values.items()})
+        return carry_fault(values["total"])
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Every loss term of a batch, weighted, and their `total`."""
+        batch = self.prepare(batch)
+        return self.judge(self.predict(batch), batch)
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The batch with its pictures in the network's channel order and layout."""
+        batch = in_network_order(batch, self.architecture)
+        return to_channels_last(batch) if self._is_channels_last else batch
+
+    def predict(self, batch: Batch) -> Prediction:
+        """The network's answer to a prepared batch, with what the losses need."""
+        with checkpointed(self.architecture, self.checkpointing):
+            return predict(self.compiled["network"], batch)
+
+    def judge(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
+        """Every loss term of an answer to a prepared batch, weighted, and their `total`."""
+        values: dict[str, Tensor] = self.compiled["losses"](prediction, batch, self.global_step)
+        return values
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """Predict; the metric and picture callbacks do the rest."""
+        return {"prediction": validation_prediction(self.interpolator, batch), "batch": batch}
+
+    def configure_model(self) -> None:
+        """Lay the weights out before DDP does so with the gradients, which a fused optimizer takes to lie alike."""
+        if self._is_channels_last:
+            lay_channels_last(self.architecture)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """The optimizer over trainable parameters, its learning rate set before every optimizer step."""
+        optimizer = build_optimizer(self.make_optimizer, self.architecture, self.parameter_groups, self._is_scaled)
+        scheduler = build_scheduler(optimizer, self.schedule, self.total_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Measure and clip the gradients; what is not finite changes nothing."""
+        self.gradients.prepare(optimizer, gradient_clip_val, gradient_clip_algorithm, self._is_scaled)
+        if self.is_logged:
+            self.log("train/gradient_norm", self.gradients.norm)
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether the logs get a row of the optimizer step that is under way."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return every > 0 and (self.trainer.global_step + 1) % every == 0
+
+    @property
+    def was_logged(self) -> bool:
+        """Whether the logs get a row of the optimizer step that has just been done."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return every > 0 and self.trainer.global_step % every == 0
+
+    @property
+    def _is_channels_last(self) -> bool:
+        if self.channels_last == "auto":
+            device = self.device if self._trainer is None else self._trainer.strategy.root_device
+            return device.type == "cpu" and self.architecture.faster_channels_last
+        return self.channels_last
+
+    @property
+    def _is_scaled(self) -> bool:
+        return self._trainer is not None and self.trainer.precision == "16-mixed"
+
+    def on_fit_start(self) -> None:
+        """Training on a CPU keeps the memory that a step gives back for the next one."""
+        if self.device.type == "cpu":
+            keep_freed_memory()
+
+    def on_fit_end(self) -> None:
+        """Give it back."""
+        keep_freed_memory(False)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Make chance a pure function of seed, micro-batch and rank, so that a resumed run draws alike."""
+        seed_chance(self.seed, self.random_position)
+
+    @property
+    def random_position(self) -> int:
+        """The number of this micro-batch among those of all processes."""
+        return self.trainer.fit_loop.total_batch_idx * self.trainer.world_size + self.trainer.global_rank
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Log the step's losses, weights that move, and the learning rate that it uses."""
+        if not self.is_logged:
+            return
+        for name in self._terms[0]:
+            mean = torch.stack([values[name] for values in self._terms]).mean()
+            self.log("train/loss" if name == "total" else f"train/loss_{name}", mean, sync_dist=True)
+        self._terms.clear()
+        for name, term in self.loss.named_terms():
+            if not isinstance(term.weight, (int, float)):
+                self.log(f"train/weight_{name}", term.weight_at(self.global_step))
+        self.log("train/lr", learning_rate(optimizer))
+        self.log("step", float(self.trainer.global_step + 1))
+
+    def on_validation_epoch_end(self) -> None:
+        """Rows of the logs are numbered by the optimizer steps done."""
+        self.log("step", float(self.trainer.global_step), sync_dist=True)

@@ -1,0 +1,281 @@
+"""`python -m vfi_train.profile`: what networks cost in parameters, operations, memory and time: a table and a plot."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import fnmatch
+import re
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from vfi_train.architectures import Architecture
+from vfi_train.architectures.base import count_parameters
+from vfi_train.config.selection import chosen, configured
+from vfi_train.config.targets import check_targets
+from vfi_train.errors import UserError, nearest
+from vfi_train.inference.padding import padded_size
+from vfi_train.profile.inference_cost import multiply_accumulates, peak_memory
+from vfi_train.runtime.devices import find_device, keep_freed_memory
+
+MIB = 2**20
+PARTS = ("channels_last", "bf16", "fp16", "compiled")  # of a mode
+HEADINGS = (
+    "model",
+    "parameters (M)",
+    "size",
+    "GMACs",
+    "mode",
+    "ms per frame",
+    "spread (ms)",
+    "first run (s)",
+    "memory (MiB)",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one network costs for one size in one mode.
+
+    `milliseconds` is the median per frame, `low` and `high` the quartiles; `first` seconds went into the first run.
+    `memory` is MiB with parameters: measured on a GPU, counted on a CPU (see `cost.peak_memory`). `failure` says why
+    there is no time.
+    """
+
+    model: str
+    parameters: int
+    size: tuple[int, int]
+    macs: int
+    mode: str
+    milliseconds: float | None = None
+    low: float | None = None
+    high: float | None = None
+    first: float | None = None
+    memory: float | None = None
+    failure: str = ""
+
+    def cells(self) -> list[str]:
+        """The row of the table."""
+        size = "x".join(map(str, self.size))
+        known = [self.model, f"{self.parameters / 1e6:.2f}", size, f"{self.macs / 1e9:.1f}", self.mode]
+        if self.milliseconds is None:
+            return [*known, self.failure, "", "", ""]
+        spread = f"{self.low:.1f} to {self.high:.1f}"
+        return [*known, f"{self.milliseconds:.1f}", spread, f"{self.first:.1f}", f"{self.memory:.0f}"]
+
+
+def profile(config: DictConfig) -> list[Row]:
+    """Measure the networks of `model=` at `config.sizes` in `config.modes`; see conf/profile.yaml."""
+    names = chosen("model")
+    if not names:
+        raise UserError("nothing is to be measured: give model=NAME, model=[NAME,NAME] or model=amt*")
+    return measure_all({name: partial(_build, name) for name in names}, config)
+
+
+def measure_all(models: Mapping[str, Callable[[], Architecture]], config: DictConfig) -> list[Row]:
+    """Measure what makes networks, by name; print the table as it grows, and write it where `config.output` says."""
+    sizes, modes = [parse_size(size) for size in config.sizes], [parse_mode(mode) for mode in config.modes]
+    if min(config.repeats, config.batch) < 1 or config.warmup < 0:
+        raise UserError("repeats and batch are 1 or more, and warmup is 0 or more")
+    device = find_device(config.device)
+    if device.type == "cpu":
+        keep_freed_memory()
+    rows: list[Row] = []
+    with _threads(config.threads):
+        print(f"on {describe(device)}, {config.batch} pairs at once, {config.repeats} runs after {config.warmup}")
+        print(_line(HEADINGS), _line(["---"] * len(HEADINGS)), sep="\n", flush=True)
+        for (name, make), size, mode in product(models.items(), sizes, modes):
+            rows.append(measure(name, make(), size, mode, device, config.batch, config.warmup, config.repeats))
+            print(_line(rows[-1].cells()), flush=True)
+    if config.output is not None:
+        write(rows, Path(config.output), describe(device))
+    return rows
+
+
+def measure(
+    name: str,
+    model: Architecture,
+    size: tuple[int, int],
+    mode: tuple[str, ...],
+    device: torch.device,
+    batch: int,
+    warmup: int,
+    repeats: int,
+) -> Row:
+    """One row: the network on frames of noise, padded as it needs them, asked for the middle frame.
+
+    Args:
+        name: for the table.
+        model: the network; its weights do not matter.
+        size: height and width of the frames.
+        mode: some of "channels_last", "bf16" or "fp16" (autocast), "compiled"; none of them is eager float32.
+        device: where to run.
+        batch: pairs at once.
+        warmup: runs before those that count.
+        repeats: runs that count.
+    """
+    model.eval().to(device)
+    row = Row(name, count_parameters(model), size, multiply_accumulates(model, size), "+".join(mode) or "eager")
+    layout = torch.channels_last if "channels_last" in mode else torch.contiguous_format
+    model.to(memory_format=layout)  # type: ignore[call-overload]
+    padded = padded_size(size, model)
+    asked: Callable[..., Any] = torch.compile(model) if "compiled" in mode else model
+    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(next((p for p in mode if p in ("bf16", "fp16")), ""))
+    precision = torch.autocast(device.type, dtype=kind) if kind else nullcontext()
+    try:
+        frames = [torch.rand(batch, 3, *padded, device=device).to(memory_format=layout) for _ in range(2)]
+        with torch.inference_mode(), precision:
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(device)
+            first, *seconds = time_calls(lambda: asked(*frames), max(warmup, 1), repeats, device)
+            memory = _memory(model, padded, batch, device)
+    except Exception as error:  # a network that is too large, or cannot be compiled, is a result too
+        return dataclasses.replace(row, failure=_reason(error))
+    per_frame = sorted(1000 * s / batch for s in seconds)
+    low, middle, high = (
+        statistics.quantiles(per_frame, n=4, method="inclusive") if len(per_frame) > 1 else per_frame * 3
+    )
+    return dataclasses.replace(row, milliseconds=middle, low=low, high=high, first=first, memory=memory)
+
+
+def time_calls(call: Callable[[], object], warmup: int, repeats: int, device: torch.device) -> list[float]:
+    """Seconds of the first call, and of `repeats` calls after `warmup` calls; each waits until the GPU is done."""
+
+    def timed() -> float:
+        began = time.perf_counter()
+        call()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter() - began
+
+    seconds = [timed() for _ in range(warmup + repeats)]
+    return [seconds[0], *seconds[warmup:]]
+
+
+def write(rows: Sequence[Row], output: Path, title: str) -> None:
+    """The rows as OUTPUT.md, OUTPUT.csv and OUTPUT.png."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    table = [_line(HEADINGS), _line(["---"] * len(HEADINGS)), *(_line(row.cells()) for row in rows)]
+    output.with_suffix(".md").write_text(f"{title}\n\n" + "\n".join(table) + "\n")
+    with output.with_suffix(".csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(Row)])
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({**dataclasses.asdict(row), "size": "x".join(map(str, row.size))})
+    plot(rows, output.with_suffix(".png"), title)
+    print(f"{output.with_suffix('.md')}, .csv, .png")
+
+
+def plot(rows: Sequence[Row], path: Path, title: str) -> None:
+    """Time over multiply-accumulates, a panel for each size, a colour for each mode, areas by parameters."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    sizes, modes = sorted({row.size for row in rows}), list(dict.fromkeys(row.mode for row in rows))
+    figure, axes = plt.subplots(1, len(sizes), figsize=(1 + 6 * len(sizes), 5), squeeze=False, layout="constrained")
+    for panel, size in zip(axes[0], sizes, strict=True):
+        for index, mode in enumerate(modes):
+            shown = [r for r in rows if r.size == size and r.mode == mode and r.milliseconds is not None]
+            panel.scatter(
+                [r.macs / 1e9 for r in shown], [r.milliseconds for r in shown],
+                s=[20 + 10 * r.parameters / 1e6 for r in shown], color=f"C{index}", alpha=0.6, label=mode,
+            )  # fmt: skip
+        for name, found in _by_model(rows, size):
+            place = (found[0].macs / 1e9, max(r.milliseconds or 0 for r in found))
+            panel.annotate(name, place, xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8)
+        panel.set(xscale="log", yscale="log", xlabel="GMACs", ylabel="ms per frame", title="x".join(map(str, size)))
+        panel.margins(0.2)
+        panel.grid(alpha=0.3, which="both")
+    axes[0][0].legend(title="area: parameters", fontsize=8)
+    figure.suptitle(title, fontsize=9)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width of a text like 720x1280."""
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", str(text))
+    if match is None:
+        raise UserError(f"sizes: {text} is not HEIGHTxWIDTH: give for example 720x1280")
+    return int(match[1]), int(match[2])
+
+
+def parse_mode(text: str) -> tuple[str, ...]:
+    """The parts of a mode like channels_last+bf16; none for eager."""
+    parts = tuple(part for part in str(text).split("+") if part != "eager")
+    wrong = next((part for part in parts if part not in PARTS), None)
+    if wrong is not None:
+        raise UserError(f"modes: {wrong} is not known: {nearest(wrong, ['eager', *PARTS])}")
+    return parts
+
+
+def expanded(argument: str) -> str:
+    """A command-line argument `model=...` with the patterns in it (amt*) replaced by the names that match."""
+    key, _, value = argument.partition("=")
+    if key != "model" or not re.search(r"[*?]", value):
+        return argument
+    known = sorted(entry.name.removesuffix(".yaml") for entry in files("conf").joinpath("model").iterdir())
+    names: list[str] = []
+    for pattern in re.split(r"[,\s]+", value.strip("[]")):
+        names += fnmatch.filter(known, pattern.strip("'\"")) or [pattern]
+    return f"model=[{','.join(dict.fromkeys(names))}]"
+
+
+def describe(device: torch.device) -> str:
+    """The machine in words."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
+    return f"{device.type}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def _build(name: str) -> Architecture:
+    config = OmegaConf.create({"model": configured("model", name)})
+    check_targets(config)
+    return instantiate(config.model, _convert_="all")
+
+
+def _memory(model: Architecture, padded: tuple[int, int], batch: int, device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / MIB
+    parameters = sum(p.numel() * p.element_size() for p in model.parameters())
+    return (parameters + peak_memory(model, model, padded, batch)) / MIB
+
+
+def _by_model(rows: Sequence[Row], size: tuple[int, int]) -> Iterator[tuple[str, list[Row]]]:
+    for name in dict.fromkeys(row.model for row in rows):
+        found = [row for row in rows if row.model == name and row.size == size and row.milliseconds is not None]
+        if found:
+            yield name, found
+
+
+def _reason(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return "out of memory" if "memory" in str(error).lower() else (lines[0][:80] if lines else type(error).__name__)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    usual = torch.get_num_threads()
+    torch.set_num_threads(count or usual)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)

@@ -1,0 +1,192 @@
+"""The pictures that a VFI researcher looks at. All functions give uint8 arrays H W 3, RGB."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vfi_train.contract import Batch, Prediction
+from vfi_train.inference.conversion import quantise
+from vfi_train.metrics.functional import psnr
+
+TILE_HEIGHT = 224  # smaller frames are enlarged by a whole factor to this height or a little less
+TILE_WIDTH = 640  # wider frames are shrunk to this
+LINE = 22  # height of a line of text
+GAP = 4
+# The Middlebury colour wheel (Baker et al., IJCV 2011): red to yellow in 15 steps, yellow to green in 6, ...
+CORNERS = ((255, 0, 0), (255, 255, 0), (0, 255, 0), (0, 255, 255), (0, 0, 255), (255, 0, 255), (255, 0, 0))
+STEPS = (15, 6, 4, 11, 13, 6)
+
+
+def sample_strip(batch: Batch, prediction: Prediction, index: int = 0) -> np.ndarray:
+    """One sample as a row of labelled tiles.
+
+    Inputs overlaid, prediction (with its PSNR), target, error, flow to frame0 and to frame1 (both on the
+    scale of the longest vector, which the label gives), mask; what the prediction does not have is left out.
+
+    Args:
+        batch: frames, target, time and key, RGB.
+        prediction: of the same samples, RGB.
+        index: which sample of the batch.
+    """
+    frame, target = prediction.frame[index], batch["target"][index]
+    decibels = psnr(frame[None], target[None]).item()
+    tiles = [
+        ("frame0 + frame1", overlay(batch["frame0"][index], batch["frame1"][index])),
+        (f"prediction {decibels:.2f} dB", frame_picture(frame)),
+        ("target", frame_picture(target)),
+        ("error (yellow: 0.2)", error_picture(frame, target)),
+    ]
+    size = (int(frame.shape[-2]), int(frame.shape[-1]))
+    flows = [_finest(maps, index, size, in_pixels=True) for maps in (prediction.flow0, prediction.flow1)]
+    longest = max((_longest(flow) for flow in flows if flow is not None), default=0.0)
+    for name, flow in zip(("frame0", "frame1"), flows, strict=True):
+        if flow is not None:
+            tiles.append((f"flow to {name}, max {longest:.1f} px", flow_picture(flow, longest)))
+    mask = _finest(prediction.mask, index, size)
+    if mask is not None:
+        tiles.append(("mask (white: frame0)", mask_picture(mask)))
+    time = batch["time"][index].float().mean().item()
+    return _strip(f"{batch['key'][index]}   time {time:.3f}", tiles)
+
+
+def frame_picture(frame: Tensor) -> np.ndarray:
+    """A frame 3 H W in [0, 1]."""
+    return quantise(frame.detach().float()).movedim(0, -1).contiguous().cpu().numpy()
+
+
+def overlay(frame0: Tensor, frame1: Tensor) -> np.ndarray:
+    """The mean of two frames 3 H W: what moves shows twice."""
+    return frame_picture((frame0.float() + frame1.float()) / 2)
+
+
+def error_picture(prediction: Tensor, target: Tensor, full: float = 0.2) -> np.ndarray:
+    """The largest error of a pixel's three colours, black to yellow; `full` and more is the brightest."""
+    error = (prediction.detach().float() - target.float()).abs().amax(dim=0)
+    grey = quantise(error / full).cpu().numpy()
+    return cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+
+
+def mask_picture(mask: Tensor) -> np.ndarray:
+    """A mask 1 H W in [0, 1]: white where frame0 is taken, black where frame1 is."""
+    return frame_picture(mask.expand(3, -1, -1))
+
+
+def flow_picture(
+    flow: Tensor, longest: float | None = None, style: Literal["middlebury", "rife"] = "middlebury"
+) -> np.ndarray:
+    """A flow 2 H W (pixels, x then y) in colours: direction is hue, length is saturation.
+
+    Args:
+        flow: any length; what is not finite is black.
+        longest: the length in pixels that gets full saturation ("middlebury"; longer ones are darker); None
+            takes the longest of this picture, so that pictures of one scale need it given.
+        style: "middlebury" is the wheel of Baker et al. (IJCV 2011); "rife" is that of RIFE's training log
+            (red 1 + u, green 1 - (u + v) / 2, blue 1 + v, u and v over the largest component).
+    """
+    flow = flow.detach().float().cpu()
+    valid = flow.isfinite().all(dim=0)
+    flow = torch.where(valid, flow, 0)
+    if style == "rife":
+        u, v = flow / flow.abs().amax().clamp(min=1e-12)
+        picture = torch.stack((1 + u, 1 - (u + v) / 2, 1 + v)).clamp(0, 1).movedim(0, -1).numpy()
+    else:
+        picture = _on_wheel(flow.numpy(), _longest(flow) if longest is None else longest)
+    return np.where(valid.numpy()[..., None], np.round(255 * picture), 0).astype(np.uint8)
+
+
+def grid(pictures: list[np.ndarray]) -> np.ndarray:
+    """Pictures one under another, left-aligned on white."""
+    width = max(picture.shape[1] for picture in pictures)
+    return np.concatenate([_canvas(picture, width) for picture in pictures])
+
+
+def save_png(path: str | Path, picture: np.ndarray) -> Path:
+    """Write a picture (uint8 H W 3, RGB) whole or not at all; folders are made."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise ValueError(f"a picture of shape {picture.shape} and {picture.dtype} cannot be written as {path}")
+    partial = path.with_name(f".{path.name}.part")
+    partial.write_bytes(data.tobytes())
+    return partial.replace(path)
+
+
+def _on_wheel(flow: np.ndarray, longest: float) -> np.ndarray:
+    """Colours H W 3 in [0, 1]."""
+    u, v = flow / max(longest, 1e-12)
+    length = np.hypot(u, v)
+    wheel = _wheel()
+    # A flow to the left is at the wheel's middle: angle 0 belongs to the opposite direction.
+    place = (np.arctan2(-v, -u) / np.pi + 1) / 2 * (len(wheel) - 1)
+    first = np.floor(place).astype(int)
+    part = (place - first)[..., None]
+    hue = (1 - part) * wheel[first] + part * wheel[(first + 1) % len(wheel)]
+    length = length[..., None]
+    return np.where(length <= 1, 1 - length * (1 - hue), 0.75 * hue)
+
+
+def _wheel() -> np.ndarray:
+    """The 55 colours, 55 3 in [0, 1]."""
+    places = np.cumsum((0, *STEPS))
+    corners = np.array(CORNERS) / 255
+    colours = [np.interp(np.arange(places[-1]), places, corners[:, c]) for c in range(3)]
+    return np.stack(colours, axis=1)
+
+
+def _longest(flow: Tensor) -> float:
+    """Length of the longest finite vector of a flow 2 H W."""
+    length = flow.detach().float().norm(dim=0)
+    return length[length.isfinite()].max().item() if length.isfinite().any() else 0.0
+
+
+def _finest(maps: list[Tensor] | None, index: int, size: tuple[int, int], in_pixels: bool = False) -> Tensor | None:
+    """The finest map of a sample at the frame's size; many fields (N C h w) are averaged; None if absent."""
+    if not maps:
+        return None
+    x = maps[-1][index].detach().float()
+    x = x.mean(dim=0) if x.ndim == 4 else x
+    if tuple(x.shape[-2:]) == size:
+        return x
+    factor = size[1] / x.shape[-1] if in_pixels else 1.0
+    return F.interpolate(x[None], size, mode="nearest")[0] * factor
+
+
+def _strip(title: str, tiles: list[tuple[str, np.ndarray]]) -> np.ndarray:
+    """Labelled tiles in a row under a title."""
+    row = np.concatenate([_labelled(label, _fitted(picture)) for label, picture in tiles], axis=1)
+    return np.concatenate((_text(title, row.shape[1]), row))
+
+
+def _labelled(label: str, picture: np.ndarray) -> np.ndarray:
+    tile = np.concatenate((_text(label, picture.shape[1]), picture))
+    return cv2.copyMakeBorder(tile, 0, GAP, 0, GAP, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+
+
+def _fitted(picture: np.ndarray) -> np.ndarray:
+    """Small pictures enlarged by a whole factor, so that pixels stay squares; wide ones shrunk."""
+    height, width = picture.shape[:2]
+    if width > TILE_WIDTH:
+        return cv2.resize(picture, (TILE_WIDTH, round(height * TILE_WIDTH / width)), interpolation=cv2.INTER_AREA)
+    factor = max(1, min(TILE_HEIGHT // height, math.ceil(TILE_WIDTH / width)))
+    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _text(text: str, width: int) -> np.ndarray:
+    """A line of black text on white, cut where it does not fit."""
+    line = np.full((LINE, width, 3), 255, np.uint8)
+    cv2.putText(line, text, (2, LINE - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+    return line
+
+
+def _canvas(picture: np.ndarray, width: int) -> np.ndarray:
+    missing = width - picture.shape[1]
+    return cv2.copyMakeBorder(picture, 0, 0, 0, missing, cv2.BORDER_CONSTANT, value=(255, 255, 255))
