@@ -42,7 +42,7 @@ test-gpu: env ## the tests that need a CUDA device
 	VIRTUAL_ENV=.venv-app $(BIN)/uv pip install -q --no-deps -e .
 	@touch .venv-app/.done
 
-app: .venv-app/.done ## a local page to try networks on pictures and videos
+app: .venv-app/.done ## a local page to try networks on images and videos
 	.venv-app/bin/python -m vfi_train.app
 
 lint: env ## ruff and mypy

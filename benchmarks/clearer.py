@@ -7,7 +7,7 @@
 
 On drawn scenes whose parts speed up and slow down, the two frames say where everything goes, and nothing says how far
 it has got at a time. Of each seed, a network that is told the time ([T]) is set beside one that is told the distance
-([D]). Writes docs/clearer.md and a picture for each size.
+([D]). Writes docs/clearer.md and an image for each size.
 
 Source of the comparison: InterpAny-Clearer (Zhong et al., ECCV 2024).
 """
@@ -39,8 +39,8 @@ SIZES = (64, 128)  # pixels a side of the scenes: as trained, and with objects t
 SAMPLES = 256  # held-out scenes of each size
 MOVING = 2.0  # pixels from frame 0 to frame 1, from which on a part is a moving one
 LUMA = np.array((0.299, 0.587, 0.114))
-PICTURES = 4  # scenes in the picture: of the first 64, those that are furthest from where the time has them
-SIDE = 1.92  # of a picture in inches of 100 pixels
+IMAGES = 4  # scenes in the image: of the first 64, those that are furthest from where the time has them
+SIDE = 1.92  # of an image in inches of 100 pixels
 
 Sample = dict[str, Any]
 
@@ -67,7 +67,7 @@ def main() -> None:
 
 def measured(runs: Path, size: int) -> dict[str, list[Scores]]:
     """The scores of each row, seed by seed, on scenes of a size; the first seed's are drawn."""
-    samples = held_out(config_of(runs / "synthetic_d-seed1"), size)
+    samples = val_split(config_of(runs / "synthetic_d-seed1"), size)
     found: dict[str, list[Scores]] = {row: [] for row in ROWS}
     made: dict[str, list[np.ndarray]] = {}
     for seed in SEEDS:
@@ -95,13 +95,13 @@ def network(run: Path) -> Interpolator:
     return Interpolator(instantiate(config_of(run)["model"], _convert_="all").eval(), weights=run)
 
 
-def held_out(config: dict[str, Any], size: int) -> list[Sample]:
+def val_split(config: dict[str, Any], size: int) -> list[Sample]:
     """Held-out scenes with `time` (the map), `number` (the time alone) and `motion` (pixels, H W)."""
     sources = {}
     for maps in (True, False):
         options = {"maps": maps, "size": size, "val_samples": SAMPLES}
         data = instantiate({**config["data"], **options}, _convert_="all")
-        sources[maps] = data.held_out_source()
+        sources[maps] = data.val_source()
     samples = []
     for index in range(SAMPLES):
         sample = sources[True].sample(index, None)
@@ -126,7 +126,7 @@ def scores(frames: list[np.ndarray], samples: list[Sample]) -> Scores:
             rows.append((whole, *[np.nan] * 3))
             continue
         part = 10 * np.log10(255**2 / np.mean((frame[moving].astype(float) - target[moving]) ** 2))
-        there, wanted = (laplacian(picture)[moving] for picture in (frame, target))
+        there, wanted = (laplacian(image)[moving] for image in (frame, target))
         rows.append((whole, part, there.var() / wanted.var(), (there * wanted).sum() / (wanted**2).sum()))
     return Scores(*(float(mean) for mean in np.nanmean(rows, axis=0)))
 
@@ -159,9 +159,9 @@ artefacts raise, too; their detail is how much of the target's Laplacian is ther
 
 
 TAIL = """The maps know the target, so that this is an upper bound; who has none gives the time in every pixel, or
-draws maps by hand. The pictures are seed 1 on the scenes that are furthest from where the time has them, each with its
+draws maps by hand. The images are seed 1 on the scenes that are furthest from where the time has them, each with its
 PSNR. IFRNet reads a map at 1/16 of the size, at 64 pixels as 4x4 values, which an object shares with what is round it:
-there [D] is not ahead in each picture, and larger objects gain more. At 128 pixels, where neither was trained, [T] is
+there [D] is not ahead in each image, and larger objects gain more. At 128 pixels, where neither was trained, [T] is
 unsteady: the seeds with the lowest PSNR have the most variance of the Laplacian, in the wrong places.
 
 ## One object stands still while the other moves
@@ -216,21 +216,21 @@ def draw(samples: list[Sample], made: dict[str, list[np.ndarray]], path: Path) -
     from matplotlib import pyplot
 
     astray = [float((np.abs(s["time"] - s["number"]) * s["motion"]).mean()) for s in samples]  # pixels
-    chosen = sorted(range(64), key=lambda index: -astray[index])[:PICTURES]
+    chosen = sorted(range(64), key=lambda index: -astray[index])[:IMAGES]
     columns = ("both frames", *ROWS, "target", "distance map")
     figure, axes = pyplot.subplots(
-        PICTURES, len(columns), figsize=(len(columns) * SIDE, PICTURES * (SIDE + 0.2)), layout="constrained"
+        IMAGES, len(columns), figsize=(len(columns) * SIDE, IMAGES * (SIDE + 0.2)), layout="constrained"
     )
     for line, index in zip(axes, chosen, strict=True):
         s = samples[index]
         overlay = (s["frame0"].astype(np.uint16) + s["frame1"]) // 2
-        pictures = [overlay.astype(np.uint8), *(made[row][index] for row in ROWS), s["target"], s["time"]]
-        for axis, column, picture in zip(line, columns, pictures, strict=True):
-            axis.imshow(picture, vmin=0, vmax=1, interpolation="nearest")
+        images = [overlay.astype(np.uint8), *(made[row][index] for row in ROWS), s["target"], s["time"]]
+        for axis, column, image in zip(line, columns, images, strict=True):
+            axis.imshow(image, vmin=0, vmax=1, interpolation="nearest")
             axis.set_axis_off()
             said = ""
             if column in ROWS:
-                said = f"\n{psnr(tensor(picture)[None], tensor(s['target'])[None]).item():.1f} dB"
+                said = f"\n{psnr(tensor(image)[None], tensor(s['target'])[None]).item():.1f} dB"
             elif column == "distance map":
                 said = f"\ntime {s['number']:.2f}, map {s['time'].min():.2f} to {s['time'].max():.2f}"
             axis.set_title(column + said, fontsize=7)

@@ -1,6 +1,6 @@
 """How fast networks are evaluated, beside a plain loop: python -m benchmarks.evaluate [--device cuda --batch 8]
 
-The plain loop takes one target at a time: it decodes three pictures, pads, predicts, and computes PSNR and SSIM, with
+The plain loop takes one target at a time: it decodes three images, pads, predicts, and computes PSNR and SSIM, with
 the 11x11x11 window as one convolution, as the published scripts do. Beside it the same loop with the program's SSIM, so
 that it shows what reading ahead, scoring beside, batches and one encoding for many times give by themselves. All take
 turns in one run on the same files; the fastest round of each counts. Their averages must agree.
@@ -145,9 +145,9 @@ def plain(
 
 
 def read(path: Path, device: torch.device) -> Tensor:
-    """A picture as 1 3 H W."""
-    picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-    return torch.from_numpy(picture).to(device).permute(2, 0, 1)[None].float() / 255
+    """An image as 1 3 H W."""
+    image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    return torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255
 
 
 def plain_ssim(x: Tensor, y: Tensor) -> float:

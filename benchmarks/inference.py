@@ -1,7 +1,7 @@
 """What makes a frame cheaper: kept memory, layout, autocast, torch.compile, tiles: python -m benchmarks.inference
 
 Milliseconds of the middle frame in each mode of `python -m vfi_train.profile`, a row for each network; then a large
-frame whole and in tiles: time, counted memory, and how far the pictures are apart. On a CPU freed memory is
+frame whole and in tiles: time, counted memory, and how far the images are apart. On a CPU freed memory is
 kept for the next frame, as `interpolate` does where there is room, but for the columns that say otherwise.
 """
 

@@ -5,7 +5,7 @@
     done
     python -m benchmarks.learning
 
-Writes docs/learning.md, docs/learning.png (PSNR on held-out scenes against steps) and one picture of each run.
+Writes docs/learning.md, docs/learning.png (PSNR on held-out scenes against steps) and one image of each run.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
     lines += ["| " + " | ".join(row(folder)) + " |" for folder in folders]
     lines += ["", "![PSNR on held-out scenes against steps](learning.png)", ""]
     for folder in folders:
-        shutil.copyfile(folder / "pictures" / "latest.png", DOCS / f"learning_{folder.name}.png")
+        shutil.copyfile(folder / "images" / "latest.png", DOCS / f"learning_{folder.name}.png")
         lines += [f"## {folder.name}", "", f"![Held-out scenes](learning_{folder.name}.png)", ""]
     (DOCS / "learning.md").write_text("\n".join(lines))
 

@@ -2,7 +2,7 @@
 
 256x256 crops of triplets of 448x256, IFRNet's augmentation, two worker processes, three ways in turn: (plain) whole
 PNGs read by OpenCV, NumPy, float32 and torch's own collation, as published loaders do; (files) this project's loader
-on the same PNGs; (packed) the same after `prepare task=pack`. The pictures are drawn: textures that take about 210 kB
+on the same PNGs; (packed) the same after `prepare task=pack`. The images are drawn: textures that take about 210 kB
 as PNG, as Vimeo90K's do.
 
 Beside the rate stands the processor time that a worker takes for a sample, which depends less on what else the machine
@@ -155,7 +155,7 @@ def datamodule(root: Path, workers: int) -> Vimeo90K:
 
 
 class Plain(Dataset[dict[str, Any]]):
-    """The published way: whole pictures, one NumPy step after the other, float32."""
+    """The published way: whole images, one NumPy step after the other, float32."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.clips = root, (root / "tri_trainlist.txt").read_text().split()
@@ -168,8 +168,8 @@ class Plain(Dataset[dict[str, Any]]):
 
     def read(self, index: int) -> list[np.ndarray]:
         folder = self.root / "sequences" / self.clips[index]
-        pictures = [cv2.imread(str(folder / f"im{i}.png")) for i in (1, 2, 3)]
-        return [cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) for picture in pictures]
+        images = [cv2.imread(str(folder / f"im{i}.png")) for i in (1, 2, 3)]
+        return [cv2.cvtColor(image, cv2.COLOR_BGR2RGB) for image in images]
 
     def augment(self, frame0: np.ndarray, target: np.ndarray, frame1: np.ndarray) -> list[np.ndarray]:
         frames = [frame0, target, frame1]

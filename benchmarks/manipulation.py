@@ -29,7 +29,7 @@ COUNT = 9  # frames
 SCALE, COLOURS = 2, 64  # of the GIF
 FRAME_TIME = 120  # milliseconds
 
-Picture = NDArray[np.uint8]
+ImageArray = NDArray[np.uint8]
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
             print(f"{name}, share of the way asked/measured: " + " ".join(f"{a:.2f}/{m:.2f}" for a, (m, _) in rows))
     gap = np.full((HEIGHT, 4, 3), 255, np.uint8)
     shown = [np.concatenate((first, gap, second), axis=1) for first, second in zip(*clips, strict=True)]
-    images = [Image.fromarray(picture.repeat(SCALE, 0).repeat(SCALE, 1)) for picture in shown + shown[-2:0:-1]]
+    images = [Image.fromarray(image.repeat(SCALE, 0).repeat(SCALE, 1)) for image in shown + shown[-2:0:-1]]
     palette = images[0].quantize(COLOURS)
     images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     images[0].save(GIF, save_all=True, append_images=images[1:], duration=FRAME_TIME, loop=0, optimize=True)
@@ -58,10 +58,10 @@ def scene() -> Scene:
     return Scene(tuple(layers), HEIGHT, WIDTH)
 
 
-def frames(red: tuple[float, ...], blue: tuple[float, ...], count: int = COUNT) -> list[Picture]:
+def frames(red: tuple[float, ...], blue: tuple[float, ...], count: int = COUNT) -> list[ImageArray]:
     """The scene, each object by its curve.
 
-    The masks are the halves of the picture: IFRNet reads a map at 1/16 of the size, and what is round an object rests.
+    The masks are the halves of the image: IFRNet reads a map at 1/16 of the size, and what is round an object rests.
     """
     frame0, frame1 = (to_uint8(scene().render(time)) for time in (0, 1))
     left = np.broadcast_to(np.arange(WIDTH) < WIDTH // 2, (HEIGHT, WIDTH))
@@ -74,7 +74,7 @@ def asked(curve: tuple[float, ...], count: int = COUNT) -> NDArray[np.float32]:
     return timing(curve, count, *OBJECTS)
 
 
-def travelled(clip: list[Picture], channel: int) -> list[tuple[float, float]]:
+def travelled(clip: list[ImageArray], channel: int) -> list[tuple[float, float]]:
     """How far an object is from where it is in frame 0: the share of its way, and the pixels off that way."""
     start = centre(to_uint8(scene().render(0)), channel)
     way = WAYS[channel]
@@ -83,7 +83,7 @@ def travelled(clip: list[Picture], channel: int) -> list[tuple[float, float]]:
     return [(float(m @ way / (way @ way)), float(m @ across)) for m in moved]
 
 
-def centre(frame: Picture, channel: int) -> NDArray[np.float64]:
+def centre(frame: ImageArray, channel: int) -> NDArray[np.float64]:
     """The middle of what is redder, or bluer, than grey, by how much it is: x, y."""
     others = [k for k in range(3) if k != channel]
     weight = np.maximum(frame[..., channel] / 255 - frame[..., others].mean(axis=2) / 255 - 0.1, 0)

@@ -2,7 +2,7 @@
 
 Parameters and multiply-accumulates are counted without computing anything (fake tensors): convolutions, matrix
 products and attention for one 1280x720 frame, padded as the network needs it. The last column is the largest absolute
-difference to the published network over all pictures in [0, 1] that the golden tests compare; the tests write it when
+difference to the published network over all images in [0, 1] that the golden tests compare; the tests write it when
 VFI_GOLDEN_RECORD names a file.
 """
 

@@ -45,10 +45,10 @@ def main() -> None:
         plot(found, path)
     if given.results:
         title = f"Training step{variant(given).replace(':', ', ')}".replace(", base", ", base models")
-        write_section(f"train_step{variant(given)}", title, f"{table}\n\n{picture(path)}")
+        write_section(f"train_step{variant(given)}", title, f"{table}\n\n{image(path)}")
 
 
-def picture(path: Path) -> str:
+def image(path: Path) -> str:
     """Markdown that shows a plot beside RESULTS.md."""
     return f"![seconds of the parts](../docs/{path.name})"
 

@@ -22,11 +22,11 @@ class Adobe240(HeldOutData):
     """
 
     folder = "test_frames"
-    origin = "the videos of https://www.cs.ubc.ca/labs/imager/tr/2017/DeepVideoDeblurring, decoded to pictures"
+    origin = "the videos of https://www.cs.ubc.ca/labs/imager/tr/2017/DeepVideoDeblurring, decoded to images"
     published = COUNTS
     arbitrary_time = True
 
-    def held_out_items(self) -> list[Item]:
+    def val_items(self) -> list[Item]:
         """The seven targets of each group of nine frames."""
         videos = self.store.folders()[EVERY - 1 :: EVERY]
         return [i for v in self.found(videos, f"{EVERY} folders of frames") for i in video_items(self.store, v)]

@@ -18,13 +18,13 @@ class ATD12K(HeldOutData):
     folder = "datasets"
     origin = "datasets.zip of AnimeInterp, https://github.com/lisiyao21/AnimeInterp"
     published = COUNTS
-    picture_size = (540, 960)
+    image_size = (540, 960)
 
-    def held_out_items(self) -> list[Item]:
+    def val_items(self) -> list[Item]:
         """All triplets."""
         folders = self.found(self.store.folders("test_2k_540p"), "folders test_2k_540p/NAME")
         return [Item(f.partition("/")[2], f"{f}/frame1.png", f"{f}/frame3.png", f"{f}/frame2.png") for f in folders]
 
     def counts(self) -> dict[str, int]:
         """Triplets."""
-        return {"test_2k_540p": len(self.held_out_items())}
+        return {"test_2k_540p": len(self.val_items())}

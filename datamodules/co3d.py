@@ -1,6 +1,6 @@
 """Sampling of Common Objects in 3D (Reizenstein et al., ICCV 2021): views around an object taken for a video.
 
-Source: frame-interpolation-VLR, EMA-VFI tuned to densify an object's views. An object's pictures, in the natural
+Source: frame-interpolation-VLR, EMA-VFI tuned to densify an object's views. An object's images, in the natural
 order of their names, fall into packs of neighbours; a pack gives one training sample.
 """
 
@@ -24,13 +24,13 @@ Triplet = tuple[int, int, int]  # positions of frame0, target and frame1
 class CO3D(StoredData):
     """`train/OBJECT/images/frame000001.jpg` ..., `test/OBJECT/images/...`.
 
-    A held-out sample is a pack's ends and the picture in the middle, the same every time.
+    A held-out sample is a pack's ends and the image in the middle, the same every time.
 
     Args:
         root: the folder that holds `train` and `test`.
         packs: packs per object, about; see `packs`.
-        multi: a training sample is any three pictures of a pack; false: the same as a held-out one.
-        drop_last_exact: leave out a last pack that ends with the last picture, as published.
+        multi: a training sample is any three images of a pack; false: the same as a held-out one.
+        drop_last_exact: leave out a last pack that ends with the last image, as published.
         **data: see `StoredData`.
     """
 
@@ -49,7 +49,7 @@ class CO3D(StoredData):
         """The middle triplet of every pack of the training objects."""
         return [self._item(pack, middle_triplet(len(pack))) for pack in self._packs("train")]
 
-    def held_out_items(self) -> list[Item]:
+    def val_items(self) -> list[Item]:
         """The middle triplet of every pack of the test objects."""
         return [self._item(pack, middle_triplet(len(pack))) for pack in self._packs("test")]
 
@@ -69,16 +69,16 @@ class CO3D(StoredData):
         yield from first_uses((name, key_of(pack, middle_triplet(len(pack)))) for pack in packs for name in pack)
 
     def _packs(self, split: str) -> list[list[str]]:
-        """The pictures of each pack of a set's objects."""
+        """The images of each pack of a set's objects."""
         found = []
         for folder in self.found(self.store.folders(split), f"folders {split}/OBJECT/images"):
-            pictures = self.store.listed(f"{folder}/images")
-            for pack in packs(len(pictures), self.packs, drop_last_exact=self.drop_last_exact):
+            images = self.store.listed(f"{folder}/images")
+            for pack in packs(len(images), self.packs, drop_last_exact=self.drop_last_exact):
                 if len(pack) > 2:
-                    found.append([pictures[i] for i in pack])
+                    found.append([images[i] for i in pack])
         if not found:
             raise DataError(
-                f"no object in {self.root}/{split} has 3 pictures for each of data.packs={self.packs} packs: give "
+                f"no object in {self.root}/{split} has 3 images for each of data.packs={self.packs} packs: give "
                 f"fewer, or {self.hint()}"
             )
         return found
@@ -89,7 +89,7 @@ class CO3D(StoredData):
 
 
 class RandomTriplets:
-    """A source of samples (see `loader.SampleSource`): three random pictures of each pack, in order."""
+    """A source of samples (see `loader.SampleSource`): three random images of each pack, in order."""
 
     def __init__(self, store: Store, packs: list[list[str]], transforms: Compose) -> None:
         self.store, self.packs, self.transforms = store, packs, transforms
@@ -109,31 +109,31 @@ class RandomTriplets:
 
 
 def key_of(pack: list[str], triplet: Triplet) -> str:
-    """A sample's key: the object and the names of its three pictures."""
+    """A sample's key: the object and the names of its three images."""
     paths = [PurePosixPath(pack[i]) for i in triplet]
     return f"{paths[0].parents[1].name}/{'-'.join(path.stem for path in paths)}"
 
 
-def packs(pictures: int, wanted: int = 18, *, drop_last_exact: bool = False) -> list[range]:
-    """An object's packs: neighbouring pictures, floor(pictures / wanted) each; a rest shorter than that is left out.
+def packs(images: int, wanted: int = 18, *, drop_last_exact: bool = False) -> list[range]:
+    """An object's packs: neighbouring images, floor(images / wanted) each; a rest shorter than that is left out.
 
     Args:
-        pictures: how many the object has.
+        images: how many the object has.
         wanted: packs per object, about: short packs may give more.
-        drop_last_exact: leave out a last pack that ends with the last picture, as published.
+        drop_last_exact: leave out a last pack that ends with the last image, as published.
 
     Returns:
-        Positions; none where a pack would be a single picture.
+        Positions; none where a pack would be a single image.
 
     Raises:
         ValueError: wanted is not positive.
     """
     if wanted < 1:
         raise ValueError(f"an object is cut into one pack or more; got wanted={wanted}")
-    size = pictures // wanted
+    size = images // wanted
     if size < 2:
         return []
-    end = pictures - size + (0 if drop_last_exact else 1)
+    end = images - size + (0 if drop_last_exact else 1)
     return [range(start, start + size) for start in range(0, end, size)]
 
 
@@ -145,7 +145,7 @@ def random_triplet(size: int, rng: np.random.Generator) -> Triplet:
 
 
 def middle_triplet(size: int) -> Triplet:
-    """Both ends of a pack and the picture in the middle, floor(size / 2)."""
+    """Both ends of a pack and the image in the middle, floor(size / 2)."""
     _check(size)
     return 0, size // 2, size - 1
 
@@ -153,7 +153,7 @@ def middle_triplet(size: int) -> Triplet:
 def time_of(triplet: Triplet) -> float:
     """The target's time, views being evenly spaced: its share of the way from frame0 to frame1.
 
-    The source adds 1e-6 to the divisor, and gives every middle triplet the time 0.5, also where the picture in the
+    The source adds 1e-6 to the divisor, and gives every middle triplet the time 0.5, also where the image in the
     middle of an even pack is past it.
     """
     first, second, third = triplet
@@ -161,21 +161,21 @@ def time_of(triplet: Triplet) -> float:
 
 
 def inner_times(size: int) -> list[float]:
-    """The times of the pictures between a pack's ends, for its pairs of interpolated and true pictures."""
+    """The times of the images between a pack's ends, for its pairs of interpolated and true images."""
     return [time_of((0, i, size - 1)) for i in range(1, size - 1)]
 
 
-def subsample(pictures: int, kept: int) -> list[int]:
-    """Positions of so many pictures, both ends among them, evenly spread and rounded down.
+def subsample(images: int, kept: int) -> list[int]:
+    """Positions of so many images, both ends among them, evenly spread and rounded down.
 
     Raises:
         ValueError: more are to be kept than there are.
     """
-    if not 1 <= kept <= pictures:
-        raise ValueError(f"of {pictures} pictures, 1 to {pictures} can be kept; got {kept}")
-    return [int(position) for position in np.linspace(0, pictures - 1, kept)]
+    if not 1 <= kept <= images:
+        raise ValueError(f"of {images} images, 1 to {images} can be kept; got {kept}")
+    return [int(position) for position in np.linspace(0, images - 1, kept)]
 
 
 def _check(size: int) -> None:
     if size < 3:
-        raise ValueError(f"a pack of {size} pictures has no triplet; give one of 3 or more (fewer packs per object)")
+        raise ValueError(f"a pack of {size} images has no triplet; give one of 3 or more (fewer packs per object)")

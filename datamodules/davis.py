@@ -21,7 +21,7 @@ class DAVIS(HeldOutData):
     origin = "DAVIS-2017-trainval-480p.zip, https://davischallenge.org"
     published = COUNTS
 
-    def held_out_items(self) -> list[Item]:
+    def val_items(self) -> list[Item]:
         """The triplets of all clips."""
         items = []
         for clip in self.found(self.store.folders("JPEGImages/480p"), "folders JPEGImages/480p/CLIP"):

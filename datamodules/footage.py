@@ -23,10 +23,10 @@ class Footage(VFIDataModule):
     """Frames i and i + `factor` of each clip, for i = 0, factor, ..., and the targets between them.
 
     Args:
-        root: a video, a folder of videos (also below it), or folders of numbered pictures.
+        root: a video, a folder of videos (also below it), or folders of numbered images.
         factor: frames from one input to the other; the time of the k-th between them is k / factor.
-        cut: pairs over a change of more grey levels (of 255) than this, which motion does not explain, are left out;
-            `notes` counts them.
+        cut_threshold: pairs over a change of more grey levels (of 255) than this, which motion does not explain, are
+            left out; `notes` counts them.
         max_side: frames are scaled down to this many pixels in the longer side while decoding.
         cache_dir: where decoded frames are kept; null: the user's cache.
         val_samples: how many targets are taken, evenly spread; null: all.
@@ -41,7 +41,7 @@ class Footage(VFIDataModule):
         *,
         root: str | None,
         factor: int = 2,
-        cut: float = 16.0,
+        cut_threshold: float = 16.0,
         max_side: int | None = None,
         cache_dir: str | None = None,
         val_samples: int | None = None,
@@ -52,7 +52,7 @@ class Footage(VFIDataModule):
         if factor < 2:
             raise ValueError(f"data.factor={factor} leaves no frame between two: give 2 or more")
         self.root = None if root is None else Path(root).expanduser()
-        self.factor, self.cut, self.val_samples = factor, cut, val_samples
+        self.factor, self.cut_threshold, self.val_samples = factor, cut_threshold, val_samples
         self.arbitrary_time = factor != 2
         self.val_transforms = Compose(val_transforms)
         self.cache = FrameCache(cache_dir, max_side)
@@ -62,7 +62,7 @@ class Footage(VFIDataModule):
         """There is none."""
         raise DataError("data=footage is for evaluation alone: train with data=video")
 
-    def held_out_source(self) -> Moments:
+    def val_source(self) -> Moments:
         """The targets of all clips; decodes what is new."""
         return Moments(spread(self._moments, self.val_samples), self.factor, self.val_transforms)
 
@@ -86,18 +86,20 @@ class Footage(VFIDataModule):
         moments: list[Moment] = []
         over_cuts = 0
         for frames in map(self.cache.open, self._clips):
-            cuts_before = np.cumsum(frames.unexplained > self.cut)
+            cuts_before = np.cumsum(frames.unexplained > self.cut_threshold)
             for first in range(0, len(frames) - self.factor, self.factor):
                 if cuts_before[first + self.factor] == cuts_before[first]:
                     moments += [(frames, first, k) for k in range(1, self.factor)]
                 else:
                     over_cuts += 1
         if over_cuts:
-            self.notes = [f"{over_cuts} pairs lie over a cut and are left out (data.cut={self.cut:g})"]
+            self.notes = [
+                f"{over_cuts} pairs lie over a cut and are left out (data.cut_threshold={self.cut_threshold:g})"
+            ]
         if not moments:
             raise DataError(
                 f"data.root={self.root} holds no {self.factor + 1} frames one after the other without a cut: give "
-                "more footage, or another data.factor, data.cut"
+                "more footage, or another data.factor, data.cut_threshold"
             )
         return moments
 

@@ -47,7 +47,7 @@ class GoPro(StoredData):
     folder = "GOPRO_Large_all"
     origin = "GOPRO_Large_all.zip, https://seungjunnah.github.io/Datasets/gopro"
     published = COUNTS
-    picture_size = (720, 1280)
+    image_size = (720, 1280)
     arbitrary_time = True
 
     def __init__(self, *, item: Literal["moment", "group"] = "moment", **data: Any) -> None:
@@ -59,7 +59,7 @@ class GoPro(StoredData):
         """Every moment of the 22 training videos."""
         return self._items("train", TRAIN_VIDEOS)
 
-    def held_out_items(self) -> list[Item]:
+    def val_items(self) -> list[Item]:
         """Every moment of the 11 test videos."""
         return self._items("test", TEST_VIDEOS)
 

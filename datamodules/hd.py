@@ -56,7 +56,7 @@ class HD(HeldOutData):
         self.size = None if size is None else tuple(size)
         self.arbitrary_time = factor != 2
 
-    def held_out_source(self) -> RawMoments:
+    def val_source(self) -> RawMoments:
         """The targets of all pairs, video after video."""
         moments = []
         for name in self._names(self.groups):

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from datamodules.core.datamodule import VFIDataModule
-from datamodules.core.samplers import DataError, GlobalBatches, Sample, SampleSource
+from datamodules.core.samplers import DataError, GlobalBatchSampler, Sample, SampleSource
 from datamodules.storage.file_dataset import one_of
 
 
@@ -23,13 +23,13 @@ class Joint(VFIDataModule):
     steps is through, the others beginning anew meanwhile. Which samples a step holds, and how they are augmented, is
     a function of (seed, epoch, position), as ever.
 
-    All datasets accumulate over as many micro-batches as `batch_size` and `device_batch_size`, the first one's, do.
+    All datasets accumulate over as many micro-batches as `batch_size` and `micro_batch_size`, the first one's, do.
 
     Args:
         datasets: by name, in their order. Of each counts what it reads, its augmentation and its `batch_size`; how
             batches are loaded is decided here.
         every: take turns every "epoch" or every "step".
-        held_out: a dataset to validate on; null: the first of `datasets`.
+        val_split: a dataset to validate on; null: the first of `datasets`.
         **loader: see `VFIDataModule`; `batch_size` is that of the first dataset.
     """
 
@@ -38,7 +38,7 @@ class Joint(VFIDataModule):
         *,
         datasets: Mapping[str, VFIDataModule],
         every: Literal["epoch", "step"] = "epoch",
-        held_out: VFIDataModule | None = None,
+        val_split: VFIDataModule | None = None,
         **loader: Any,
     ) -> None:
         super().__init__(**loader)
@@ -52,10 +52,10 @@ class Joint(VFIDataModule):
                 f"data.batch_size={self.batch_size} is to be that of the first dataset, "
                 f"data.datasets.{name}.batch_size={first.batch_size}"
             )
-        self.held_out = first if held_out is None else held_out
+        self.val_split = first if val_split is None else val_split
         if self.val_batch_size is None:
-            self.val_batch_size = self.held_out.val_batch_size
-        parts = (*self.datasets.values(), self.held_out)
+            self.val_batch_size = self.val_split.val_batch_size
+        parts = (*self.datasets.values(), self.val_split)
         self.arbitrary_time = any(data.arbitrary_time for data in parts)
         self.gives_maps = any(data.gives_maps for data in parts)
         self.gives_reference = any(data.gives_reference for data in parts)
@@ -64,23 +64,23 @@ class Joint(VFIDataModule):
     def check(self) -> None:
         """Look whether each dataset has what it trains on, and the held-out one its samples."""
         self.train_source()
-        self.held_out_source()
+        self.val_source()
 
     def prepare_data(self) -> None:
         """What the datasets prepare."""
-        for data in (*self.datasets.values(), self.held_out):
+        for data in (*self.datasets.values(), self.val_split):
             data.prepare_data()
 
     def train_source(self) -> JointSource:
         """The training samples of all datasets."""
         return JointSource([_named(f"data.datasets.{n}", d.train_source) for n, d in self.datasets.items()])
 
-    def held_out_source(self) -> SampleSource:
+    def val_source(self) -> SampleSource:
         """The held-out samples of the one dataset that is validated on."""
-        first = self.held_out is next(iter(self.datasets.values()))
-        return _named(f"data.datasets.{next(iter(self.datasets))}" if first else "data.held_out", self._held_out)
+        first = self.val_split is next(iter(self.datasets.values()))
+        return _named(f"data.datasets.{next(iter(self.datasets))}" if first else "data.val_split", self._held_out)
 
-    def train_batches(self, per_device: int, position: Callable[[], tuple[int, int]]) -> GlobalBatches:
+    def train_batches(self, per_device: int, position: Callable[[], tuple[int, int]]) -> GlobalBatchSampler:
         """See `VFIDataModule`."""
         if self.overfit is not None:  # on the first samples, which are the first dataset's
             return super().train_batches(per_device, position)
@@ -101,7 +101,7 @@ class Joint(VFIDataModule):
         return JointBatches(parts, self.every, position)
 
     def _held_out(self) -> SampleSource:
-        return self.held_out.held_out_source()
+        return self.val_split.val_source()
 
 
 class JointSource:
@@ -121,23 +121,23 @@ class JointSource:
         return self.sources[part].sample(index - self.starts[part], rng)
 
     def after(self, index: int) -> int:
-        """See `loader.HasParts`: the next sample of the same dataset."""
+        """See `loader.HasSubsets`: the next sample of the same dataset."""
         part = bisect_right(self.starts, index) - 1
         return self.starts[part] + (index + 1 - self.starts[part]) % self.sizes[part]
 
 
-class JointBatches(GlobalBatches):
+class JointBatches(GlobalBatchSampler):
     """Micro-batches of one process for one round over several datasets, as lists of (epoch, index in JointSource).
 
     Args:
         parts: the batches of each dataset, all accumulated alike.
         every: take turns every "epoch" or every "step"; see `Joint`.
-        position: see `GlobalBatches`; an epoch is a round.
+        position: see `GlobalBatchSampler`; an epoch is a round.
     """
 
     def __init__(
         self,
-        parts: list[GlobalBatches],
+        parts: list[GlobalBatchSampler],
         every: Literal["epoch", "step"],
         position: Callable[[], tuple[int, int]],
     ) -> None:
@@ -187,9 +187,9 @@ class JointBatches(GlobalBatches):
             yield [(own, start + index) for own, index in batch]
 
 
-def _part(name: str, size: int, *rest: Any) -> GlobalBatches:
+def _part(name: str, size: int, *rest: Any) -> GlobalBatchSampler:
     try:
-        return GlobalBatches(size, *rest)
+        return GlobalBatchSampler(size, *rest)
     except ValueError as error:
         raise ValueError(f"data.datasets.{name}: {error}") from error
 

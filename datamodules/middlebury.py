@@ -1,4 +1,4 @@
-"""Middlebury's pictures for interpolation (Baker et al., IJCV 2011): Other, and the evaluation set."""
+"""Middlebury's images for interpolation (Baker et al., IJCV 2011): Other, and the evaluation set."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Middlebury(HeldOutData):
         one_of("data.part", part, COUNTS)
         self.part = part
 
-    def held_out_items(self) -> list[Item]:
+    def val_items(self) -> list[Item]:
         """The sequences of the part."""
         return self._items(self.part)
 

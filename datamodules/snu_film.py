@@ -33,7 +33,7 @@ class SNUFilm(HeldOutData):
         one_of("data.split", split, SPLITS)
         self.split = split
 
-    def held_out_items(self) -> list[Item]:
+    def val_items(self) -> list[Item]:
         """The triplets of the split."""
         return self._items(self.split)
 

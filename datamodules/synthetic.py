@@ -62,7 +62,7 @@ class Synthetic(VFIDataModule):
         """Scenes of (seed, epoch, index)."""
         return SyntheticScenes(self.style, self.train_samples, self.times, self.gives_flow, self.gives_maps)
 
-    def held_out_source(self) -> SyntheticScenes:
+    def val_source(self) -> SyntheticScenes:
         """Scenes of the index alone."""
         return SyntheticScenes(self.style, self.val_samples, self.times, self.gives_flow, self.gives_maps)
 
@@ -87,7 +87,7 @@ class SyntheticScenes:
         sample: Sample = {
             "frame0": to_uint8(scene.render(0)),
             "frame1": to_uint8(scene.render(1)),
-            "target": to_uint8(moment.picture()),
+            "target": to_uint8(moment.image()),
             "time": exact_map(scene, time) if self.maps else time,
             "key": f"synthetic/{name}-{index:06d}-t{time:.3f}",
         }
@@ -99,16 +99,16 @@ class SyntheticScenes:
 def exact_map(scene: Scene, time: float) -> Floats:
     """The distance map of a scene at `time`, by its exact flows: H W, 0..1, seen from frame 0.
 
-    A map made from pictures is undefined where nothing moves; this one is the time there.
+    A map made from images is undefined where nothing moves; this one is the time there.
     """
     flows = scene.at(0).flow(1, time)
     distance = distance_map(flows[..., :2], flows[..., 2:])
     return np.where(np.isfinite(distance), distance, np.float32(time)).clip(0, 1)
 
 
-def to_uint8(picture: np.ndarray) -> np.ndarray:
-    """A picture in [0, 1], rounded to 8 bits."""
-    return (picture * 255 + 0.5).astype(np.uint8)
+def to_uint8(image: np.ndarray) -> np.ndarray:
+    """An image in [0, 1], rounded to 8 bits."""
+    return (image * 255 + 0.5).astype(np.uint8)
 
 
 def _times(times: float | Sequence[float] | str) -> tuple[float, ...]:

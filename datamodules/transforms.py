@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.core.fast_copy import paste
+from datamodules.core.fast_copy import fast_copy
 from datamodules.core.samplers import DataError, Sample
 
 FRAMES = ("frame0", "frame1", "target", "reference")
@@ -83,12 +83,12 @@ class RandomResize(Transform):
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """See the class."""
-        sample = _on_maps(sample, lambda picture: _resize(picture, self.factor))
+        sample = _on_maps(sample, lambda image: _resize(image, self.factor))
         return {**sample, "flow": sample["flow"] * np.float32(self.factor)} if "flow" in sample else sample
 
 
 class Resize(Transform):
-    """All pictures and maps at `size` (a side, or height and width), whatever their shape, and the flow with them.
+    """All images and maps at `size` (a side, or height and width), whatever their shape, and the flow with them.
 
     Args:
         size: pixels.
@@ -112,8 +112,8 @@ class Resize(Transform):
         right, down = np.float32(self.width / width), np.float32(self.height / height)
         return _on_flow(sample, lambda x, y: (x * right, y * down))
 
-    def _resize(self, picture: NDArray) -> NDArray:
-        return cv2.resize(np.ascontiguousarray(picture), (self.width, self.height), interpolation=self.method)
+    def _resize(self, image: NDArray) -> NDArray:
+        return cv2.resize(np.ascontiguousarray(image), (self.width, self.height), interpolation=self.method)
 
 
 class RandomCrop(Transform):
@@ -138,7 +138,7 @@ class RandomCrop(Transform):
             )
 
     def place(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int]:
-        """Top row and left column of the window in a picture of this size."""
+        """Top row and left column of the window in an image of this size."""
         return int(rng.integers(height - self.height + 1)), int(rng.integers(width - self.width + 1))
 
 
@@ -257,7 +257,7 @@ class _EnlargedCrop:
         self.cropping.check(height, width, sample["key"])
         top, left = self.cropping.place(height, width, rng)
         window = (top, left, self.cropping.height, self.cropping.width)
-        sample = _on_maps(sample, lambda picture: _enlarged_window(picture, factor, *window))
+        sample = _on_maps(sample, lambda image: _enlarged_window(image, factor, *window))
         return {**sample, "flow": sample["flow"] * np.float32(factor)} if "flow" in sample else sample
 
 
@@ -292,7 +292,7 @@ def _on_flow(sample: Sample, change: Callable[[NDArray, NDArray], tuple[NDArray,
 def _recombined(flow: NDArray, matrix: NDArray) -> NDArray:
     """Each pixel's four components multiplied by a matrix 4 4."""
     straight = np.empty(flow.shape, np.float32)
-    paste(flow, straight)  # OpenCV takes no flipped views
+    fast_copy(flow, straight)  # OpenCV takes no flipped views
     return cv2.transform(straight, matrix)
 
 
@@ -301,14 +301,14 @@ def _unit(frame: NDArray) -> NDArray:
     return frame.astype(np.float32) / 255 if frame.dtype == np.uint8 else frame
 
 
-def _resize(picture: NDArray, factor: float) -> NDArray:
-    return cv2.resize(np.ascontiguousarray(picture), None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+def _resize(image: NDArray, factor: float) -> NDArray:
+    return cv2.resize(np.ascontiguousarray(image), None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
 
 
-def _enlarged_window(picture: NDArray, factor: int, top: int, left: int, height: int, width: int) -> NDArray:
-    """A window of the enlarged picture, made of those pixels alone that it depends on."""
+def _enlarged_window(image: NDArray, factor: int, top: int, left: int, height: int, width: int) -> NDArray:
+    """A window of the enlarged image, made of those pixels alone that it depends on."""
     starts = [max(0, first // factor - 1) for first in (top, left)]
     stops = [(first + count - 1) // factor + 2 for first, count in ((top, height), (left, width))]
-    enlarged = _resize(picture[starts[0] : stops[0], starts[1] : stops[1]], factor)
+    enlarged = _resize(image[starts[0] : stops[0], starts[1] : stops[1]], factor)
     top, left = top - starts[0] * factor, left - starts[1] * factor
     return enlarged[top : top + height, left : left + width]

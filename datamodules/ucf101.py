@@ -18,13 +18,13 @@ class UCF101(HeldOutData):
     folder = "ucf101_interp_ours"
     origin = "ucf101_interp.zip of deep voxel flow, https://github.com/liuziwei7/voxel-flow"
     published = COUNTS
-    picture_size = (256, 256)
+    image_size = (256, 256)
 
-    def held_out_items(self) -> list[Item]:
+    def val_items(self) -> list[Item]:
         """All triplets."""
         folders = self.found([f for f in self.store.folders() if self.store.listed(f)], "folders of triplets")
         return [Item(f, f"{f}/frame_00.png", f"{f}/frame_02.png", f"{f}/frame_01_gt.png") for f in folders]
 
     def counts(self) -> dict[str, int]:
         """Triplets."""
-        return {"triplets": len(self.held_out_items())}
+        return {"triplets": len(self.val_items())}

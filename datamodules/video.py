@@ -1,4 +1,4 @@
-"""One's own footage: triplets out of any videos or folders of frames, without cuts and standing pictures."""
+"""One's own footage: triplets out of any videos or folders of frames, without cuts and standing images."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Video(VFIDataModule):
     Held out are whole clips where there are two or more, else the end of the one clip; no frame is in both sets.
 
     Args:
-        root: a video, a folder of videos (also below it), or folders of numbered pictures.
+        root: a video, a folder of videos (also below it), or folders of numbered images.
         gap: frames from each input to the target: 1 takes neighbours.
-        cut: triplets over a change of more grey levels (of 255) than this, which motion does not explain, are
+        cut_threshold: triplets over a change of more grey levels (of 255) than this, which motion does not explain, are
             left out.
-        still: so are triplets that change by fewer grey levels than this, on average over the picture, from
-            frame0 to the target or from the target to frame1: standing or repeated pictures.
-        held_out: which share of the clips (or of the one clip's triplets) is held out.
+        static_threshold: so are triplets that change by fewer grey levels than this, on average over the image, from
+            frame0 to the target or from the target to frame1: standing or repeated images.
+        val_split: which share of the clips (or of the one clip's triplets) is held out.
         val_samples: how many held-out triplets are validated on, evenly spread; null: all.
         max_side: frames are scaled down to this many pixels in the longer side while decoding.
         cache_dir: where decoded frames are kept (frames x height x width x 3 bytes); null: the user's cache.
@@ -43,9 +43,9 @@ class Video(VFIDataModule):
         *,
         root: str | None,
         gap: int = 1,
-        cut: float = 16.0,
-        still: float = 0.5,
-        held_out: float = 0.1,
+        cut_threshold: float = 16.0,
+        static_threshold: float = 0.5,
+        val_split: float = 0.1,
         val_samples: int | None = None,
         max_side: int | None = None,
         cache_dir: str | None = None,
@@ -56,10 +56,15 @@ class Video(VFIDataModule):
         super().__init__(**loader)
         if gap < 1:
             raise ValueError(f"data.gap={gap} is not a number of frames from an input to the target: give 1 or more")
-        if not 0 < held_out < 1:
-            raise ValueError(f"data.held_out={held_out} is not a share between 0 and 1")
+        if not 0 < val_split < 1:
+            raise ValueError(f"data.val_split={val_split} is not a share between 0 and 1")
         self.root = None if root is None else Path(root).expanduser()
-        self.gap, self.cut, self.still, self.held_out = gap, cut, still, held_out
+        self.gap, self.cut_threshold, self.static_threshold, self.val_split = (
+            gap,
+            cut_threshold,
+            static_threshold,
+            val_split,
+        )
         self.val_samples = val_samples
         self.transforms, self.val_transforms = Compose(transforms), Compose(val_transforms)
         self.cache = FrameCache(cache_dir, max_side)
@@ -81,43 +86,43 @@ class Video(VFIDataModule):
         """Augmented triplets."""
         return Triplets(self._split[0], self.gap, self.transforms)
 
-    def held_out_source(self) -> Triplets:
+    def val_source(self) -> Triplets:
         """Triplets of other clips, or of a later stretch."""
-        held_out = self._split[1]
-        if self.val_samples is not None and self.val_samples < len(held_out):
-            kept = np.linspace(0, len(held_out) - 1, self.val_samples).round().astype(int)
-            held_out = [held_out[i] for i in kept]
-        return Triplets(held_out, self.gap, self.val_transforms)
+        val_split = self._split[1]
+        if self.val_samples is not None and self.val_samples < len(val_split):
+            kept = np.linspace(0, len(val_split) - 1, self.val_samples).round().astype(int)
+            val_split = [val_split[i] for i in kept]
+        return Triplets(val_split, self.gap, self.val_transforms)
 
     @cached_property
     def _split(self) -> tuple[list[tuple[Frames, int]], list[tuple[Frames, int]]]:
         """Training and held-out triplets, each a clip and the number of its frame0."""
         self.prepare_data()  # nothing is left to do where Lightning has called it
         opened = [self.cache.open(clip) for clip in self._clips()]
-        starts = [(frames, usable(frames, self.gap, self.cut, self.still)) for frames in opened]
+        starts = [(frames, usable(frames, self.gap, self.cut_threshold, self.static_threshold)) for frames in opened]
         starts = [(frames, firsts) for frames, firsts in starts if firsts]
         if len(starts) > 1:
-            count = max(1, round(self.held_out * len(starts)))
+            count = max(1, round(self.val_split * len(starts)))
             chosen = set(np.linspace(0, len(starts) - 1, count + 2).round().astype(int)[1:-1].tolist())
             train = [pair for i, pair in enumerate(starts) if i not in chosen]
-            held_out = [starts[i] for i in sorted(chosen)]
+            val_split = [starts[i] for i in sorted(chosen)]
         else:
-            train, held_out = self._split_one(*starts[0]) if starts else ([], [])
-        sets = [[(frames, first) for frames, firsts in part for first in firsts] for part in (train, held_out)]
+            train, val_split = self._split_one(*starts[0]) if starts else ([], [])
+        sets = [[(frames, first) for frames, firsts in part for first in firsts] for part in (train, val_split)]
         if not all(sets):
             raise DataError(
                 f"data.root={self.root} gives {len(sets[0])} training and {len(sets[1])} held-out triplets at "
-                f"data.gap={self.gap} without cuts and standing pictures: give more footage, or other data.cut, "
-                "data.still, data.held_out"
+                f"data.gap={self.gap} without cuts and standing images: give more footage, or another "
+                "data.cut_threshold, data.static_threshold or data.val_split"
             )
         return sets[0], sets[1]
 
     def _split_one(self, frames: Frames, firsts: list[int]) -> tuple[list, list]:
         """The last triplets are held out, and before them those that share frames with them are left out."""
-        count = max(1, round(self.held_out * len(firsts)))
-        held_out = firsts[-count:]
-        train = [first for first in firsts if first + 2 * self.gap < held_out[0]]
-        return [(frames, train)], [(frames, held_out)]
+        count = max(1, round(self.val_split * len(firsts)))
+        val_split = firsts[-count:]
+        train = [first for first in firsts if first + 2 * self.gap < val_split[0]]
+        return [(frames, train)], [(frames, val_split)]
 
     def _clips(self) -> list[clips.Clip]:
         if self.root is None:
@@ -150,10 +155,10 @@ class Triplets:
         return self.transforms(sample, rng or np.random.default_rng((0, index)))
 
 
-def usable(frames: Frames, gap: int, cut: float, still: float) -> list[int]:
+def usable(frames: Frames, gap: int, cut_threshold: float, static_threshold: float) -> list[int]:
     """The numbers of the frames that start a triplet without a cut in it, in both halves of which things move."""
-    cuts_before = np.cumsum(frames.unexplained > cut)
-    moves = [cuts.change(a, b) >= still for a, b in zip(frames.small, frames.small[gap:], strict=False)]
+    cuts_before = np.cumsum(frames.unexplained > cut_threshold)
+    moves = [cuts.change(a, b) >= static_threshold for a, b in zip(frames.small, frames.small[gap:], strict=False)]
     return [
         first
         for first in range(len(frames) - 2 * gap)

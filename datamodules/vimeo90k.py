@@ -21,37 +21,37 @@ class Vimeo90K(StoredData):
     Args:
         root: the folder `vimeo_triplet` that holds these.
         flow: give pseudo labels from `flow/00001/0001/flow_t0.flo`, `flow_t1.flo`.
-        train_share: how much of the training list is trained on, from its beginning (RIFE: 0.95).
-        held_out: validate on the "test" list, or on the "rest" of the training list (RIFE).
+        train_fraction: how much of the training list is trained on, from its beginning (RIFE: 0.95).
+        val_split: validate on the "test" list, or on the "rest" of the training list (RIFE).
         **data: see `StoredData`.
     """
 
     folder = "vimeo_triplet"
     origin = "vimeo_triplet.zip, http://toflow.csail.mit.edu"
     published = COUNTS
-    picture_size = (256, 448)
+    image_size = (256, 448)
 
     def __init__(
         self,
         *,
         flow: bool = False,
-        train_share: float = 1.0,
-        held_out: Literal["test", "rest"] = "test",
+        train_fraction: float = 1.0,
+        val_split: Literal["test", "rest"] = "test",
         **data: Any,
     ) -> None:
         super().__init__(**data)
         self.gives_flow = flow
-        self.train_share, self.held_out = check_share(train_share, held_out)
+        self.train_fraction, self.val_split = check_share(train_fraction, val_split)
 
     def train_items(self) -> list[Item]:
         """The clips of `tri_trainlist.txt`, or its first ones."""
-        return self._items(split(self.list_lines("tri_trainlist.txt"), self.train_share)[0])
+        return self._items(split(self.list_lines("tri_trainlist.txt"), self.train_fraction)[0])
 
-    def held_out_items(self) -> list[Item]:
+    def val_items(self) -> list[Item]:
         """The clips of `tri_testlist.txt`, or the last ones of `tri_trainlist.txt`."""
-        if self.held_out == "test":
+        if self.val_split == "test":
             return self._items(self.list_lines("tri_testlist.txt"))
-        return self._items(split(self.list_lines("tri_trainlist.txt"), self.train_share)[1])
+        return self._items(split(self.list_lines("tri_trainlist.txt"), self.train_fraction)[1])
 
     def counts(self) -> dict[str, int]:
         """The lengths of the lists."""
@@ -61,13 +61,13 @@ class Vimeo90K(StoredData):
         """The training clips, augmented."""
         return self._source_of(self.train_items(), self.transforms)
 
-    def held_out_source(self) -> SampleSource:
+    def val_source(self) -> SampleSource:
         """The held-out clips."""
-        return self._source_of(list(spread(self.held_out_items(), self.val_samples)), self.val_transforms)
+        return self._source_of(list(spread(self.val_items(), self.val_samples)), self.val_transforms)
 
     def _source_of(self, items: list[Item], transforms: Compose) -> Items:
         first = items[0]
-        self.require(first.pictures(), first.key)
+        self.require(first.images(), first.key)
         missing = next((name for name in first.flow or () if not self.store.exists(name)), None)
         if missing is not None:
             raise DataError(
@@ -94,19 +94,19 @@ def split(clips: list[str], share: float) -> tuple[list[str], list[str]]:
     """
     first = int(share * len(clips))
     if not first:
-        raise DataError(f"data.train_share={share} of {len(clips)} clips in the training list is none: give more")
+        raise DataError(f"data.train_fraction={share} of {len(clips)} clips in the training list is none: give more")
     return clips[:first], clips[first:]
 
 
-def check_share(share: float, held_out: str) -> tuple[float, str]:
+def check_share(share: float, val_split: str) -> tuple[float, str]:
     """The two, where they go together.
 
     Raises:
         ValueError: they do not.
     """
-    one_of("data.held_out", held_out, ("test", "rest"))
+    one_of("data.val_split", val_split, ("test", "rest"))
     if not 0 < share <= 1:
-        raise ValueError(f"data.train_share={share} is not a share of the list: give a number above 0, up to 1")
-    if held_out == "rest" and share == 1:
-        raise ValueError("data.held_out=rest leaves nothing to validate on: give data.train_share below 1, as 0.95")
-    return share, held_out
+        raise ValueError(f"data.train_fraction={share} is not a share of the list: give a number above 0, up to 1")
+    if val_split == "rest" and share == 1:
+        raise ValueError("data.val_split=rest leaves nothing to validate on: give data.train_fraction below 1, as 0.95")
+    return share, val_split

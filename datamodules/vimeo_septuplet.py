@@ -39,8 +39,8 @@ class VimeoSeptuplet(StoredData):
         maps: whose way to prepare distance maps (a family of `distance.PREPARATIONS`): rife, amt_s, ifrnet, ema_vfi.
         reverse: probability of playing a triple backwards; its map is then the one seen from its own first frame.
         flow: give pseudo labels from `flow/00001/0001/flow_3_0.flo` (from the target to the start), `flow_3_6.flo`.
-        train_share: how much of the training list is trained on, from its beginning (RIFE, AMT, IFRNet: 0.95).
-        held_out: validate on the "test" list, or on the "rest" of the training list (RIFE).
+        train_fraction: how much of the training list is trained on, from its beginning (RIFE, AMT, IFRNet: 0.95).
+        val_split: validate on the "test" list, or on the "rest" of the training list (RIFE).
         val_targets: which frames between im1 (0) and im7 (6) are held-out targets.
         val_maps: distance maps of held-out samples are the "stored" ones, which know the target, or "uniform".
         **data: see `StoredData`.
@@ -49,7 +49,7 @@ class VimeoSeptuplet(StoredData):
     folder = "vimeo_septuplet"
     origin = "vimeo_septuplet.zip, http://toflow.csail.mit.edu"
     published = COUNTS
-    picture_size = (256, 448)
+    image_size = (256, 448)
     arbitrary_time = True
 
     def __init__(
@@ -59,8 +59,8 @@ class VimeoSeptuplet(StoredData):
         maps: str = "rife",
         reverse: float = 0.5,
         flow: bool = False,
-        train_share: float = 1.0,
-        held_out: Literal["test", "rest"] = "test",
+        train_fraction: float = 1.0,
+        val_split: Literal["test", "rest"] = "test",
         val_targets: Sequence[int] = (1, 2, 3, 4, 5),
         val_maps: Literal["stored", "uniform"] = "stored",
         **data: Any,
@@ -73,21 +73,21 @@ class VimeoSeptuplet(StoredData):
             one_of("data.val_targets", target, range(1, LAST))
         self.variant, self.maps, self.reverse = variant, maps, reverse
         self.gives_flow, self.gives_maps, self.gives_reference = flow, variant != "T", "R" in variant
-        self.train_share, self.held_out = check_share(train_share, held_out)
+        self.train_fraction, self.val_split = check_share(train_fraction, val_split)
         self.val_targets, self.val_maps = tuple(val_targets), val_maps
 
     def train_source(self) -> SampleSource:
         """Random triples of the training clips."""
-        clips = split(self.list_lines("sep_trainlist.txt"), self.train_share)[0]
+        clips = split(self.list_lines("sep_trainlist.txt"), self.train_fraction)[0]
         self._look_at(clips[0], "D" in self.variant, self.gives_flow)
         return RandomTriples(self.store, clips, self)
 
-    def held_out_source(self) -> SampleSource:
+    def val_source(self) -> SampleSource:
         """Every frame between im1 and im7 of the held-out clips."""
-        if self.held_out == "test":
+        if self.val_split == "test":
             clips = self.list_lines("sep_testlist.txt")
         else:
-            clips = split(self.list_lines("sep_trainlist.txt"), self.train_share)[1]
+            clips = split(self.list_lines("sep_trainlist.txt"), self.train_fraction)[1]
         stored = "D" in self.variant and self.val_maps == "stored"
         self._look_at(clips[0], stored, flow=False)
         moments = list(itertools.product(clips, self.val_targets))
@@ -151,7 +151,7 @@ class RandomTriples:
         times = {"time": middle}
         if between is not None:
             frames["reference"] = times["reference_time"] = between
-        sample: Sample = {name: self.store.read(picture(clip, i), key) for name, i in frames.items()}
+        sample: Sample = {name: self.store.read(image(clip, i), key) for name, i in frames.items()}
         for name, i in times.items():
             if self.stored:
                 sample[name] = stored_map(self.store, clip, (start, i, end), key, self.maps, sample["frame0"].shape)
@@ -186,7 +186,7 @@ class HeldOutMoments:
         clip, target = self.moments[index]
         key = f"{clip}/0-{target}-{LAST}"
         frames = {"frame0": 0, "target": target, "frame1": LAST}
-        sample: Sample = {name: self.store.read(picture(clip, i), key) for name, i in frames.items()}
+        sample: Sample = {name: self.store.read(image(clip, i), key) for name, i in frames.items()}
         time: Any = self.times[target - 1]
         if self.stored:
             time = stored_map(self.store, clip, (0, target, LAST), key, self.maps, sample["frame0"].shape)
@@ -211,7 +211,7 @@ def stored_map(
 
 def clip_files(clip: str, maps: bool, flow: bool) -> list[str]:
     """The files of a clip: its frames, its 70 distance maps, its 42 flow labels."""
-    names = [picture(clip, i) for i in range(FRAMES)]
+    names = [image(clip, i) for i in range(FRAMES)]
     if maps:
         triples = itertools.combinations(range(FRAMES), 3)
         names += [distance_file(clip, triple) for forth in triples for triple in (forth, forth[::-1])]
@@ -220,7 +220,7 @@ def clip_files(clip: str, maps: bool, flow: bool) -> list[str]:
     return names
 
 
-def picture(clip: str, number: int) -> str:
+def image(clip: str, number: int) -> str:
     """The file of frame `number` (0..6)."""
     return f"sequences/{clip}/im{number + 1}.png"
 

@@ -70,7 +70,7 @@ class X4K1000FPS(StoredData):
         clips = self._clips("train")
         return RandomGaps(self.store, clips, self.gaps, self.transforms)
 
-    def held_out_items(self) -> list[Item]:
+    def val_items(self) -> list[Item]:
         """The targets of X-TEST."""
         items = []
         for clip in self._clips("test"):
@@ -100,7 +100,7 @@ class X4K1000FPS(StoredData):
     def _clips(self, split: str) -> Sequence[str]:
         """The folders two levels below `split`."""
         clips = [clip for scene in self.store.folders(split) for clip in self.store.folders(scene)]
-        return self.found(clips, f"folders {split}/SCENE/SAMPLE with pictures")
+        return self.found(clips, f"folders {split}/SCENE/SAMPLE with images")
 
 
 class RandomGaps:
@@ -122,8 +122,8 @@ class RandomGaps:
         frames = self.store.listed(clip)
         if len(frames) != TRAIN_FRAMES:
             raise DataError(
-                f"sample {key}: {self.store.root}/{clip} has {len(frames)} pictures, not {TRAIN_FRAMES}: extract "
-                "X-TRAIN again (https://github.com/JihyongOh/XVFI; its videos are to be decoded to pictures)"
+                f"sample {key}: {self.store.root}/{clip} has {len(frames)} images, not {TRAIN_FRAMES}: extract "
+                "X-TRAIN again (https://github.com/JihyongOh/XVFI; its videos are to be decoded to images)"
             )
         chosen = {"frame0": first, "target": first + gap // 2, "frame1": first + gap}
         sample: Sample = {name: self.store.read(frames[i], key) for name, i in chosen.items()}

@@ -29,11 +29,11 @@ class Xiph(HeldOutData):
 
     folder = "xiph"
     origin = (
-        "the Netflix clips of https://media.xiph.org/video/derf, decoded to pictures (ffmpeg -pix_fmt rgb24 "
+        "the Netflix clips of https://media.xiph.org/video/derf, decoded to images (ffmpeg -pix_fmt rgb24 "
         "-vframes 100 CLIP/%03d.png)"
     )
     published = COUNTS
-    picture_size = (2160, 4096)
+    image_size = (2160, 4096)
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Xiph(HeldOutData):
         first = Resize(size, "area") if resolution == "2k" else CenterCrop(size)
         self.val_transforms = Compose([first, *self.val_transforms.transforms])
 
-    def held_out_items(self) -> list[Item]:
+    def val_items(self) -> list[Item]:
         """Every second frame of each clip."""
         items = []
         for clip in CLIPS:
@@ -63,5 +63,5 @@ class Xiph(HeldOutData):
 
     def counts(self) -> dict[str, int]:
         """Clips and triplets whose files are all there."""
-        whole = [item for item in self.held_out_items() if all(map(self.store.exists, item.names()))]
+        whole = [item for item in self.val_items() if all(map(self.store.exists, item.names()))]
         return {"clips": len({item.key.partition("/")[0] for item in whole}), "triplets": len(whole)}

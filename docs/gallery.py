@@ -1,6 +1,6 @@
 """The gallery of README.md, made anew: python docs/gallery.py
 
-Shipped weights on drawn scenes held out from their training (another stream of random numbers, and larger pictures):
+Shipped weights on drawn scenes held out from their training (another stream of random numbers, and larger images):
 each row one scene, its two frames on top of each other, frames made at three times, the true frame half way and how far
 the made one is from it (yellow: 0.2), with the PSNR of the made one and of the mean of the two frames.
 """
@@ -17,7 +17,7 @@ from datamodules.scenes.style import SceneStyle
 from datamodules.synthetic import HELD_OUT, to_uint8
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.metrics.functional import psnr
-from vfi_train.visualization import error_picture, overlay
+from vfi_train.visualization import error_image, overlay
 
 MODEL, WEIGHTS = "ifrnet_s", "ifrnet_s_synthetic"
 SCENES = (3, 11, 20)  # numbers in the held-out stream
@@ -28,12 +28,12 @@ OUTPUT = Path(__file__).with_name("gallery.png")
 
 
 def main() -> None:
-    """Make the picture."""
+    """Make the image."""
     network = Interpolator(MODEL, weights=WEIGHTS, recursive=True)  # trained for the middle frame
     style = SceneStyle(HEIGHT, WIDTH, background_motion=3.0, object_motion=6.0, nonuniform=0.0)
     rows = [row(network, style, number) for number in SCENES]
-    picture = np.concatenate([np.concatenate(tiles, axis=1) for tiles in rows])
-    cv2.imwrite(str(OUTPUT), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    image = np.concatenate([np.concatenate(tiles, axis=1) for tiles in rows])
+    cv2.imwrite(str(OUTPUT), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     print(OUTPUT)
 
 
@@ -48,7 +48,7 @@ def row(network: Interpolator, style: SceneStyle, number: int) -> list[np.ndarra
     tiles += [(f"made, time {time:g}", made[time]) for time in TIMES]
     tiles += [
         ("true, time 0.5", target),
-        (f"{ours:.1f} dB, mean {plain:.1f}", error_picture(tensor(made[0.5]), tensor(target))),
+        (f"{ours:.1f} dB, mean {plain:.1f}", error_image(tensor(made[0.5]), tensor(target))),
     ]
     return [labelled(*tile) for tile in tiles]
 
@@ -58,16 +58,16 @@ def decibels(frame: np.ndarray, target: np.ndarray) -> float:
     return psnr(tensor(frame)[None], tensor(target)[None]).item()
 
 
-def tensor(picture: np.ndarray) -> torch.Tensor:
+def tensor(image: np.ndarray) -> torch.Tensor:
     """H W 3 in 0..255 as 3 H W in [0, 1]."""
-    return torch.from_numpy(picture.astype(np.float32) / 255).permute(2, 0, 1)
+    return torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1)
 
 
-def labelled(text: str, picture: np.ndarray) -> np.ndarray:
-    """The picture under a line of text."""
-    line = np.full((LINE, picture.shape[1], 3), 255, np.uint8)
+def labelled(text: str, image: np.ndarray) -> np.ndarray:
+    """The image under a line of text."""
+    line = np.full((LINE, image.shape[1], 3), 255, np.uint8)
     cv2.putText(line, text, (4, LINE - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
-    return np.pad(np.concatenate((line, picture)), ((0, 2), (0, 2), (0, 0)), constant_values=255)
+    return np.pad(np.concatenate((line, image)), ((0, 2), (0, 2), (0, 0)), constant_values=255)
 
 
 if __name__ == "__main__":

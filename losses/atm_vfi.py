@@ -24,7 +24,7 @@ class WarpingLaplacian(Laplacian):
         weight: see `Term`.
         levels: bands at full size, half, a quarter, ...
 
-    Source: ATM-VFI's published trainer ("warping loss"); its list of blends ends in the refined picture,
+    Source: ATM-VFI's published trainer ("warping loss"); its list of blends ends in the refined image,
     because the residual is added in place.
     """
 
@@ -42,7 +42,7 @@ class WarpingLaplacian(Laplacian):
 
 
 class WarpedCensus(Term):
-    """Census loss between both warped frames, summed over scales: they should show the same picture.
+    """Census loss between both warped frames, summed over scales: they should show the same image.
 
     Source: ATM-VFI's published trainer ("bidirectional warp"), where it is off.
     """

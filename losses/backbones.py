@@ -1,4 +1,4 @@
-"""Frozen networks that judge pictures: where their weights lie, and how a loss term keeps them.
+"""Frozen networks that judge images: where their weights lie, and how a loss term keeps them.
 
 Their weights are torchvision's, trained on ImageNet. They are nobody's parameters and in no checkpoint.
 """

@@ -1,7 +1,7 @@
 """Census losses: compare how each pixel relates to its neighbours, so that brightness changes cost little.
 
 The soft census transform squashes the difference d of a neighbour and the centre to d / sqrt(0.81 + d^2); two
-pictures differ there by s^2 / (0.1 + s^2), s being the difference of the two. Source: IFRNet, section 3.4.
+images differ there by s^2 / (0.1 + s^2), s being the difference of the two. Source: IFRNet, section 3.4.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def census_loss(x: Tensor, y: Tensor, patch: int, border: int | None = None) -> 
         x, y: B C H W, both sides at least `patch`; each channel by itself.
         patch: odd side of the neighbourhood; the centre, which never differs, counts in the mean.
         border: pixels at the edge that count as zero and stay in the denominator; null: patch // 2, those whose
-            patch leaves the picture. With fewer, neighbours outside of the picture are zero.
+            patch leaves the image. With fewer, neighbours outside of the image are zero.
 
     Returns:
         A scalar.
@@ -77,8 +77,8 @@ class Census(Term):
 
     def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
         """A scalar; see `Term.forward`."""
-        pictures = (prediction.frame, batch["target"].detach())
-        x, y = (luma(p) if self.grey == "luma" else p.mean(1, keepdim=True) for p in pictures)
+        images = (prediction.frame, batch["target"].detach())
+        x, y = (luma(p) if self.grey == "luma" else p.mean(1, keepdim=True) for p in images)
         return census_loss(x, y, self.patch, self.border)
 
 
@@ -109,7 +109,7 @@ class _CensusLoss(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, y: Tensor, patch: int) -> Tensor:
         if x.shape != y.shape or min(x.shape[-2:]) < patch:
             raise ValueError(
-                f"the census loss takes two pictures of one shape, at least {patch} pixels a side; "
+                f"the census loss takes two images of one shape, at least {patch} pixels a side; "
                 f"got {tuple(x.shape)} and {tuple(y.shape)}"
             )
         scale = 1 / (x.numel() * patch**2)

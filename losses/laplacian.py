@@ -15,7 +15,7 @@ from vfi_train.contract import Batch, Prediction
 class Laplacian(Term):
     """Mean absolute difference of the bands of two Laplacian pyramids, summed over bands.
 
-    The low-pass picture that remains after the last band is not compared. Where the field is a list, the loss
+    The low-pass image that remains after the last band is not compared. Where the field is a list, the loss
     is summed over its entries, each against the target halved (bilinear, align_corners True) to its size.
 
     Args:
@@ -46,14 +46,14 @@ class Laplacian(Term):
         entries = [value] if isinstance(value, Tensor) else value
         assert isinstance(entries, list)
         targets = [batch["target"]]
-        differences: dict[int, list[Tensor]] = {}  # by scale: one pyramid for all pictures of a size
+        differences: dict[int, list[Tensor]] = {}  # by scale: one pyramid for all images of a size
         for entry in reversed(entries):  # from fine to coarse
             while targets[-1].shape[-2:] != entry.shape[-2:]:
                 targets.append(_half(targets[-1], entry))
             differences.setdefault(len(targets) - 1, []).append(entry - targets[-1])
         terms = [
-            len(pictures) * self.pyramid.size(torch.cat(pictures), self._levels_at(scale))
-            for scale, pictures in differences.items()
+            len(images) * self.pyramid.size(torch.cat(images), self._levels_at(scale))
+            for scale, images in differences.items()
         ]
         return torch.stack(terms).sum()
 
@@ -69,15 +69,15 @@ class Laplacian(Term):
 
 
 class LaplacianPyramid(nn.Module):
-    """Band-pass levels of a picture: what each halving (5x5 binomial blur, every second pixel) loses."""
+    """Band-pass levels of an image: what each halving (5x5 binomial blur, every second pixel) loses."""
 
     blur: Tensor  # 1 1 5 5, sums to 1
-    enlarge: Tensor  # 4 1 3 3: four times the blur as it meets an enlarged picture's four kinds of pixels
+    enlarge: Tensor  # 4 1 3 3: four times the blur as it meets an enlarged image's four kinds of pixels
 
     def __init__(self) -> None:
         super().__init__()
         taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
-        # A picture enlarged by zeros has samples at even places alone: they meet every second tap.
+        # An image enlarged by zeros has samples at even places alone: they meet every second tap.
         phases = 2 * torch.stack((taps[0::2], F.pad(taps[1::2], (1, 0))))
         self.register_buffer("blur", torch.outer(taps, taps)[None, None], persistent=False)
         self.register_buffer(
@@ -107,13 +107,13 @@ class LaplacianPyramid(nn.Module):
     def size(self, difference: Tensor, levels: int) -> Tensor:
         """Sum over bands of the mean absolute value.
 
-        The pyramid is linear: the bands of a difference of pictures are the differences of their bands.
+        The pyramid is linear: the bands of a difference of images are the differences of their bands.
         """
         return torch.stack([band.abs().mean() for band in self(difference, levels)]).sum()
 
     def _enlarged(self, x: Tensor) -> Tensor:
         """Twice the size: zeros between samples, reflected borders, four times the blur."""
-        # Reflection at the enlarged picture's last row, which is zeros, repeats the last sample.
+        # Reflection at the enlarged image's last row, which is zeros, repeats the last sample.
         x = F.pad(F.pad(x, (1, 0, 1, 0), mode="reflect"), (0, 1, 0, 1), mode="replicate")
         return F.pixel_shuffle(F.conv2d(x, self.enlarge.to(x)), 2)
 
@@ -121,7 +121,7 @@ class LaplacianPyramid(nn.Module):
 def _half(target: Tensor, entry: Tensor) -> Tensor:
     if target.shape[-1] < entry.shape[-1] or min(target.shape[-2:]) < 2:
         raise ValueError(
-            f"the Laplacian loss compares pictures at the target's size, a half, a quarter, ... of it; "
+            f"the Laplacian loss compares images at the target's size, a half, a quarter, ... of it; "
             f"got {tuple(entry.shape)} for a target halved to {tuple(target.shape)}"
         )
     return F.interpolate(target, scale_factor=0.5, mode="bilinear", align_corners=True)

@@ -1,4 +1,4 @@
-"""LPIPS: how far apart two pictures are for a network that was fitted to what people said."""
+"""LPIPS: how far apart two images are for a network that was fitted to what people said."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LPIPS(JudgedTerm):
     Args:
         weight: see `Term`.
         net: "alex" (what is usually reported), "vgg" (what its authors advise as a loss) or "squeeze".
-        reverse_channels: pictures are BGR, as for networks of that order: turn them, since it was fitted on RGB.
+        reverse_channels: images are BGR, as for networks of that order: turn them, since it was fitted on RGB.
         folder: where the backbone's weights lie; null: torch's cache.
 
     Raises:
@@ -44,8 +44,8 @@ class LPIPS(JudgedTerm):
 
     def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
         """A scalar; see `Term.forward`."""
-        pictures = (prediction.frame, batch["target"])
-        x, y = (2 * (p.flip(1) if self.reverse_channels else p) - 1 for p in pictures)
+        images = (prediction.frame, batch["target"])
+        x, y = (2 * (p.flip(1) if self.reverse_channels else p) - 1 for p in images)
         distance: Tensor = self.judge(x, y)
         return distance.mean()
 
@@ -53,7 +53,7 @@ class LPIPS(JudgedTerm):
 def lpips_network(net: str = "alex", folder: str | Path | None = None, reader: str = "LPIPS") -> nn.Module:
     """The `lpips` package's network with its backbone's weights from `folder` or torch's cache, frozen.
 
-    Takes two pictures B 3 H W, RGB in [-1, 1]; gives B 1 1 1.
+    Takes two images B 3 H W, RGB in [-1, 1]; gives B 1 1 1.
 
     Raises:
         UserError: the backbone's weights are not there.

@@ -23,7 +23,7 @@ class Recipe:
 
     `slices` are runs of layers of VGG's `features`, first and last + 1, each reading the one before; `weights` are
     those of the slices' mean absolute differences; the Gram matrices of the slices `styled` differ by `style_error`;
-    `side`: normalised pictures are resized to this square first.
+    `side`: normalised images are resized to this square first.
     """
 
     backbone: str
@@ -71,7 +71,7 @@ class Perceptual(JudgedTerm):
         content: weight of the features' difference.
         style: weight of the difference of Gram matrices, features (C, H W) times their transpose, which are not
             divided by their size; 0: none.
-        reverse_channels: pictures are BGR, as for networks of that order: turn them, since VGG was trained on RGB.
+        reverse_channels: images are BGR, as for networks of that order: turn them, since VGG was trained on RGB.
             EMA-VFI's fork does not.
         folder: where the backbone's weights lie; null: torch's cache.
 
@@ -121,7 +121,7 @@ class Perceptual(JudgedTerm):
                 assert isinstance(entry, Tensor)
                 if entry.shape != batch["target"].shape:
                     raise ValueError(
-                        f"the perceptual loss compares pictures of the target's shape {tuple(batch['target'].shape)}; "
+                        f"the perceptual loss compares images of the target's shape {tuple(batch['target'].shape)}; "
                         f"prediction.{field} has {tuple(entry.shape)}: take the field out of `fields`"
                     )
                 for part, distance in self.distances(self.features(entry), target).items():
@@ -129,16 +129,16 @@ class Perceptual(JudgedTerm):
         found = {part: torch.stack(values).sum() for part, values in sums.items()}
         return found if len(found) > 1 else {"": next(iter(found.values()))}
 
-    def features(self, picture: Tensor) -> list[Tensor]:
-        """The output of each slice for a picture B 3 H W in [0, 1]."""
-        picture = normalised(picture.flip(1) if self.reverse_channels else picture)
+    def features(self, image: Tensor) -> list[Tensor]:
+        """The output of each slice for an image B 3 H W in [0, 1]."""
+        image = normalised(image.flip(1) if self.reverse_channels else image)
         if self.recipe.side is not None:
             size = (self.recipe.side, self.recipe.side)
-            picture = F.interpolate(picture, size, mode="bilinear", align_corners=False)
-        return run(self.judge, picture, self.recipe.slices)
+            image = F.interpolate(image, size, mode="bilinear", align_corners=False)
+        return run(self.judge, image, self.recipe.slices)
 
     def distances(self, features: list[Tensor], target: list[Tensor]) -> dict[str, Tensor]:
-        """Weighted `content` and `style` differences of two pictures' features, those that are asked for."""
+        """Weighted `content` and `style` differences of two images' features, those that are asked for."""
         found = {}
         if self.content:
             pairs = zip(self.recipe.weights, features, target, strict=True)

@@ -14,7 +14,7 @@ from vfi_train.contract import Batch, Prediction
 
 
 class TeacherDistillation(Term):
-    """Distance of each flow of the student to the teacher's, where the teacher's blend is the better picture.
+    """Distance of each flow of the student to the teacher's, where the teacher's blend is the better image.
 
     Per flow block: the mean over all pixels of the mask times the root mean square difference of the four
     flow channels. The teacher's flow and the mask have no gradient. The published root has an infinite
@@ -64,7 +64,7 @@ class TeacherDistillation(Term):
 
 
 class FlowSmoothness(Term):
-    """Mean of |df/dx| + |df/dy| of the finest flows, by 3x3 Sobel kernels, zeros around the picture.
+    """Mean of |df/dx| + |df/dy| of the finest flows, by 3x3 Sobel kernels, zeros around the image.
 
     Source: InterpAny-Clearer's RIFE [D], an option that its recipes leave off; weight 0.1.
     """

@@ -1,4 +1,4 @@
-"""VGG's convolutions as a frozen judge of pictures (Simonyan and Zisserman, ICLR 2015)."""
+"""VGG's convolutions as a frozen judge of images (Simonyan and Zisserman, ICLR 2015)."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ def vgg_layers(name: str, count: int, folder: str | Path | None = None) -> nn.Se
     return layers
 
 
-def normalised(picture: Tensor) -> Tensor:
-    """A picture B 3 H W in [0, 1] as VGG was trained to see it."""
+def normalised(image: Tensor) -> Tensor:
+    """An image B 3 H W in [0, 1] as VGG was trained to see it."""
     # Channel by channel with plain numbers: a tensor of them would make the host wait for a GPU.
-    channels = zip(picture.unbind(1), MEAN, DEVIATION, strict=True)
+    channels = zip(image.unbind(1), MEAN, DEVIATION, strict=True)
     return torch.stack([(channel - mean) / deviation for channel, mean, deviation in channels], dim=1)
 
 
-def run(layers: nn.Sequential, picture: Tensor, slices: Sequence[tuple[int, int]]) -> list[Tensor]:
+def run(layers: nn.Sequential, image: Tensor, slices: Sequence[tuple[int, int]]) -> list[Tensor]:
     """The output of each slice of layers (first, and last + 1), every slice going on from the one before."""
     outputs = []
     for start, stop in slices:
         for layer in layers[start:stop]:
-            picture = layer(picture)
-        outputs.append(picture)
+            image = layer(image)
+        outputs.append(image)
     return outputs
 
 

@@ -40,9 +40,9 @@ def losses() -> LossSet:
 
 
 def batch() -> Batch:
-    pictures = torch.rand(3, 1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    images = torch.rand(3, 1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     return Batch(
-        frame0=pictures[0], frame1=pictures[1], target=pictures[2], time=torch.full((1, 1, 1, 1), 0.5),
+        frame0=images[0], frame1=images[1], target=images[2], time=torch.full((1, 1, 1, 1), 0.5),
         flow=torch.zeros(1, 4, 32, 32), key=["a"],
     )  # fmt: skip
 

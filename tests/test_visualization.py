@@ -1,4 +1,4 @@
-"""Pictures against another library, a golden and closed forms; the baselines."""
+"""Images against another library, a golden and closed forms; the baselines."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from vfi_train.contract import Batch, Prediction
 from vfi_train.training.baselines import mean_of_frames, nearest_frame
 from vfi_train.visualization import (
     LINE,
-    error_picture,
-    flow_picture,
-    frame_picture,
+    error_image,
+    flow_image,
+    frame_image,
     grid,
-    mask_picture,
+    mask_image,
     overlay,
     sample_strip,
     save_png,
@@ -33,24 +33,24 @@ def flow(scale: float = 12.0) -> torch.Tensor:
 def test_flow_colours_equal_torchvision() -> None:
     """Which rounds down the wheel's steps and the result: two grey levels."""
     expected = flow_to_image(flow()).movedim(0, -1).numpy()
-    assert np.abs(flow_picture(flow()).astype(int) - expected).max() <= 2
+    assert np.abs(flow_image(flow()).astype(int) - expected).max() <= 2
 
 
 def test_flow_colours_of_rife_equal_the_published_log() -> None:
-    golden = load("functions_RIFE", "flow_picture").arrays["rgb"]
-    assert np.abs(flow_picture(flow(), style="rife") - 255 * golden).max() <= 0.5001
+    golden = load("functions_RIFE", "flow_image").arrays["rgb"]
+    assert np.abs(flow_image(flow(), style="rife") - 255 * golden).max() <= 0.5001
 
 
 def test_flow_scale() -> None:
     zero = torch.zeros(2, 4, 4)
-    assert (flow_picture(zero) == 255).all()  # no motion is white
-    assert (flow_picture(zero, longest=10.0) == 255).all()
+    assert (flow_image(zero) == 255).all()  # no motion is white
+    assert (flow_image(zero, longest=10.0) == 255).all()
     right = torch.stack((torch.full((4, 4), 5.0), torch.zeros(4, 4)))
-    half = flow_picture(right, longest=10.0)[0, 0].astype(int)
-    full = flow_picture(right)[0, 0].astype(int)
+    half = flow_image(right, longest=10.0)[0, 0].astype(int)
+    full = flow_image(right)[0, 0].astype(int)
     assert full[0] == 255
     assert np.abs(half - (full + 255) / 2).max() <= 1  # saturation is length
-    beyond = flow_picture(right, longest=2.0)[0, 0]
+    beyond = flow_image(right, longest=2.0)[0, 0]
     assert np.abs(beyond - 0.75 * full).max() <= 1
 
 
@@ -58,22 +58,22 @@ def test_broken_flow_is_black() -> None:
     broken = flow()
     broken[0, 3, 5] = torch.nan
     broken[1, 7, 9] = torch.inf
-    picture, whole = flow_picture(broken), flow_picture(flow())
-    assert (picture[3, 5] == 0).all()
-    assert (picture[7, 9] == 0).all()
-    assert np.abs(picture[20:].astype(int) - whole[20:]).max() <= 2
+    image, whole = flow_image(broken), flow_image(flow())
+    assert (image[3, 5] == 0).all()
+    assert (image[7, 9] == 0).all()
+    assert np.abs(image[20:].astype(int) - whole[20:]).max() <= 2
 
 
 def test_frames_masks_and_errors() -> None:
     a, b = torch.full((3, 2, 2), 0.2), torch.full((3, 2, 2), 0.6)
-    assert (frame_picture(a) == 51).all()
-    assert (frame_picture(a - 1) == 0).all()
+    assert (frame_image(a) == 51).all()
+    assert (frame_image(a - 1) == 0).all()
     assert (overlay(a, b) == 102).all()
-    assert mask_picture(torch.tensor([[[0.0, 1.0]]]))[0].tolist() == [[0, 0, 0], [255, 255, 255]]
-    brightness = [error_picture(a + e, a)[0, 0].astype(int).sum() for e in (0.0, 0.05, 0.1, 0.2)]
+    assert mask_image(torch.tensor([[[0.0, 1.0]]]))[0].tolist() == [[0, 0, 0], [255, 255, 255]]
+    brightness = [error_image(a + e, a)[0, 0].astype(int).sum() for e in (0.0, 0.05, 0.1, 0.2)]
     assert brightness == sorted(set(brightness))
-    assert (error_picture(a + 0.2, a) == error_picture(a + 0.7, a)).all()
-    assert (error_picture(a, a) == cv2.applyColorMap(np.zeros((1, 1), np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]).all()
+    assert (error_image(a + 0.2, a) == error_image(a + 0.7, a)).all()
+    assert (error_image(a, a) == cv2.applyColorMap(np.zeros((1, 1), np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]).all()
 
 
 def sample(height: int, width: int, **fields: object) -> tuple[Batch, Prediction]:
@@ -98,7 +98,7 @@ def test_strip_has_a_tile_for_each_field(size: tuple[int, int], enlarged: int) -
     assert strip.shape == (height, 7 * width, 3)
     assert strip.dtype == np.uint8
     tile = strip[2 * LINE : -4, 2 * width : 3 * width - 4]
-    expected = frame_picture(batch["target"][1]).repeat(enlarged, 0).repeat(enlarged, 1)
+    expected = frame_image(batch["target"][1]).repeat(enlarged, 0).repeat(enlarged, 1)
     assert (tile == expected).all()
     assert strip[:LINE].min() < 100  # there is a title
 
@@ -113,17 +113,17 @@ def test_strip_of_large_frames_is_shrunk_and_many_or_coarse_fields_are_shown() -
     strip = sample_strip(batch, prediction)
     assert strip.shape == (320 + 4 + 2 * LINE, 6 * 644, 3)
     tile = strip[2 * LINE : -4, 4 * 644 : 5 * 644 - 4]
-    red = flow_picture(torch.tensor([[[1.0]], [[0.0]]]))
+    red = flow_image(torch.tensor([[[1.0]], [[0.0]]]))
     assert (tile == red).all()  # mean 2 px of a 64 times smaller map, all one direction
 
 
 def test_grid_and_png(tmp_path: Path) -> None:
     small, large = np.zeros((4, 6, 3), np.uint8), np.full((3, 9, 3), (255, 0, 10), np.uint8)
-    picture = grid([small, large])
-    assert picture.shape == (7, 9, 3)
-    assert (picture[:4, 6:] == 255).all()
-    path = save_png(tmp_path / "new" / "a.png", picture)
-    assert (cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) == picture).all()
+    image = grid([small, large])
+    assert image.shape == (7, 9, 3)
+    assert (image[:4, 6:] == 255).all()
+    path = save_png(tmp_path / "new" / "a.png", image)
+    assert (cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) == image).all()
     assert [p.name for p in path.parent.iterdir()] == ["a.png"]
 
 

@@ -24,7 +24,7 @@ from vfi_train.architectures import Architecture
 from vfi_train.config.program import run
 from vfi_train.contract import Batch
 from vfi_train.errors import UserError
-from vfi_train.modules.forward import in_network_order, predict, seed_chance
+from vfi_train.modules.forward import in_network_order, predict, seed_rng
 from vfi_train.weights import load_weights
 
 
@@ -48,7 +48,7 @@ def replay(config: DictConfig) -> None:
     console = Console()
     for number, batch in enumerate(kept["batches"]):
         batch = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
-        seed_chance(training.seed, kept["position"] + number * kept["processes"])
+        seed_rng(training.seed, kept["position"] + number * kept["processes"])
         values, culprit = run_again(network, losses, batch, kept["step"] - 1, str(training.trainer.precision))
         console.print(f"step {kept['step']}, batch {number + 1} of {len(kept['batches'])}", highlight=False)
         console.print(f"samples: {', '.join(batch['key'])}", highlight=False, soft_wrap=True)

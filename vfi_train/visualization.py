@@ -1,4 +1,4 @@
-"""The pictures that a VFI researcher looks at. All functions give uint8 arrays H W 3, RGB."""
+"""The images that a VFI researcher looks at. All functions give uint8 arrays H W 3, RGB."""
 
 from __future__ import annotations
 
@@ -40,46 +40,46 @@ def sample_strip(batch: Batch, prediction: Prediction, index: int = 0) -> np.nda
     decibels = psnr(frame[None], target[None]).item()
     tiles = [
         ("frame0 + frame1", overlay(batch["frame0"][index], batch["frame1"][index])),
-        (f"prediction {decibels:.2f} dB", frame_picture(frame)),
-        ("target", frame_picture(target)),
-        ("error (yellow: 0.2)", error_picture(frame, target)),
+        (f"prediction {decibels:.2f} dB", frame_image(frame)),
+        ("target", frame_image(target)),
+        ("error (yellow: 0.2)", error_image(frame, target)),
     ]
     size = (int(frame.shape[-2]), int(frame.shape[-1]))
     flows = [_finest(maps, index, size, in_pixels=True) for maps in (prediction.flow0, prediction.flow1)]
     longest = max((_longest(flow) for flow in flows if flow is not None), default=0.0)
     for name, flow in zip(("frame0", "frame1"), flows, strict=True):
         if flow is not None:
-            tiles.append((f"flow to {name}, max {longest:.1f} px", flow_picture(flow, longest)))
+            tiles.append((f"flow to {name}, max {longest:.1f} px", flow_image(flow, longest)))
     mask = _finest(prediction.mask, index, size)
     if mask is not None:
-        tiles.append(("mask (white: frame0)", mask_picture(mask)))
+        tiles.append(("mask (white: frame0)", mask_image(mask)))
     time = batch["time"][index].float().mean().item()
     return _strip(f"{batch['key'][index]}   time {time:.3f}", tiles)
 
 
-def frame_picture(frame: Tensor) -> np.ndarray:
+def frame_image(frame: Tensor) -> np.ndarray:
     """A frame 3 H W in [0, 1]."""
     return quantise(frame.detach().float()).movedim(0, -1).contiguous().cpu().numpy()
 
 
 def overlay(frame0: Tensor, frame1: Tensor) -> np.ndarray:
     """The mean of two frames 3 H W: what moves shows twice."""
-    return frame_picture((frame0.float() + frame1.float()) / 2)
+    return frame_image((frame0.float() + frame1.float()) / 2)
 
 
-def error_picture(prediction: Tensor, target: Tensor, full: float = 0.2) -> np.ndarray:
+def error_image(prediction: Tensor, target: Tensor, full: float = 0.2) -> np.ndarray:
     """The largest error of a pixel's three colours, black to yellow; `full` and more is the brightest."""
     error = (prediction.detach().float() - target.float()).abs().amax(dim=0)
     grey = quantise(error / full).cpu().numpy()
     return cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
 
 
-def mask_picture(mask: Tensor) -> np.ndarray:
+def mask_image(mask: Tensor) -> np.ndarray:
     """A mask 1 H W in [0, 1]: white where frame0 is taken, black where frame1 is."""
-    return frame_picture(mask.expand(3, -1, -1))
+    return frame_image(mask.expand(3, -1, -1))
 
 
-def flow_picture(
+def flow_image(
     flow: Tensor, longest: float | None = None, style: Literal["middlebury", "rife"] = "middlebury"
 ) -> np.ndarray:
     """A flow 2 H W (pixels, x then y) in colours: direction is hue, length is saturation.
@@ -87,7 +87,7 @@ def flow_picture(
     Args:
         flow: any length; what is not finite is black.
         longest: the length in pixels that gets full saturation ("middlebury"; longer ones are darker); None
-            takes the longest of this picture, so that pictures of one scale need it given.
+            takes the longest of this image, so that images of one scale need it given.
         style: "middlebury" is the wheel of Baker et al. (IJCV 2011); "rife" is that of RIFE's training log
             (red 1 + u, green 1 - (u + v) / 2, blue 1 + v, u and v over the largest component).
     """
@@ -96,25 +96,25 @@ def flow_picture(
     flow = torch.where(valid, flow, 0)
     if style == "rife":
         u, v = flow / flow.abs().amax().clamp(min=1e-12)
-        picture = torch.stack((1 + u, 1 - (u + v) / 2, 1 + v)).clamp(0, 1).movedim(0, -1).numpy()
+        image = torch.stack((1 + u, 1 - (u + v) / 2, 1 + v)).clamp(0, 1).movedim(0, -1).numpy()
     else:
-        picture = _on_wheel(flow.numpy(), _longest(flow) if longest is None else longest)
-    return np.where(valid.numpy()[..., None], np.round(255 * picture), 0).astype(np.uint8)
+        image = _on_wheel(flow.numpy(), _longest(flow) if longest is None else longest)
+    return np.where(valid.numpy()[..., None], np.round(255 * image), 0).astype(np.uint8)
 
 
-def grid(pictures: list[np.ndarray]) -> np.ndarray:
-    """Pictures one under another, left-aligned on white."""
-    width = max(picture.shape[1] for picture in pictures)
-    return np.concatenate([_canvas(picture, width) for picture in pictures])
+def grid(images: list[np.ndarray]) -> np.ndarray:
+    """Images one under another, left-aligned on white."""
+    width = max(image.shape[1] for image in images)
+    return np.concatenate([_canvas(image, width) for image in images])
 
 
-def save_png(path: str | Path, picture: np.ndarray) -> Path:
-    """Write a picture (uint8 H W 3, RGB) whole or not at all; folders are made."""
+def save_png(path: str | Path, image: np.ndarray) -> Path:
+    """Write an image (uint8 H W 3, RGB) whole or not at all; folders are made."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    done, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:
-        raise ValueError(f"a picture of shape {picture.shape} and {picture.dtype} cannot be written as {path}")
+        raise ValueError(f"an image of shape {image.shape} and {image.dtype} cannot be written as {path}")
     partial = path.with_name(f".{path.name}.part")
     partial.write_bytes(data.tobytes())
     return partial.replace(path)
@@ -162,22 +162,22 @@ def _finest(maps: list[Tensor] | None, index: int, size: tuple[int, int], in_pix
 
 def _strip(title: str, tiles: list[tuple[str, np.ndarray]]) -> np.ndarray:
     """Labelled tiles in a row under a title."""
-    row = np.concatenate([_labelled(label, _fitted(picture)) for label, picture in tiles], axis=1)
+    row = np.concatenate([_labelled(label, _fitted(image)) for label, image in tiles], axis=1)
     return np.concatenate((_text(title, row.shape[1]), row))
 
 
-def _labelled(label: str, picture: np.ndarray) -> np.ndarray:
-    tile = np.concatenate((_text(label, picture.shape[1]), picture))
+def _labelled(label: str, image: np.ndarray) -> np.ndarray:
+    tile = np.concatenate((_text(label, image.shape[1]), image))
     return cv2.copyMakeBorder(tile, 0, GAP, 0, GAP, cv2.BORDER_CONSTANT, value=(255, 255, 255))
 
 
-def _fitted(picture: np.ndarray) -> np.ndarray:
-    """Small pictures enlarged by a whole factor, so that pixels stay squares; wide ones shrunk."""
-    height, width = picture.shape[:2]
+def _fitted(image: np.ndarray) -> np.ndarray:
+    """Small images enlarged by a whole factor, so that pixels stay squares; wide ones shrunk."""
+    height, width = image.shape[:2]
     if width > TILE_WIDTH:
-        return cv2.resize(picture, (TILE_WIDTH, round(height * TILE_WIDTH / width)), interpolation=cv2.INTER_AREA)
+        return cv2.resize(image, (TILE_WIDTH, round(height * TILE_WIDTH / width)), interpolation=cv2.INTER_AREA)
     factor = max(1, min(TILE_HEIGHT // height, math.ceil(TILE_WIDTH / width)))
-    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _text(text: str, width: int) -> np.ndarray:
@@ -187,6 +187,6 @@ def _text(text: str, width: int) -> np.ndarray:
     return line
 
 
-def _canvas(picture: np.ndarray, width: int) -> np.ndarray:
-    missing = width - picture.shape[1]
-    return cv2.copyMakeBorder(picture, 0, 0, 0, missing, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+def _canvas(image: np.ndarray, width: int) -> np.ndarray:
+    missing = width - image.shape[1]
+    return cv2.copyMakeBorder(image, 0, 0, 0, missing, cv2.BORDER_CONSTANT, value=(255, 255, 255))

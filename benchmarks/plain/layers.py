@@ -73,10 +73,10 @@ class Correlation:
             b, h, w, _ = centres.shape
             steps = torch.arange(-self.radius, self.radius + 1, device=centres.device)
             delta = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), dim=-1)
-            for i, picture in enumerate(pyramid):
+            for i, image in enumerate(pyramid):
                 at = centres.reshape(b * h * w, 1, 1, 2) / 2**i + delta
-                sides = torch.tensor((picture.shape[-1], picture.shape[-2]), device=at.device)
-                sampled = F.grid_sample(picture, 2 * at / (sides - 1) - 1, align_corners=True)
+                sides = torch.tensor((image.shape[-1], image.shape[-2]), device=at.device)
+                sampled = F.grid_sample(image, 2 * at / (sides - 1) - 1, align_corners=True)
                 found.append(sampled.view(b, h, w, -1))
         return torch.cat(found, dim=-1).permute(0, 3, 1, 2).contiguous()
 

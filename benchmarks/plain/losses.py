@@ -134,7 +134,7 @@ def distillation(flows: list[Tensor], label: Tensor) -> Tensor:
 
 
 def laplacian(x: Tensor, y: Tensor, levels: int) -> Tensor:
-    """A pyramid of each picture."""
+    """A pyramid of each image."""
     pairs = zip(laplacian_pyramid(x, levels), laplacian_pyramid(y, levels), strict=True)
     return sum_of([F.l1_loss(a, b) for a, b in pairs])
 

@@ -1,6 +1,6 @@
 """Samples become a batch: its memory is taken once, and the pixels of each sample are copied to their place once.
 
-In a worker process that memory is shared, so that the batch moves to the main process without another copy. Pictures
+In a worker process that memory is shared, so that the batch moves to the main process without another copy. Images
 stay uint8 with rows of pixels in memory (H W 3; their shape is B 3 H W) until they are on the device.
 """
 
@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import get_worker_info
 
-from datamodules.core.fast_copy import paste
+from datamodules.core.fast_copy import fast_copy
 from datamodules.core.samplers import DataError, Sample
-from datamodules.core.shared_memory import Parcel
+from datamodules.core.shared_memory import SharedBatch
 from vfi_train.contract import Batch
 
-PICTURES = ("frame0", "frame1", "target", "reference", "flow")
+IMAGES = ("frame0", "frame1", "target", "reference", "flow")
 TIMES = ("time", "reference_time")
 ALIGNMENT = 64  # bytes
 
@@ -26,8 +26,8 @@ ALIGNMENT = 64  # bytes
 def collate(samples: list[Sample]) -> Batch:
     """The samples (see `loader.SampleSource`) as a batch; frames keep their type.
 
-    In a worker process it is a `Parcel`, which arrives as the batch. Where broken samples were passed over, the batch
-    holds the reasons under "skipped".
+    In a worker process it is a `SharedBatch`, which arrives as the batch. Where broken samples were passed over, the
+    batch holds the reasons under "skipped".
 
     Raises:
         DataError: they differ in size.
@@ -40,7 +40,7 @@ def collate(samples: list[Sample]) -> Batch:
         contents = np.empty(size, np.uint8).data
         _fill(contents, fields, samples)
         return _batch(contents, label)
-    parcel = Parcel(size, _batch, label)
+    parcel = SharedBatch(size, _batch, label)
     _fill(parcel.contents, fields, samples)
     return parcel  # type: ignore[return-value]
 
@@ -61,7 +61,7 @@ def _layout(samples: list[Sample]) -> tuple[dict[str, Field], int]:
     """Where each entry goes, and how many bytes all take."""
     fields: dict[str, Field] = {}
     end = 0
-    for name in (name for name in samples[0] if name in PICTURES or name in TIMES):
+    for name in (name for name in samples[0] if name in IMAGES or name in TIMES):
         kinds = {(np.shape(s[name]), np.float32 if name in TIMES else s[name].dtype) for s in samples}
         if len(kinds) > 1:
             raise DataError(
@@ -81,7 +81,7 @@ def _layout(samples: list[Sample]) -> tuple[dict[str, Field], int]:
 def _fill(contents: memoryview, fields: dict[str, Field], samples: list[Sample]) -> None:
     for name, field in fields.items():
         for place, sample in zip(field.array(contents), samples, strict=True):
-            paste(sample[name] if name in PICTURES else np.asarray(sample[name])[..., None], place)
+            fast_copy(sample[name] if name in IMAGES else np.asarray(sample[name])[..., None], place)
 
 
 def _batch(contents: memoryview, label: tuple[dict[str, Field], dict[str, list[str]]]) -> Batch:

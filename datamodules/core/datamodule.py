@@ -11,28 +11,28 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.core.collate import collate
-from datamodules.core.overfit import FewSamples
+from datamodules.core.overfit import FixedSubset
 from datamodules.core.resume import Progress
 from datamodules.core.samplers import (
     DataError,
-    EverySample,
-    GlobalBatches,
+    GlobalBatchSampler,
     Loader,
     SampleSource,
-    SeededSamples,
+    SeededDataset,
+    ShardedEvalSampler,
     TrainLoader,
-    settle_worker,
+    init_worker,
     split_batch,
 )
 from vfi_train.contract import Batch
 
 
 class VFIDataModule(LightningDataModule):
-    """A training set and a held-out set. A dataset writes `train_source`, `held_out_source` and `check`.
+    """A training set and a held-out set. A dataset writes `train_source`, `val_source` and `check`.
 
     Args:
         batch_size: samples per optimizer step, over all devices and accumulated micro-batches.
-        device_batch_size: the largest batch that fits one device; null: any fits. The Trainer is given
+        micro_batch_size: the largest batch that fits one device; null: any fits. The Trainer is given
             `accumulate_grad_batches` from `split_batch`.
         val_batch_size: samples per validation batch and device; null: as many as in training.
         num_workers: processes that prepare batches, for each device; 0: the main process does.
@@ -63,7 +63,7 @@ class VFIDataModule(LightningDataModule):
         self,
         *,
         batch_size: int,
-        device_batch_size: int | None = None,
+        micro_batch_size: int | None = None,
         val_batch_size: int | None = None,
         num_workers: int = 0,
         seed: int = 0,
@@ -73,7 +73,7 @@ class VFIDataModule(LightningDataModule):
         max_errors: int = 10,
     ) -> None:
         super().__init__()
-        self.batch_size, self.device_batch_size = batch_size, device_batch_size
+        self.batch_size, self.micro_batch_size = batch_size, micro_batch_size
         self.val_batch_size = val_batch_size
         self.num_workers, self.seed = num_workers, seed
         self.pin_memory = torch.cuda.is_available() if pin_memory is None else pin_memory
@@ -89,7 +89,7 @@ class VFIDataModule(LightningDataModule):
         """The training samples."""
         raise NotImplementedError
 
-    def held_out_source(self) -> SampleSource:
+    def val_source(self) -> SampleSource:
         """The samples that validation and test see, the same every time."""
         raise NotImplementedError
 
@@ -102,7 +102,7 @@ class VFIDataModule(LightningDataModule):
             training = stage in (None, "fit") and self.trains
             if training:
                 self.check()
-            names = ("train", "held_out") if training else ("held_out",)
+            names = ("train", "val_split") if training else ("val_split",)
             self._sources = {which: self._make(which) for which in names}
 
     @property
@@ -113,26 +113,26 @@ class VFIDataModule(LightningDataModule):
     @property
     def val_size(self) -> int:
         """Number of held-out samples."""
-        return len(self._source("held_out"))
+        return len(self._source("val_split"))
 
     def train_dataloader(self) -> DataLoader:
         """The micro-batches of this process; goes on where the checkpoint that was loaded stopped."""
-        per_device, accumulate = split_batch(self.batch_size, self._world_size, self.device_batch_size)
+        per_device, accumulate = split_batch(self.batch_size, self._world_size, self.micro_batch_size)
         if self.trainer is not None and self.trainer.accumulate_grad_batches != accumulate:
             raise ValueError(
                 f"data.batch_size={self.batch_size} on {self._world_size} devices takes "
                 f"trainer.accumulate_grad_batches={accumulate}, not {self.trainer.accumulate_grad_batches}: "
-                "leave it to data.device_batch_size"
+                "leave it to data.micro_batch_size"
             )
         batches = self.train_batches(
             per_device, lambda: self.progress.start(per_device * self._world_size, len(batches))
         )
         return TrainLoader(self._samples("train"), batch_sampler=batches, **self._options())
 
-    def train_batches(self, per_device: int, position: Callable[[], tuple[int, int]]) -> GlobalBatches:
-        """Which training samples make up the micro-batches of this process; see `GlobalBatches`."""
+    def train_batches(self, per_device: int, position: Callable[[], tuple[int, int]]) -> GlobalBatchSampler:
+        """Which training samples make up the micro-batches of this process; see `GlobalBatchSampler`."""
         size, seed, rank, world = self.train_size, self.seed, self._rank, self._world_size
-        return GlobalBatches(size, self.batch_size, per_device, seed, rank, world, position)
+        return GlobalBatchSampler(size, self.batch_size, per_device, seed, rank, world, position)
 
     def val_dataloader(self) -> DataLoader:
         """The held-out samples of this process: each sample once over all processes, none twice."""
@@ -143,9 +143,9 @@ class VFIDataModule(LightningDataModule):
             )
         batch_size = self.val_batch_size
         if batch_size is None:
-            batch_size = split_batch(self.batch_size, self._world_size, self.device_batch_size)[0]
-        batches = EverySample(self.val_size, batch_size, self._rank, self._world_size)
-        return Loader(self._samples("held_out"), batch_sampler=batches, **self._options())
+            batch_size = split_batch(self.batch_size, self._world_size, self.micro_batch_size)[0]
+        batches = ShardedEvalSampler(self.val_size, batch_size, self._rank, self._world_size)
+        return Loader(self._samples("val_split"), batch_sampler=batches, **self._options())
 
     def test_dataloader(self) -> DataLoader:
         """As `val_dataloader`."""
@@ -173,12 +173,12 @@ class VFIDataModule(LightningDataModule):
 
     def _make(self, which: str) -> SampleSource:
         if self.overfit is not None:
-            few = FewSamples(self.train_source(), self.overfit, self.seed)
+            few = FixedSubset(self.train_source(), self.overfit, self.seed)
             return few.repeated(self.batch_size) if which == "train" else few
-        return self.train_source() if which == "train" else self.held_out_source()
+        return self.train_source() if which == "train" else self.val_source()
 
-    def _samples(self, which: str) -> SeededSamples:
-        return SeededSamples(self._source(which), self.seed, self.max_errors)
+    def _samples(self, which: str) -> SeededDataset:
+        return SeededDataset(self._source(which), self.seed, self.max_errors)
 
     def _count(self, reasons: list[str]) -> None:
         for reason in dict.fromkeys(reasons):
@@ -197,7 +197,7 @@ class VFIDataModule(LightningDataModule):
             "persistent_workers": self.num_workers > 0,
             "pin_memory": self.pin_memory,
             "collate_fn": collate,
-            "worker_init_fn": settle_worker,
+            "worker_init_fn": init_worker,
         }
 
     @property

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def paste(pixels: Any, place: NDArray) -> None:
+def fast_copy(pixels: Any, place: NDArray) -> None:
     """Copy an array, or one number, to `place`, an array of its shape whose numbers lie one after the other.
 
-    Flips, transpositions and reversed channels of a picture are views with unusual strides, which NumPy copies
+    Flips, transpositions and reversed channels of an image are views with unusual strides, which NumPy copies
     number by number; OpenCV's own routines do the same 10 to 50 times faster.
     """
     if not isinstance(pixels, np.ndarray) or not _holds_whole_pixels(pixels):

@@ -7,7 +7,7 @@ import numpy as np
 from datamodules.core.samplers import Sample, SampleSource
 
 
-class FewSamples:
+class FixedSubset:
     """The first samples of a source, each with one draw of the augmentation (see `loader.SampleSource`).
 
     Args:
@@ -22,9 +22,9 @@ class FewSamples:
             raise ValueError(f"data.overfit={count} is not a number of samples from 1 to {len(source)}")
         self.source, self.count, self.seed, self.times = source, count, seed, times
 
-    def repeated(self, batch_size: int) -> FewSamples:
+    def repeated(self, batch_size: int) -> FixedSubset:
         """The same, often enough for an epoch of at least 64 batches: each epoch starts the loader anew."""
-        return FewSamples(self.source, self.count, self.seed, -(-64 * batch_size // self.count))
+        return FixedSubset(self.source, self.count, self.seed, -(-64 * batch_size // self.count))
 
     def __len__(self) -> int:
         return self.count * self.times

@@ -56,7 +56,7 @@ class SampleSource(Protocol):
 
 
 @runtime_checkable
-class HasParts(Protocol):
+class HasSubsets(Protocol):
     """A source whose samples do not all suit one batch."""
 
     def after(self, index: int) -> int:
@@ -64,7 +64,7 @@ class HasParts(Protocol):
         ...
 
 
-class SeededSamples(Dataset[Sample | list[Sample]]):
+class SeededDataset(Dataset[Sample | list[Sample]]):
     """Asks a source for samples by (epoch, index); the random numbers of each come from (seed, epoch, index).
 
     An epoch of None is for held-out samples: no random numbers.
@@ -98,7 +98,7 @@ class SeededSamples(Dataset[Sample | list[Sample]]):
                 if len(skipped) == self.skips:
                     raise
                 skipped.append(str(error))
-                at = self.source.after(at) if isinstance(self.source, HasParts) else (at + 1) % len(self.source)
+                at = self.source.after(at) if isinstance(self.source, HasSubsets) else (at + 1) % len(self.source)
         if skipped:
             (drawn[0] if isinstance(drawn, list) else drawn)["skipped"] = skipped
         return drawn
@@ -109,7 +109,7 @@ class SeededSamples(Dataset[Sample | list[Sample]]):
         return [sample for one in given for sample in (one if isinstance(one, list) else [one])]
 
 
-class GlobalBatches(Sampler[list[tuple[int, int]]]):
+class GlobalBatchSampler(Sampler[list[tuple[int, int]]]):
     """Micro-batches of one process for one epoch of training, as lists of (epoch, index).
 
     Micro-batch j of process r takes the slice [j * world * b + r * b : + b] of the global batch, b being
@@ -181,16 +181,16 @@ class Loader(DataLoader):
 
 
 class TrainLoader(Loader):
-    """A loader over `GlobalBatches`; its iteration begins once, though torch starts the sampler twice."""
+    """A loader over `GlobalBatchSampler`; its iteration begins once, though torch starts the sampler twice."""
 
-    batch_sampler: GlobalBatches
+    batch_sampler: GlobalBatchSampler
 
     def __iter__(self) -> Any:
         self.batch_sampler.begin()
         return super().__iter__()
 
 
-class EverySample(Sampler[list[tuple[None, int]]]):
+class ShardedEvalSampler(Sampler[list[tuple[None, int]]]):
     """Batches of held-out samples of one process: rank r takes r, r + world, ...; none is taken twice."""
 
     def __init__(self, size: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
@@ -204,13 +204,13 @@ class EverySample(Sampler[list[tuple[None, int]]]):
             yield [(None, index) for index in self.indices[start : start + self.batch_size]]
 
 
-def split_batch(batch_size: int, world_size: int, device_batch_size: int | None = None) -> tuple[int, int]:
+def split_batch(batch_size: int, world_size: int, micro_batch_size: int | None = None) -> tuple[int, int]:
     """Samples per device and micro-batch, and micro-batches per optimizer step, for a global batch.
 
     Args:
         batch_size: samples per optimizer step.
         world_size: number of devices.
-        device_batch_size: the largest batch that fits one device; None: any fits.
+        micro_batch_size: the largest batch that fits one device; None: any fits.
 
     Returns:
         (per_device, accumulate): per_device * accumulate * world_size = batch_size.
@@ -218,7 +218,7 @@ def split_batch(batch_size: int, world_size: int, device_batch_size: int | None 
     Raises:
         ValueError: it does not divide.
     """
-    for name, value in (("data.batch_size", batch_size), ("data.device_batch_size", device_batch_size)):
+    for name, value in (("data.batch_size", batch_size), ("data.micro_batch_size", micro_batch_size)):
         if value is not None and value < 1:
             raise ValueError(f"{name}={value} is not a number of samples: give 1 or more")
     if batch_size % world_size:
@@ -226,17 +226,17 @@ def split_batch(batch_size: int, world_size: int, device_batch_size: int | None 
             f"data.batch_size={batch_size} does not divide by {world_size} devices: choose a multiple of {world_size}"
         )
     share = batch_size // world_size
-    per_device = share if device_batch_size is None else min(share, device_batch_size)
+    per_device = share if micro_batch_size is None else min(share, micro_batch_size)
     if share % per_device:
         fitting = [n for n in range(1, per_device) if share % n == 0][-1]
         raise ValueError(
             f"data.batch_size={batch_size} is {share} samples for each of {world_size} devices, which does "
-            f"not divide by data.device_batch_size={device_batch_size}: choose {fitting}"
+            f"not divide by data.micro_batch_size={micro_batch_size}: choose {fitting}"
         )
     return per_device, share // per_device
 
 
-def settle_worker(worker: int) -> None:
+def init_worker(worker: int) -> None:
     """Keep freed memory in a worker process: what is handed back to the system is cleared anew when it is needed.
 
     Signals are the main process's to answer: those that a terminal or SLURM sends to all processes must not end a

@@ -23,7 +23,7 @@ MOST = 16  # pieces that a process keeps; a batch beyond that travels in memory 
 Address = tuple[int, int | None]  # of a piece: the process that made it, and its number there
 
 
-class Parcel:
+class SharedBatch:
     """A piece of memory to be filled and put in a queue, out of which comes `arrive(contents, label)`.
 
     Attributes:
@@ -38,7 +38,7 @@ class Parcel:
         return _arrived, (self.piece.address, self.piece.handed_over(), self.arrive, self.label)
 
 
-class _Piece:
+class _Slot:
     """Shared memory of this process."""
 
     def __init__(self, size: int, number: int | None) -> None:
@@ -54,18 +54,18 @@ class _Piece:
         return None if known else self.memory
 
 
-_ours: list[_Piece] = []  # of this process, in use or not
+_ours: list[_Slot] = []  # of this process, in use or not
 _received: dict[Address, Tensor] = {}  # from the processes that send to this one
 
 
-def _free_piece(size: int) -> _Piece:
+def _free_piece(size: int) -> _Slot:
     """A piece with room for that many bytes, marked as in use."""
     fitting = [piece for piece in _ours if not piece.array[0] and len(piece.array) >= HEADER + size]
     if fitting:
         piece = min(fitting, key=lambda piece: len(piece.array))
     else:
         keep = len(_ours) < MOST
-        piece = _Piece(size, len(_ours) if keep else None)
+        piece = _Slot(size, len(_ours) if keep else None)
         if keep:
             _ours.append(piece)
     piece.array[0] = 1

@@ -1,4 +1,4 @@
-"""Moving textured scenes in closed form: picture, flow and occlusion at any time, none interpolated.
+"""Moving textured scenes in closed form: image, flow and occlusion at any time, none interpolated.
 
 A scene is a stack of layers, the background first. Each has a texture (a sum of plane waves), a shape with
 a soft edge, and an affine motion. Texture and shape are functions of the layer's own coordinates, so that a
@@ -111,7 +111,7 @@ class Texture:
         """The texture at the layer's points that the pixels of a window show: 3, rows, columns."""
         angles = self.waves @ np.array((to_layer[:3], to_layer[3:]))  # per column, per row, at the origin
         angles[:, 2] += self.row_phases
-        # In float32: its cosine is eight times faster, and exact to 1e-5 in pictures of some hundred pixels.
+        # In float32: its cosine is eight times faster, and exact to 1e-5 in images of some hundred pixels.
         per_column, per_row, origin = angles.T.astype(np.float32)
         x, y = _pixels(rows, columns)
         vertical = np.cos(y * per_row + origin) * self.amplitudes
@@ -147,19 +147,19 @@ class Moment:
             for layer, to_layer, window in zip(scene.layers[1:], self.to_layer[1:], self.windows[1:], strict=True)
         ]
 
-    def picture(self) -> Floats:
+    def image(self) -> Floats:
         """H W 3, in [0, 1]."""
         painted = [
             layer.texture.render(to_layer, *window)
             for layer, to_layer, window in zip(self.scene.layers, self.to_layer, self.windows, strict=True)
         ]
-        picture = painted[0]
+        image = painted[0]
         for (rows, columns), front, opacity in zip(self.windows[1:], painted[1:], self.opacities, strict=True):
-            back = picture[:, rows.start : rows.stop, columns.start : columns.stop]
+            back = image[:, rows.start : rows.stop, columns.start : columns.stop]
             front -= back
             front *= opacity
             back += front
-        return np.minimum(np.maximum(picture, 0, out=picture), 1, out=picture).transpose(1, 2, 0)
+        return np.minimum(np.maximum(image, 0, out=image), 1, out=image).transpose(1, 2, 0)
 
     def flow(self, *others: float) -> Floats:
         """Where what each pixel shows is at each of the other times: H W 2 per time, pixels, x then y."""
@@ -204,15 +204,15 @@ class Scene:
         return Moment(self, time)
 
     def render(self, time: float) -> Floats:
-        """The picture at `time`: H W 3, in [0, 1]."""
-        return self.at(time).picture()
+        """The image at `time`: H W 3, in [0, 1]."""
+        return self.at(time).image()
 
     def flow(self, time: float, other: float) -> Floats:
         """Where what each pixel shows at `time` is at the `other` time: H W 2, pixels, x then y."""
         return self.at(time).flow(other)
 
     def occlusion(self, time: float, other: float) -> NDArray[np.bool_]:
-        """Which pixels show at `time` what is hidden, or out of the picture, at the `other` time: H W."""
+        """Which pixels show at `time` what is hidden, or out of the image, at the `other` time: H W."""
         moment = self.at(time)
         topmost, flow = moment.topmost(), moment.flow(other)
         x, y = _pixels(range(self.height), range(self.width))
@@ -223,7 +223,7 @@ class Scene:
         return hidden
 
     def reversed(self) -> Scene:
-        """The scene played backwards: its picture at time t is this one's at 1 - t."""
+        """The scene played backwards: its image at time t is this one's at 1 - t."""
         return replace(self, layers=tuple(replace(la, motion=la.motion.reversed()) for la in self.layers))
 
 

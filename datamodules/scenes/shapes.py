@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 
-class Dice:
+class UniformStream:
     """Uniform random numbers, drawn all at once: a scene takes a hundred, and single draws are slow."""
 
     def __init__(self, rng: np.random.Generator, count: int) -> None:
@@ -96,7 +96,7 @@ class Blob:
         return (hills - exp(-1)) * (self.radius * e / 2)
 
 
-def draw_shape(dice: Dice, radius: float) -> Shape:
+def draw_shape(dice: UniformStream, radius: float) -> Shape:
     """One of the shapes above, of about the given radius in pixels."""
     kind = dice.between(0, 3)
     if kind < 1:

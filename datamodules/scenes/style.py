@@ -8,7 +8,7 @@ from math import cos, hypot, pi, sin
 import numpy as np
 
 from datamodules.scenes.scene import Layer, Motion, Scene, Texture
-from datamodules.scenes.shapes import Dice, draw_shape
+from datamodules.scenes.shapes import UniformStream, draw_shape
 
 WAVES = 16  # in a texture
 
@@ -18,7 +18,7 @@ class SceneStyle:
     """A recipe for scenes.
 
     Args:
-        height, width: of the pictures, pixels.
+        height, width: of the images, pixels.
         background_motion, object_motion: the longest way from the middle of time to either end, pixels.
         nonuniform: 0: each point moves straight at constant speed; up to 1: faster and slower, along curves.
         curved: whether `nonuniform` bends the paths; if not, they stay straight.
@@ -40,7 +40,7 @@ class SceneStyle:
     def draw(self, rng: np.random.Generator) -> Scene:
         """A scene; the same for the same state of `rng`."""
         height, width = self.height, self.width
-        dice = Dice(rng, 8 + 32 * (self.objects[1] + 1))
+        dice = UniformStream(rng, 8 + 32 * (self.objects[1] + 1))
         count = 1 + int(dice.between(self.objects[0], self.objects[1] + 1))
         textures = self._textures(rng, count)
         middle = ((width - 1) / 2, (height - 1) / 2)
@@ -53,7 +53,7 @@ class SceneStyle:
             layers.append(Layer(texture, motion, draw_shape(dice, radius)))
         return Scene(tuple(layers), height, width)
 
-    def _motion(self, dice: Dice, centre: tuple[float, float], longest: float, radius: float) -> Motion:
+    def _motion(self, dice: UniformStream, centre: tuple[float, float], longest: float, radius: float) -> Motion:
         """A path of at most `longest` pixels from its middle for all points within `radius` of the centre."""
         angle, bend_angle = dice.between(0, 2 * pi), dice.between(0, 2 * pi)
         shift, bend = longest * dice.between(0.2, 0.8), longest * dice.between(-0.2, 0.2)
@@ -69,7 +69,7 @@ class SceneStyle:
         )
 
     def _textures(self, rng: np.random.Generator, count: int) -> list[Texture]:
-        """Waves of all lengths; their amplitudes grow with the root of the length, as in natural pictures."""
+        """Waves of all lengths; their amplitudes grow with the root of the length, as in natural images."""
         lengths, angles, phases = rng.random((3, count, WAVES))
         shortest, longest = self.periods
         periods = shortest * (longest / shortest) ** lengths

@@ -42,13 +42,13 @@ class Item:
     pair: str = ""
     flow: tuple[str, str] | None = None
 
-    def pictures(self) -> list[str]:
+    def images(self) -> list[str]:
         """Its frames' files."""
         return [name for name in (self.frame0, self.target, self.frame1) if name is not None]
 
     def names(self) -> list[str]:
         """All its files."""
-        return [*self.pictures(), *(self.flow or ())]
+        return [*self.images(), *(self.flow or ())]
 
 
 class Items:
@@ -76,7 +76,7 @@ class Items:
 
 
 class StoredData(VFIDataModule):
-    """A dataset in a folder. A dataset writes `train_items`, `held_out_items` and `counts`.
+    """A dataset in a folder. A dataset writes `train_items`, `val_items` and `counts`.
 
     Args:
         root: the folder; its files may be packed.
@@ -89,13 +89,13 @@ class StoredData(VFIDataModule):
         folder: what `root` is called as published.
         origin: where it comes from, for messages.
         published: what `counts` gives for the whole dataset as published, where that is stated.
-        picture_size: height and width of all pictures, where they have one.
+        image_size: height and width of all images, where they have one.
     """
 
     folder: ClassVar[str]
     origin: ClassVar[str]
     published: ClassVar[Mapping[str, int]] = {}
-    picture_size: ClassVar[tuple[int, int] | None] = None
+    image_size: ClassVar[tuple[int, int] | None] = None
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class StoredData(VFIDataModule):
         """The training samples."""
         raise NotImplementedError
 
-    def held_out_items(self) -> Sequence[Item]:
+    def val_items(self) -> Sequence[Item]:
         """The held-out samples."""
         raise NotImplementedError
 
@@ -127,9 +127,7 @@ class StoredData(VFIDataModule):
 
     def files(self) -> Iterator[tuple[str, str]]:
         """Every file that samples are made of, once: its name in the store, and the key of a sample that reads it."""
-        yield from first_uses(
-            (name, i.key) for i in (*self.train_items(), *self.held_out_items()) for name in i.names()
-        )
+        yield from first_uses((name, i.key) for i in (*self.train_items(), *self.val_items()) for name in i.names())
 
     def train_source(self) -> SampleSource:
         """The training samples, augmented."""
@@ -137,16 +135,16 @@ class StoredData(VFIDataModule):
         self.require(items[0].names(), items[0].key)
         return Items(self.store, items, self.transforms)
 
-    def held_out_source(self) -> SampleSource:
+    def val_source(self) -> SampleSource:
         """The held-out samples."""
-        items = spread(self.found(self.held_out_items(), "held-out sample"), self.val_samples)
+        items = spread(self.found(self.val_items(), "held-out sample"), self.val_samples)
         self.require(items[0].names(), items[0].key)
         return Items(self.store, items, self.val_transforms)
 
     def check(self) -> None:
         """Look for the folder, its lists, and the files of the first sample of each set."""
         self.train_source()
-        self.held_out_source()
+        self.val_source()
 
     @cached_property
     def store(self) -> Store:
@@ -215,7 +213,7 @@ class HeldOutData(StoredData):
 
     def check(self) -> None:
         """Look for the folder and the files of the first sample."""
-        self.held_out_source()
+        self.val_source()
 
     def setup(self, stage: str | None = None) -> None:
         """See `VFIDataModule`."""
@@ -225,7 +223,7 @@ class HeldOutData(StoredData):
 
     def files(self) -> Iterator[tuple[str, str]]:
         """See `StoredData`."""
-        yield from first_uses((name, item.key) for item in self.held_out_items() for name in item.names())
+        yield from first_uses((name, item.key) for item in self.val_items() for name in item.names())
 
 
 def first_uses(files: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
@@ -247,7 +245,7 @@ def check_numbers(store: Store, frames: Sequence[str]) -> None:
         if first and second and int(second[1]) != int(first[1]) + 1:
             raise DataError(
                 f"{store.root}/{before} is followed by {after}: frames between them are missing, or the folder holds "
-                "other pictures, too: extract it again"
+                "other images, too: extract it again"
             )
 
 

@@ -1,4 +1,4 @@
-"""Picture files as arrays."""
+"""Image files as arrays."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".webp")
 
 
 def read(path: Path, key: str) -> NDArray[np.uint8]:
-    """A picture as H W 3, uint8, RGB.
+    """An image as H W 3, uint8, RGB.
 
     Args:
         path: the file.
         key: the sample that needs it, for the error.
 
     Raises:
-        DataError: the file is missing, is cut off, or is no picture.
+        DataError: the file is missing, is cut off, or is no image.
     """
     try:
         content = path.read_bytes()
@@ -29,13 +29,13 @@ def read(path: Path, key: str) -> NDArray[np.uint8]:
         raise DataError(f"sample {key}: {path} is missing") from None
     except OSError as error:
         raise DataError(f"sample {key}: {path} cannot be read: {error.strerror or error}") from error
-    # Decoders fill the missing part of a picture with grey, and say nothing.
+    # Decoders fill the missing part of an image with grey, and say nothing.
     cut_off = path.suffix.lower() == ".png" and b"IEND" not in content[-12:]
-    picture = None if cut_off or not content else cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    if picture is None:
-        state = "is cut off" if cut_off else "is not a picture that can be decoded"
+    image = None if cut_off or not content else cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        state = "is cut off" if cut_off else "is not an image that can be decoded"
         raise DataError(f"sample {key}: {path} {state} ({len(content):,} bytes): fetch or extract it again")
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
 
 def read_array(path: Path, key: str) -> NDArray:
@@ -60,7 +60,7 @@ def read_array(path: Path, key: str) -> NDArray:
 
 
 def listed(folder: Path) -> list[Path]:
-    """The picture files in a folder, in the order of their names, numbers by value (2 before 10)."""
+    """The image files in a folder, in the order of their names, numbers by value (2 before 10)."""
     files = [p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith(".")]
     return sorted(files, key=lambda p: natural(p.name))
 

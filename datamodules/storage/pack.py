@@ -1,4 +1,4 @@
-"""Packs: many pictures, flows and maps in a few large files with an index, to be memory-mapped.
+"""Packs: many images, flows and maps in a few large files with an index, to be memory-mapped.
 
 index.json    how many there are, the sizes of the shards, and where they come from; written last
 names.npy     their names, sorted as bytes

@@ -1,4 +1,4 @@
-"""What happens between frames, seen on small grey pictures: cuts, and frames where nothing moves.
+"""What happens between frames, seen on small grey images: cuts, and frames where nothing moves.
 
 Hard cuts alone are found: a dissolve looks like motion that is explained well enough.
 """
@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-HEIGHT, WIDTH = 36, 64  # of the small pictures
+HEIGHT, WIDTH = 36, 64  # of the small images
 WORTH_EXPLAINING = 8.0  # grey levels of change, below which no cut is looked for
-OVERLAP = 0.4  # of the picture that a shift leaves to compare, at least
+OVERLAP = 0.4  # of the image that a shift leaves to compare, at least
 
 Small = NDArray[np.uint8]
 
 
 def small(frame: NDArray[np.uint8]) -> Small:
-    """A frame (H W 3, RGB) as a grey picture of 36x64."""
+    """A frame (H W 3, RGB) as a grey image of 36x64."""
     return cv2.cvtColor(cv2.resize(frame, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]
 
 
@@ -27,7 +27,7 @@ def change(first: Small, second: Small) -> float:
 
 
 def unexplained(first: Small, second: Small) -> float:
-    """The change that neither a shift of the whole picture nor local motion explains, in grey levels.
+    """The change that neither a shift of the whole image nor local motion explains, in grey levels.
 
     A pan, even a fast one, is a shift; a passing car is local motion; a cut is neither. Hard cuts leave 25 levels
     and more, everything else up to some 10. A small `change` is returned as it is.
@@ -39,7 +39,7 @@ def unexplained(first: Small, second: Small) -> float:
 
 
 def _after_shift(first: Small, second: Small) -> float:
-    """The least difference over shifts by up to half a picture, where the two still overlap."""
+    """The least difference over shifts by up to half an image, where the two still overlap."""
     a, b = first.astype(np.int16), second.astype(np.int16)
     best = np.inf
     for dy in range(-HEIGHT // 2, HEIGHT // 2 + 1, 2):
@@ -53,7 +53,7 @@ def _after_shift(first: Small, second: Small) -> float:
 
 def _after_flow(first: Small, second: Small) -> float:
     """The difference that is left after warping by a dense flow."""
-    size = (2 * WIDTH, 2 * HEIGHT)  # the flow estimator takes no smaller pictures
+    size = (2 * WIDTH, 2 * HEIGHT)  # the flow estimator takes no smaller images
     first, second = cv2.resize(first, size), cv2.resize(second, size)  # type: ignore[assignment]
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = estimator.calc(second, first, None)  # type: ignore[call-overload]

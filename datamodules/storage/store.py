@@ -1,7 +1,7 @@
-"""Where a dataset's pictures, flows and maps are read from, under the names that they are published with.
+"""Where a dataset's images, flows and maps are read from, under the names that they are published with.
 
 A dataset's folder holds files, or the same contents packed (`prepare task=pack`), or both: `packed/NAME/` is a pack,
-and what is in no pack is read as a file. A packed picture is a view of a memory-mapped shard: nothing is decoded, and
+and what is in no pack is read as a file. A packed image is a view of a memory-mapped shard: nothing is decoded, and
 a crop reads its own rows.
 """
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from datamodules.core.samplers import DataError
 from datamodules.storage import flow_io
-from datamodules.storage import image_io as pictures
+from datamodules.storage import image_io as images
 from datamodules.storage.pack import Pack
 
 
@@ -44,16 +44,16 @@ class Store:
         self.root, self.packs = root, packs
 
     def read(self, name: str, key: str) -> NDArray[np.uint8]:
-        """A picture as H W 3, uint8, RGB.
+        """An image as H W 3, uint8, RGB.
 
         Raises:
-            DataError: it is missing, cut off or no picture, with its path and the sample.
+            DataError: it is missing, cut off or no image, with its path and the sample.
         """
         found = self._packed(name, key)
         if found is None:
-            return pictures.read(self.root / name, key)
+            return images.read(self.root / name, key)
         if found.dtype != np.uint8 or found.ndim != 3:
-            raise DataError(f"sample {key}: {self.root / name} is packed as {_described(found)}, not as a picture")
+            raise DataError(f"sample {key}: {self.root / name} is packed as {_described(found)}, not as an image")
         return found
 
     def read_flow(self, name: str, key: str) -> NDArray[np.float32]:
@@ -79,7 +79,7 @@ class Store:
             DataError: it is missing or no such file, with its path and the sample.
         """
         found = self._packed(name, key)
-        return pictures.read_array(self.root / name, key) if found is None else found
+        return images.read_array(self.root / name, key) if found is None else found
 
     def read_text(self, name: str) -> str:
         """A text file: a list of clips, say. Packed or not, it lies there as a file.
@@ -99,11 +99,11 @@ class Store:
         return any(pack.holds(name) for pack in self.packs) or (self.root / name).exists()
 
     def listed(self, folder: str = "") -> list[str]:
-        """The pictures in a folder as names to `read`, in the order of the numbers in them (2 before 10).
+        """The images in a folder as names to `read`, in the order of the numbers in them (2 before 10).
 
         An empty list where there is none, or no such folder.
         """
-        return [name for name in self._below(folder, folders=False) if name.lower().endswith(pictures.ENDINGS)]
+        return [name for name in self._below(folder, folders=False) if name.lower().endswith(images.ENDINGS)]
 
     def folders(self, folder: str = "") -> list[str]:
         """The folders in a folder as names, in the order of the numbers in them."""
@@ -123,7 +123,7 @@ class Store:
         if place.is_dir():
             entries = [p for p in place.iterdir() if not p.name.startswith(".") and p.is_dir() == folders]
             names |= {prefix + p.name for p in entries}
-        return sorted(names, key=pictures.natural)
+        return sorted(names, key=images.natural)
 
 
 def _described(array: NDArray) -> str:

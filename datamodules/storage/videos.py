@@ -1,4 +1,4 @@
-"""Videos and folders of pictures, as sequences of frames."""
+"""Videos and folders of images, as sequences of frames."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.core.samplers import DataError
-from datamodules.storage import image_io as pictures
+from datamodules.storage import image_io as images
 
 ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".y4m")
 
@@ -92,26 +92,26 @@ class VideoFile:
 
 
 class FrameFolder:
-    """A folder of pictures of one size, in the order of the numbers in their names."""
+    """A folder of images of one size, in the order of the numbers in their names."""
 
     def __init__(self, path: Path, name: str) -> None:
         self.path, self.name = path, name
 
     def identity(self) -> str:
         """See `Clip`."""
-        return _identity(pictures.listed(self.path))
+        return _identity(images.listed(self.path))
 
     def size(self) -> tuple[int, int, int]:
         """See `Clip`."""
-        files = pictures.listed(self.path)
-        height, width = pictures.read(files[0], self.name).shape[:2]
+        files = images.listed(self.path)
+        height, width = images.read(files[0], self.name).shape[:2]
         return len(files), height, width
 
     def frames(self, max_side: int | None) -> Iterator[Frame]:
         """See `Clip`."""
         first = None
-        for path in pictures.listed(self.path):
-            frame = pictures.read(path, self.name)
+        for path in images.listed(self.path):
+            frame = images.read(path, self.name)
             first = first or (path.name, frame.shape)
             if frame.shape != first[1]:
                 raise DataError(
@@ -136,7 +136,7 @@ def find(root: Path) -> list[Clip]:
         return [VideoFile(root, root.stem)]
     below = sorted(p for p in root.rglob("*") if not any(part.startswith(".") for part in p.relative_to(root).parts))
     videos = [p for p in below if p.suffix.lower() in ENDINGS and p.is_file()]
-    folders = [p for p in (root, *below) if p.is_dir() and len(pictures.listed(p)) > 1]
+    folders = [p for p in (root, *below) if p.is_dir() and len(images.listed(p)) > 1]
     names = [str(p.relative_to(root).with_suffix("")) for p in videos]
     clips: list[Clip] = [
         VideoFile(path, name if names.count(name) == 1 else str(path.relative_to(root)))
@@ -145,10 +145,10 @@ def find(root: Path) -> list[Clip]:
     clips += [FrameFolder(p, root.name if p == root else str(p.relative_to(root))) for p in folders]
     if not clips:
         raise DataError(
-            f"data.root={root} holds neither videos ({', '.join(ENDINGS[:4])}, ...) nor folders of pictures "
-            f"({', '.join(pictures.ENDINGS[:3])}, ...)"
+            f"data.root={root} holds neither videos ({', '.join(ENDINGS[:4])}, ...) nor folders of images "
+            f"({', '.join(images.ENDINGS[:3])}, ...)"
         )
-    return sorted(clips, key=lambda clip: pictures.natural(clip.name))
+    return sorted(clips, key=lambda clip: images.natural(clip.name))
 
 
 def scaled(height: int, width: int, max_side: int | None) -> tuple[int, int]:

@@ -27,7 +27,7 @@ YUV_FROM_RGB = np.array(  # BT.601, with the digits of scikit-image
 
 
 class YUVFile:
-    """The frames of a file as RGB pictures H W 3, uint8: `file[0]`, `len(file)`, `for frame in file`.
+    """The frames of a file as RGB images H W 3, uint8: `file[0]`, `len(file)`, `for frame in file`.
 
     Args:
         path: a file of frames, each its Y plane, then U and V of half the height and width.
@@ -68,7 +68,7 @@ class YUVFile:
 
 
 def to_rgb(content: NDArray[np.uint8], height: int, width: int, chroma: Chroma = "bicubic") -> NDArray[np.uint8]:
-    """The RGB picture H W 3, uint8, of one frame's bytes; values are clipped to [0, 1] and truncated to 8 bits.
+    """The RGB image H W 3, uint8, of one frame's bytes; values are clipped to [0, 1] and truncated to 8 bits.
 
     Raises:
         ValueError: the number of bytes does not suit the size; otherwise as `YUVFile`.

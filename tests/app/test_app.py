@@ -37,7 +37,7 @@ def jobs(tmp_path: Path) -> Jobs:
     return Jobs(Settings(device="cpu", side=400), tmp_path)
 
 
-def test_frames_between_two_pictures(jobs: Jobs) -> None:
+def test_frames_between_two_images(jobs: Jobs) -> None:
     first, last = pan(2)
     frames = jobs.frames(*TINY, first, last, 5)
     assert len(frames) == 5
@@ -94,7 +94,7 @@ def test_a_video_with_its_sound(jobs: Jobs, tmp_path: Path) -> None:
 def test_mistakes_are_told(jobs: Jobs) -> None:
     first, last = pan(2)
     for ask, message in (
-        (lambda: jobs.frames(*TINY, None, last, 5), "give two pictures first"),
+        (lambda: jobs.frames(*TINY, None, last, 5), "give two images first"),
         (lambda: jobs.frames(*TINY, first, last[:50], 5), "different sizes .96x64 and 96x50."),
         (lambda: jobs.frames(*TINY, *pan(2, width=500), 5), "more than 400 pixels a side"),
         (lambda: jobs.frames("../secret", TINY[1], first, last, 5), "there is no model ../secret"),
@@ -119,8 +119,8 @@ def test_painted_layers_are_united() -> None:
     background = np.zeros((4, 5, 4), np.uint8)
     layers = [np.zeros((4, 5, 4), np.uint8) for _ in range(2)]
     layers[0][1, 1, 3], layers[1][2, 3, 3] = 255, 9
-    picture, mask = painted({"background": background, "layers": layers, "composite": None})
-    assert picture is not None and picture.shape == (4, 5, 3)  # noqa: PT018
+    image, mask = painted({"background": background, "layers": layers, "composite": None})
+    assert image is not None and image.shape == (4, 5, 3)  # noqa: PT018
     assert mask is not None
     assert np.argwhere(mask).tolist() == [[1, 1], [2, 3]]
     assert painted(None) == (None, None)

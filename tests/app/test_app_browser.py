@@ -82,32 +82,32 @@ def user(tmp_path: Path, page: str) -> Iterator[User]:
 
 
 def test_from_upload_to_download(user: User, page: str, tmp_path: Path) -> None:
-    """Two pictures, a painted object with a drawn curve, a video; what is too large is refused."""
+    """Two images, a painted object with a drawn curve, a video; what is too large is refused."""
     scene = SceneStyle(*SIZE.values(), nonuniform=0.0).draw(np.random.default_rng(2))
     first, last = (to_uint8(scene.render(time)) for time in (0.0, 1.0))
-    for name, picture in (("first", first), ("last", last)):
-        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+    for name, image in (("first", first), ("last", last)):
+        Image.fromarray(image).save(tmp_path / f"{name}.png")
     wanted = Interpolator(MODEL, weights=WEIGHTS, recursive=True)(first, last, [k / 8 for k in range(1, 8)])
 
     user.upload("#frame0", tmp_path / "first.png")
     user.upload("#frame1", tmp_path / "last.png")
     user.click("#make")
-    user.sees("#pictures_view", wanted[3])
-    user.slide("#pictures_slider", 7)
-    user.sees("#pictures_view", wanted[6])
-    user.screenshot("pictures")
-    with Image.open(user.download("#pictures_gif")) as animation:
+    user.sees("#images_view", wanted[3])
+    user.slide("#images_slider", 7)
+    user.sees("#images_view", wanted[6])
+    user.screenshot("images")
+    with Image.open(user.download("#images_gif")) as animation:
         assert (animation.n_frames, animation.size) == (9, (288, 192))
-    film = user.download("#pictures_mp4")
+    film = user.download("#images_mp4")
     assert read_video(film)[2]["frames"] == 9
 
     user.tab("An object in time")
     user.upload("#editor", tmp_path / "first.png")
     user.upload("#last", tmp_path / "last.png")
     user.click("#bend")
-    user.reads("paint over an object in the first picture")
+    user.reads("paint over an object in the first image")
     user.paint("#editor")
-    user.draw("#curve svg", [(0.0, 1.0), (1.0, 0.0)])  # from the last picture back to the first
+    user.draw("#curve svg", [(0.0, 1.0), (1.0, 0.0)])  # from the last image back to the first
     user.click("#bend")
     user.sees("#object_view", first, where=(slice(0, 20), slice(0, 20)))  # where nothing is painted
     user.slide("#object_slider", 0)
@@ -142,7 +142,7 @@ def test_from_upload_to_download(user: User, page: str, tmp_path: Path) -> None:
     with pytest.raises(urllib.error.HTTPError, match="413"):  # past the page's own script
         urllib.request.urlopen(request)
     assert not list((tmp_path / "temporary").rglob("large.mp4"))
-    user.tab("Two pictures")
+    user.tab("Two images")
     Image.new("RGB", (900, 40)).save(tmp_path / "wide.png")
     user.upload("#frame0", tmp_path / "wide.png")
     user.upload("#frame1", tmp_path / "wide.png")
@@ -189,16 +189,16 @@ class User:
         self.until(lambda: self.find(f"{selector} {shown}"))
         if selector == "#editor":
             self.until(lambda: path.read_bytes() and self.find(f"{selector} canvas").size["width"] > 50)
-            time.sleep(2)  # it draws the picture
+            time.sleep(2)  # it draws the image
 
-    def sees(self, selector: str, picture: np.ndarray, where: Any = ...) -> None:
-        """The page comes to show this picture, to a level."""
+    def sees(self, selector: str, image: np.ndarray, where: Any = ...) -> None:
+        """The page comes to show this image, to a level."""
 
         def near() -> bool:
             with urllib.request.urlopen(self.find(f"{selector} img").get_attribute("src")) as answer:
                 shown = np.asarray(Image.open(io.BytesIO(answer.read())).convert("RGB"))
-            assert shown.shape == picture.shape
-            difference = np.abs(shown.astype(int) - picture)[where].max()
+            assert shown.shape == image.shape
+            difference = np.abs(shown.astype(int) - image)[where].max()
             assert difference <= 1, f"{selector} differs by {difference}"
             return True
 
@@ -234,7 +234,7 @@ class User:
         hand.release().perform()
 
     def paint(self, selector: str) -> None:
-        """Scribble over the middle of the picture."""
+        """Scribble over the middle of the image."""
         from selenium.webdriver import ActionChains
 
         canvas = self.find(f"{selector} canvas")

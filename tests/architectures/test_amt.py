@@ -164,8 +164,8 @@ def test_recursion_equals_the_published_demo() -> None:
     case = load("amt_s", "recursion2_128x128")
     frame0, frame1 = frames(case)
     between = Interpolator(network("amt_s"), recursive=True)(frame0, frame1, [0.25, 0.5, 0.75])
-    for i, picture in enumerate([frame0, *between, frame1]):
-        assert_near(F.avg_pool2d(picture, 8), case.arrays[f"frame{i}_block8_mean"], 1e-5, f"frame {i}")
+    for i, image in enumerate([frame0, *between, frame1]):
+        assert_near(F.avg_pool2d(image, 8), case.arrays[f"frame{i}_block8_mean"], 1e-5, f"frame {i}")
 
 
 # --- names and weights

@@ -144,8 +144,8 @@ def norm(x: Tensor) -> float:
 
 
 def separate_losses(got: Prediction, batch: Batch) -> list[float]:
-    pictures = (got.frame, *got.merged)
-    return [Laplacian()(Prediction(frame=picture), batch).item() for picture in pictures]
+    images = (got.frame, *got.merged)
+    return [Laplacian()(Prediction(frame=image), batch).item() for image in images]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -274,10 +274,10 @@ def test_cross_scale_embed() -> None:
 
 def test_flow_head() -> None:
     case = load(FUNCTIONS, "flow_head_scale8")
-    head = fill(FlowHead(features=8, pictures=17, width=16, stride=2), case, "head.")
-    feature, pictures, flow = draws(13, (1, 128, 4, 6), (1, 13, 32, 48), (1, 4, 32, 48))
+    head = fill(FlowHead(features=8, images=17, width=16, stride=2), case, "head.")
+    feature, images, flow = draws(13, (1, 128, 4, 6), (1, 13, 32, 48), (1, 4, 32, 48))
     with torch.no_grad():
-        got = head(feature, [pictures], 3 * flow)
+        got = head(feature, [images], 3 * flow)
     assert_near(got[:, :4], case.arrays["flow"], 1e-4, "flow")
     assert_near(got[:, 4:], case.arrays["mask"], 1e-5, "mask")
 

@@ -19,7 +19,7 @@ FOLDER = "functions_InterpAny-Clearer"
 LOSSES = load(FOLDER, "losses_and_metrics")
 
 
-def test_picture_losses() -> None:
+def test_image_losses() -> None:
     prediction, batch = Prediction(frame(48, 64, 0.0, 77, 2)), Batch(target=frame(48, 64, 0.35, 77, 2))
     assert Charbonnier()(prediction, batch).item() == pytest.approx(LOSSES.info["charbonnier"], rel=1e-5)
     assert Census()(prediction, batch).item() == pytest.approx(LOSSES.info["ternary"], rel=1e-5)
@@ -36,8 +36,8 @@ def test_flow_loss_of_many_fields() -> None:
 
 
 def flow(height: int, width: int, phase: float, seed: int, channels: int, size: float) -> Tensor:
-    pictures = [frame(height, width, phase, seed + i, 2) for i in range(-(-channels // 3))]
-    return size * (torch.cat(pictures, dim=1)[:, :channels] - 0.5)
+    images = [frame(height, width, phase, seed + i, 2) for i in range(-(-channels // 3))]
+    return size * (torch.cat(images, dim=1)[:, :channels] - 0.5)
 
 
 def test_warp() -> None:

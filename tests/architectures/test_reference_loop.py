@@ -110,8 +110,8 @@ def test_rounds_make_as_many_frames_as_published(num: list[int]) -> None:
     assert len(got) == SCHEDULES["frame_counts"][str(num)]
     assert got[0] is first
     assert got[-1] is last
-    for i, picture in enumerate(got):
-        assert_near(picture, torch.full((1, 3, 8, 8), 0.5 * i / (len(got) - 1)).double(), 1e-6)
+    for i, image in enumerate(got):
+        assert_near(image, torch.full((1, 3, 8, 8), 0.5 * i / (len(got) - 1)).double(), 1e-6)
 
 
 def test_each_round_asks_between_the_frames_of_the_last() -> None:
@@ -132,7 +132,7 @@ def test_each_round_asks_between_the_frames_of_the_last() -> None:
 
 def test_eight_bit_frames_are_rounded_between_the_rounds() -> None:
     first, last = np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 3, np.uint8)
-    got = [picture[0, 0, 0] for picture in insert_frames(Interpolator(Stepper()), [first, last], [1, 1])]
+    got = [image[0, 0, 0] for image in insert_frames(Interpolator(Stepper()), [first, last], [1, 1])]
     # 1.5 becomes 2, halfway to which is 1; halfway from it 2.5 becomes 2.
     assert got == [0, 1, 2, 2, 3]
 

@@ -38,6 +38,6 @@ def test_training_steps_ours_and_plain(tmp_path: Path) -> None:
 
 
 def test_eight_times_from_one_encoding() -> None:
-    """The program itself compares the pictures."""
+    """The program itself compares the images."""
     table = run("times", "--models", "ifrnet_s", "--size", "64", "64", "--rounds", "1", "--threads", "1")
     assert table.splitlines()[-1].startswith("| `ifrnet_s` | 1.0")

@@ -20,7 +20,7 @@ def poison(*steps: int) -> str:
 def test_a_step_that_is_not_finite_changes_nothing(
     optimizer: tuple[str, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    options = ("trainer.max_steps=4", "checkpoint_every=1", "optimizer.weight_decay=0.1", "data.device_batch_size=2")
+    options = ("trainer.max_steps=4", "checkpoint_every=1", "optimizer.weight_decay=0.1", "data.micro_batch_size=2")
     run = train_tiny(tmp_path, *options, *optimizer, poison(2), Recorder.begin())
     first, second, third, _ = Recorder.weights
     for name in first:
@@ -44,7 +44,7 @@ def test_a_step_that_is_not_finite_changes_nothing(
 
 
 def test_so_many_in_a_row_end_the_run(tmp_path: Path) -> None:
-    options = ("trainer.max_steps=9", "checkpoint_every=1", "callbacks.faults.limit=3", "callbacks.faults.keep=1")
+    options = ("trainer.max_steps=9", "checkpoint_every=1", "callbacks.nan_guard.limit=3", "callbacks.nan_guard.keep=1")
     with pytest.raises(UserError, match=r"^3 steps in a row came to nothing, which ends the run: step 7: the loss"):
         train_tiny(tmp_path, *options, poison(1, 3, 5, 6, 7), Recorder.begin())
     assert len(list((tmp_path / "runs" / "quickstart" / "faults").iterdir())) == 1

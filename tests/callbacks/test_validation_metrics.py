@@ -1,4 +1,4 @@
-"""The metrics callback: exact means over pictures, on one process and on two uneven ones."""
+"""The metrics callback: exact means over images, on one process and on two uneven ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def expected(function) -> float:
 
 
 @pytest.mark.parametrize("devices", [1, 2])
-def test_means_over_pictures(tmp_path: Path, devices: int) -> None:
+def test_means_over_images(tmp_path: Path, devices: int) -> None:
     strategy = "ddp_fork" if devices == 2 else "auto"
     t = trainer(tmp_path, [Metrics(("psnr", "ssim", "ie"))], devices=devices, strategy=strategy)
     t.validate(MeanModule(), verbose=False)
@@ -63,10 +63,10 @@ def test_lpips_is_the_packages(backbones: Path) -> None:
     for number, layer in enumerate([layer for part in network.net.children() for layer in part]):
         for name, parameter in layer.named_parameters():
             parameter.data = weights[f"features.{number}.{name}"]
-    pictures = torch.rand(2, 3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    images = torch.rand(2, 3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     metric = Metrics(("lpips",), backbones=backbones).metrics["lpips"]
     for part in (slice(0, 1), slice(1, 3)):
-        metric.update(*pictures[:, part])
+        metric.update(*images[:, part])
     with torch.no_grad():
-        expected = network(2 * pictures[0] - 1, 2 * pictures[1] - 1).mean()
+        expected = network(2 * images[0] - 1, 2 * images[1] - 1).mean()
     assert metric.compute().item() == pytest.approx(expected.item(), abs=1e-6)

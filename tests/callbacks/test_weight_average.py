@@ -30,7 +30,7 @@ def assert_same(got: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
 
 
 def test_ema_is_the_recurrence_once_per_optimizer_step(tmp_path: Path) -> None:
-    options = ("callbacks=ema", "callbacks.ema.decay=0.7", "data.device_batch_size=2")  # two micro-batches a step
+    options = ("callbacks=ema", "callbacks.ema.decay=0.7", "data.micro_batch_size=2")  # two micro-batches a step
     run = train_tiny(tmp_path, *STEPS, *options, Recorder.begin())
     assert len(Recorder.weights) == 6
     expected = {name: tensor.double() for name, tensor in Recorder.weights[0].items()}

@@ -34,7 +34,7 @@ from vfi_train.errors import UserError
         (["resume=maybe"], "resume=maybe is none of auto, never, force"),
         (["experiment=ifrnet_vimeo"], "data.root"),
         (["weights=ifrnet_huge"], "weights=ifrnet_huge is no file, no run in runs/ and no shipped weights"),
-        (["data.batch_size=6", "data.device_batch_size=4"], "does not divide by data.device_batch_size=4"),
+        (["data.batch_size=6", "data.micro_batch_size=4"], "does not divide by data.micro_batch_size=4"),
     ],
 )
 def test_a_mistake_is_one_sentence(arguments: list[str], said: str, tmp_path: Path) -> None:

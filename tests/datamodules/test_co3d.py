@@ -19,16 +19,16 @@ INFO = load("functions_EMA-VFI", "co3d_sampling").info
 EPSILON = 1e-6  # what the published times add to the divisor
 
 
-@pytest.mark.parametrize("pictures", [202, 200, 198])
-def test_packs_are_the_published_ones(pictures: int) -> None:
-    expected = INFO["packs"][f"len{pictures}_tg18"]
-    got = [[pack.start, pack.stop] for pack in packs(pictures, 18, drop_last_exact=True)]
+@pytest.mark.parametrize("images", [202, 200, 198])
+def test_packs_are_the_published_ones(images: int) -> None:
+    expected = INFO["packs"][f"len{images}_tg18"]
+    got = [[pack.start, pack.stop] for pack in packs(images, 18, drop_last_exact=True)]
     assert got == expected
-    whole = [[pack.start, pack.stop] for pack in packs(pictures)]
-    assert whole == expected + ([[187, 198]] if pictures == 198 else [])
+    whole = [[pack.start, pack.stop] for pack in packs(images)]
+    assert whole == expected + ([[187, 198]] if images == 198 else [])
 
 
-def test_single_pictures_are_no_pack() -> None:
+def test_single_images_are_no_pack() -> None:
     assert packs(35, 18) == packs(0) == []
     assert packs(36, 18) == [range(i, i + 2) for i in range(0, 36, 2)]
 
@@ -64,9 +64,9 @@ def test_middle_triplet() -> None:
 def test_mistakes_are_one_sentence() -> None:
     with pytest.raises(ValueError, match=r"one pack or more; got wanted=0"):
         packs(202, 0)
-    with pytest.raises(ValueError, match=r"a pack of 2 pictures has no triplet"):
+    with pytest.raises(ValueError, match=r"a pack of 2 images has no triplet"):
         random_triplet(2, np.random.default_rng(0))
-    with pytest.raises(ValueError, match=r"of 3 pictures, 1 to 3 can be kept; got 4"):
+    with pytest.raises(ValueError, match=r"of 3 images, 1 to 3 can be kept; got 4"):
         subsample(3, 4)
 
 
@@ -81,9 +81,9 @@ def test_samples_are_triplets_of_a_pack(tmp_path: Path) -> None:
         assert 6 <= numbers[0] < numbers[1] < numbers[2] <= 10
         assert sample["time"] == (numbers[1] - numbers[0]) / (numbers[2] - numbers[0])
         for field, name in zip(("frame0", "target", "frame1"), names.split("-"), strict=True):
-            picture = cv2.imread(str(root / "train" / folder / "images" / f"{name}.jpg"))
-            np.testing.assert_array_equal(sample[field], picture[..., ::-1])
+            image = cv2.imread(str(root / "train" / folder / "images" / f"{name}.jpg"))
+            np.testing.assert_array_equal(sample[field], image[..., ::-1])
     fixed: Any = CO3D(root=str(root), batch_size=1, packs=2, multi=False).train_source().sample(0, None)
     assert fixed["key"].endswith("/frame000001-frame000003-frame000005")
-    with pytest.raises(DataError, match=r"has 3 pictures for each of data\.packs=4 packs: give fewer"):
+    with pytest.raises(DataError, match=r"has 3 images for each of data\.packs=4 packs: give fewer"):
         CO3D(root=str(root), batch_size=1, packs=4).check()

@@ -87,15 +87,15 @@ def test_every_layout_is_expected() -> None:
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_samples_and_keys_are_those_of_the_lists(name: str, roots: dict[str, Path]) -> None:
-    train, held_out, key, pair, time, size = EXPECTED[name]
+    train, val_split, key, pair, time, size = EXPECTED[name]
     module = data(name, roots[name])
     module.setup("fit" if train else "validate")
-    sample = module.held_out_source().sample(0, None)
+    sample = module.val_source().sample(0, None)
     assert (sample["key"], sample["pair"], sample["time"]) == (key, pair or key, time)
     assert sample["frame0"].shape == sample["frame1"].shape == sample["target"].shape == (*size, 3)
     batches = list(module.val_dataloader())
     keys = [k for batch in batches for k in batch["key"]]
-    assert len(keys) == len(set(keys)) == module.val_size == held_out
+    assert len(keys) == len(set(keys)) == module.val_size == val_split
     assert all(batch["target"].dtype == torch.uint8 for batch in batches)
     if train:
         assert module.train_size == train
@@ -108,8 +108,8 @@ def test_samples_and_keys_are_those_of_the_lists(name: str, roots: dict[str, Pat
 @pytest.mark.parametrize("name", [n for n in LAYOUTS if n not in ("xiph", "hd", "vimeo_septuplet")])
 def test_held_out_frames_are_the_files(name: str, roots: dict[str, Path]) -> None:
     module = data(name, roots[name])
-    source = module.held_out_source()
-    for index, item in enumerate(module.held_out_items()[:20]):
+    source = module.val_source()
+    for index, item in enumerate(module.val_items()[:20]):
         sample = source.sample(index, None)
         for field in ("frame0", "target", "frame1"):
             direct = cv2.imread(str(roots[name] / getattr(item, field)))[..., ::-1]
@@ -138,7 +138,7 @@ def test_counts_are_those_of_the_files(name: str, roots: dict[str, Path]) -> Non
     assert all((roots[name] / file).is_file() for file in names)
 
 
-def test_pictures_that_no_sample_needs_are_not_looked_for(roots: dict[str, Path]) -> None:
+def test_images_that_no_sample_needs_are_not_looked_for(roots: dict[str, Path]) -> None:
     """49 frames, of which the two after the last whole group are in no sample."""
     used = {name for name, _ in data("gopro", roots["gopro"]).files() if "GOPR0372_07_00" in name}
     assert len(used) == 25
@@ -160,7 +160,7 @@ def test_a_packed_dataset_gives_the_same_samples(name: str, roots: dict[str, Pat
         shutil.copy(path, tmp_path)
     other = data(name, tmp_path, **options)
     assert module.counts() == other.counts()
-    pairs = [(module.held_out_source(), other.held_out_source())]
+    pairs = [(module.val_source(), other.val_source())]
     if module.trains:
         pairs.append((module.train_source(), other.train_source()))
     for files_source, packed_source in pairs:
@@ -177,16 +177,16 @@ def test_a_packed_dataset_gives_the_same_samples(name: str, roots: dict[str, Pat
 @pytest.mark.parametrize("name", [n for n in LAYOUTS if n != "hd"])
 def test_a_broken_file_is_named_with_its_sample(name: str, fault: str, tmp_path: Path) -> None:
     root = fabricate(name, tmp_path, clips=1) if name != "xiph" else fabricate(name, tmp_path)
-    options = {"train_share": 1.0, "held_out": "test"} if name == "vimeo_septuplet" else {}
+    options = {"train_fraction": 1.0, "val_split": "test"} if name == "vimeo_septuplet" else {}
     module = data(name, root, batch_size=1, **options)
     module.setup("validate")
-    sample = module.held_out_source().sample(module.val_size - 1, None)
+    sample = module.val_source().sample(module.val_size - 1, None)
     septuplet = "sequences/00002/0001/im6.png"
-    path = root / (septuplet if name == "vimeo_septuplet" else module.held_out_items()[-1].target)
+    path = root / (septuplet if name == "vimeo_septuplet" else module.val_items()[-1].target)
     FAULTS[fault](path)
-    state = {"missing": "is missing", "no picture": "is (cut off|not a picture)"}.get(fault, "is cut off")
+    state = {"missing": "is missing", "no image": "is (cut off|not an image)"}.get(fault, "is cut off")
     if fault == "cut off" and path.suffix == ".jpg":
-        state = "is (cut off|not a picture)"
+        state = "is (cut off|not an image)"
     with pytest.raises(DataError, match=rf"^sample {sample['key']}: {path} {state}"):
         list(module.val_dataloader())
 
@@ -195,13 +195,13 @@ def test_a_broken_file_is_named_with_its_sample(name: str, fault: str, tmp_path:
 @pytest.mark.parametrize("name", [n for n, layout in LAYOUTS.items() if layout.trains])
 def test_a_broken_file_is_named_in_training(name: str, fault: str, tmp_path: Path) -> None:
     root = fabricate(name, tmp_path, clips=2)
-    module = data(name, root, batch_size=1, **({"train_share": 1.0, "held_out": "test"} if "sept" in name else {}))
+    module = data(name, root, batch_size=1, **({"train_fraction": 1.0, "val_split": "test"} if "sept" in name else {}))
     module.setup("fit")
     assert module.train_size > 0  # videos are listed now
     files = [file for file, _ in module.files() if file.endswith((".png", ".jpg")) and not file.startswith("test")]
     for file in files[:65]:
         FAULTS[fault](root / file)
-    with pytest.raises(DataError, match=rf"^sample \S+: {root}/\S+ (is|has 0 pictures, not 65)"):
+    with pytest.raises(DataError, match=rf"^sample \S+: {root}/\S+ (is|has 0 images, not 65)"):
         list(module.train_dataloader())
 
 
@@ -248,8 +248,8 @@ def test_other_layouts_in_use_give_the_same_samples(name: str, roots: dict[str, 
 
     base = name.partition("_")[0]
     layout = LAYOUTS[base]
-    other = data(base, getattr(layouts, name)(tmp_path, layout.size, layout.clips)).held_out_source()
-    source = data(base, roots[base]).held_out_source()
+    other = data(base, getattr(layouts, name)(tmp_path, layout.size, layout.clips)).val_source()
+    source = data(base, roots[base]).val_source()
     assert len(other) == len(source)
     for index in range(0, len(source), 5):
         first, second = source.sample(index, None), other.sample(index, None)
@@ -263,8 +263,8 @@ def test_snu_films_lists_may_lie_apart(roots: dict[str, Path], tmp_path: Path) -
     (root / "eval_modes").mkdir()
     for path in root.glob("test-*.txt"):
         path.rename(root / "eval_modes" / path.name)
-    assert data("snu_film", root, split="extreme").held_out_items() == (
-        data("snu_film", roots["snu_film"], split="extreme").held_out_items()
+    assert data("snu_film", root, split="extreme").val_items() == (
+        data("snu_film", roots["snu_film"], split="extreme").val_items()
     )
     (root / "eval_modes" / "test-hard.txt").write_text("a/b/1.png a/b/2.png\n")
     with pytest.raises(DataError, match=r"^line 1 of \S+/test-hard\.txt has 2 paths of 3"):
@@ -274,11 +274,11 @@ def test_snu_films_lists_may_lie_apart(roots: dict[str, Path], tmp_path: Path) -
 def test_xiph_at_2k_is_shrunk_by_area_and_at_4k_cut_out(roots: dict[str, Path]) -> None:
     whole = cv2.imread(str(roots["xiph"] / "Tango/004.png"))[..., ::-1]
     blocks = whole.reshape(32, 2, 48, 2, 3).astype(np.float64).mean(axis=(1, 3))
-    small = data("xiph", roots["xiph"]).held_out_source().sample(15, None)
+    small = data("xiph", roots["xiph"]).val_source().sample(15, None)
     assert small["key"] == "Tango/004"
     assert small["target"].dtype == np.uint8
     assert np.abs(small["target"] - blocks).max() <= 0.5  # rounded to 8 bits
-    middle = data("xiph", roots["xiph"], resolution="4k").held_out_source().sample(15, None)
+    middle = data("xiph", roots["xiph"], resolution="4k").val_source().sample(15, None)
     np.testing.assert_array_equal(middle["target"], whole[16:-16, 24:-24])  # as 540:-540, 1024:-1024 of 2160x4096
 
 
@@ -286,7 +286,7 @@ def test_x_test_asks_for_one_time_or_seven_of_a_pair(roots: dict[str, Path]) -> 
     module = data("x4k1000fps", roots["x4k1000fps"], test_factor=8)
     assert module.arbitrary_time
     assert not data("x4k1000fps", roots["x4k1000fps"]).arbitrary_time
-    source = module.held_out_source()
+    source = module.val_source()
     samples = [source.sample(i, None) for i in range(len(source))]
     assert [s["time"] for s in samples] == [k / 8 for k in range(1, 8)]
     assert len({s["pair"] for s in samples}) == 1
@@ -295,20 +295,20 @@ def test_x_test_asks_for_one_time_or_seven_of_a_pair(roots: dict[str, Path]) -> 
 
 def test_x_test_at_2k_is_shrunk_unrounded(roots: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("datamodules.x4k1000fps.SIZE_2K", (24, 32))
-    sample = data("x4k1000fps", roots["x4k1000fps"], resolution="2k").held_out_source().sample(0, None)
+    sample = data("x4k1000fps", roots["x4k1000fps"], resolution="2k").val_source().sample(0, None)
     whole = cv2.imread(str(roots["x4k1000fps"] / "test/Type1/TEST01_003_f0433/0016.png"))[..., ::-1] / 255
     assert sample["target"].dtype == np.float32
     assert np.abs(sample["target"] - whole.reshape(24, 2, 32, 2, 3).mean(axis=(1, 3))).max() <= 2e-7
 
 
 def test_middleburys_evaluation_set_has_no_target(roots: dict[str, Path]) -> None:
-    source = data("middlebury", roots["middlebury"], part="evaluation").held_out_source()
+    source = data("middlebury", roots["middlebury"], part="evaluation").val_source()
     assert len(source) == 8
     assert sorted(source.sample(7, None)) == ["frame0", "frame1", "key", "pair", "time"]
 
 
 def test_hd_gives_the_frames_of_the_raw_videos(roots: dict[str, Path]) -> None:
-    source = data("hd", roots["hd"], group="1080p", factor=4).held_out_source()
+    source = data("hd", roots["hd"], group="1080p", factor=4).val_source()
     samples = [source.sample(i, None) for i in range(len(source))]
     assert [s["time"] for s in samples] == [0.25, 0.5, 0.75] * 4
     assert samples[4]["key"] == "Kimono1_1920x1080_24/000-004/002"
@@ -316,26 +316,26 @@ def test_hd_gives_the_frames_of_the_raw_videos(roots: dict[str, Path]) -> None:
     frames = content.reshape(5, 64 * 96 * 3 // 2)
     for field, number in (("frame0", 0), ("target", 2), ("frame1", 4)):
         np.testing.assert_array_equal(samples[4][field], to_rgb(frames[number], 64, 96))
-    nearest = data("hd", roots["hd"], group="1080p", factor=4, chroma="nearest").held_out_source().sample(4, None)
+    nearest = data("hd", roots["hd"], group="1080p", factor=4, chroma="nearest").val_source().sample(4, None)
     np.testing.assert_array_equal(nearest["target"], to_rgb(frames[2], 64, 96, "nearest"))
 
 
 def test_hd_stops_at_frame_100_and_where_a_video_ends(tmp_path: Path) -> None:
     root = fabricate("hd", tmp_path, size=(4, 6), clips=30)  # 121 frames
     module = data("hd", root, size=[4, 6], group="720p")
-    assert len(module.held_out_source()) == 3 * 50  # i = 0, 2, ..., 98
-    assert len(data("hd", root, size=[4, 6], group="720p", factor=4).held_out_source()) == 3 * 25 * 3
+    assert len(module.val_source()) == 3 * 50  # i = 0, 2, ..., 98
+    assert len(data("hd", root, size=[4, 6], group="720p", factor=4).val_source()) == 3 * 25 * 3
     path = root / "HD720p_GT/parkrun_1280x720_50.yuv"
     path.write_bytes(path.read_bytes()[: 36 * 98 + 7])
     with pytest.raises(DataError, match=rf"^{path} has 3,535 bytes, which is no number of whole 4x6 frames"):
-        module.held_out_source()
+        module.val_source()
     path.unlink()
     with pytest.raises(DataError, match=rf"{path} is missing from data\.root: .*\(from the HD benchmark"):
         data("hd", root, size=[4, 6]).check()
 
 
 def test_a_part_of_the_held_out_samples_is_spread_evenly(roots: dict[str, Path]) -> None:
-    source = data("gopro", roots["gopro"], val_samples=3).held_out_source()
+    source = data("gopro", roots["gopro"], val_samples=3).val_source()
     keys = [source.sample(i, None)["key"].split("/")[0] for i in range(3)]
     assert keys == ["GOPR0384_11_00", "GOPR0854_11_00", "GOPR0881_11_01"]
 
@@ -343,8 +343,8 @@ def test_a_part_of_the_held_out_samples_is_spread_evenly(roots: dict[str, Path])
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("vimeo90k", {"held_out": "rest"}, r"^data\.held_out=rest leaves nothing to validate on: .*train_share"),
-        ("vimeo90k", {"train_share": 1.5}, r"^data\.train_share=1\.5 is not a share"),
+        ("vimeo90k", {"val_split": "rest"}, r"^data\.val_split=rest leaves nothing to validate on: .*train_fraction"),
+        ("vimeo90k", {"train_fraction": 1.5}, r"^data\.train_fraction=1\.5 is not a share"),
         ("vimeo_septuplet", {"maps": "raft"}, r"^data\.maps=raft is none of amt_s, ema_vfi, ifrnet, rife$"),
         ("vimeo_septuplet", {"val_targets": [6]}, r"^data\.val_targets=6 is none of 1, 2, 3, 4, 5$"),
         ("x4k1000fps", {"gap": [2, 65]}, r"^data\.gap=\[2, 65\] is no smallest and largest gap"),

@@ -109,7 +109,7 @@ def test_a_whole_group_is_augmented_alike(root: Path) -> None:
     assert directions == {True, False}
 
 
-def test_a_batch_of_groups_holds_seven_times_as_many_pictures(root: Path) -> None:
+def test_a_batch_of_groups_holds_seven_times_as_many_images(root: Path) -> None:
     module = GoPro(root=str(root), batch_size=2, item="group", transforms=[RandomCrop(8)])
     module.setup()
     assert module.train_size == 24

@@ -12,7 +12,7 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
-from datamodules.core.samplers import DataError, GlobalBatches, Sample
+from datamodules.core.samplers import DataError, GlobalBatchSampler, Sample
 from datamodules.joint import Joint, JointBatches
 from tests.datamodules.core.test_resume import SaveEverywhere, micro_batches, saved
 from tests.helpers.layouts import LAYOUTS, fabricate
@@ -22,7 +22,7 @@ Every = Literal["epoch", "step"]
 
 
 class Named(Numbers):
-    """Numbers whose keys tell the dataset, and whose pictures have its size."""
+    """Numbers whose keys tell the dataset, and whose images have its size."""
 
     def __init__(self, name: str, size: int, side: int) -> None:
         super().__init__(size)
@@ -30,8 +30,8 @@ class Named(Numbers):
 
     def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
         sample = super().sample(index, rng)
-        picture = np.full((self.side, self.side, 3), index, np.uint8)
-        return {**sample, "frame0": picture, "frame1": picture, "target": picture, "key": f"{self.name}{sample['key']}"}
+        image = np.full((self.side, self.side, 3), index, np.uint8)
+        return {**sample, "frame0": image, "frame1": image, "target": image, "key": f"{self.name}{sample['key']}"}
 
 
 class NamedData(NumbersData):
@@ -42,7 +42,7 @@ class NamedData(NumbersData):
     def train_source(self) -> Named:
         return Named(self.name, self.train, self.side)
 
-    def held_out_source(self) -> Named:
+    def val_source(self) -> Named:
         return Named(f"val-{self.name}", self.val, self.side)
 
 
@@ -57,7 +57,7 @@ def joint(every: Every = "epoch", **options: Any) -> Joint:
 
 def run(folder: Path, every: Every, *hooks: str, ckpt: Path | None = None, accumulate: int = 1, **options: Any) -> Any:
     recorder = Recorder()
-    module = joint(every, device_batch_size=4 // accumulate, num_workers=options.pop("num_workers", 0))
+    module = joint(every, micro_batch_size=4 // accumulate, num_workers=options.pop("num_workers", 0))
     settings = {"max_steps": 15, "accumulate_grad_batches": accumulate, "val_check_interval": 2 * accumulate}
     fit: L.Trainer = trainer(
         folder,
@@ -97,7 +97,7 @@ def test_datasets_alternate_by_step(tmp_path: Path) -> None:
 @pytest.mark.parametrize("every", ["epoch", "step"])
 def test_each_epoch_of_a_part_is_the_dataset_alone(every: Every) -> None:
     """The order within each dataset is that of its own batches."""
-    parts = [GlobalBatches(14, 4, 4, 3), GlobalBatches(3, 2, 2, 3)]
+    parts = [GlobalBatchSampler(14, 4, 4, 3), GlobalBatchSampler(3, 2, 2, 3)]
     batches = JointBatches(parts, every, lambda: (0, 0))
     got = [list(batches.micro_batches(epoch)) for epoch in range(3)]
     assert [len(round_) for round_ in got] == [len(batches)] * 3 == [4 if every == "epoch" else 6] * 3
@@ -138,7 +138,7 @@ def test_a_global_batch_is_the_same_on_any_number_of_processes(every: Every, wor
         sizes = ((14, 4), (9, 4))
         ranks = []
         for rank in range(world):
-            parts = [GlobalBatches(size, b, b // accumulate // world, 1, rank, world) for size, b in sizes]
+            parts = [GlobalBatchSampler(size, b, b // accumulate // world, 1, rank, world) for size, b in sizes]
             ranks.append(list(JointBatches(parts, every, lambda: (0, 0)).micro_batches(2)))
         micro = [set().union(*(set(rank[j]) for rank in ranks)) for j in range(len(ranks[0]))]
         return [set().union(*micro[k : k + accumulate]) for k in range(0, len(micro), accumulate)]
@@ -149,7 +149,7 @@ def test_a_global_batch_is_the_same_on_any_number_of_processes(every: Every, wor
 def test_one_dataset_is_validated_on(tmp_path: Path) -> None:
     recorder = run(tmp_path, "epoch", max_steps=2)
     assert recorder.validated == [f"val-a{i}:held-out" for i in range(5)]
-    module = joint(held_out=NamedData("c", 3, val=2, batch_size=1, val_batch_size=1))
+    module = joint(val_split=NamedData("c", 3, val=2, batch_size=1, val_batch_size=1))
     module.setup()
     assert [batch["key"] for batch in module.val_dataloader()] == [["val-c0:held-out"], ["val-c1:held-out"]]
 
@@ -161,7 +161,7 @@ def test_batch_sizes_that_do_not_go_together_are_refused() -> None:
         Joint(datasets={}, batch_size=4)
     with pytest.raises(ValueError, match=r"^data\.every=week is none of epoch, step$"):
         joint("week")  # type: ignore[arg-type]
-    module = joint(device_batch_size=1)  # four micro-batches of a; b's two samples give none
+    module = joint(micro_batch_size=1)  # four micro-batches of a; b's two samples give none
     module.setup()
     with pytest.raises(ValueError, match=r"^data\.datasets\.b\.batch_size=2 does not divide by 1 devices and 4 acc"):
         module.train_dataloader()
@@ -196,9 +196,9 @@ def test_atm_vfis_joint_phase_on_its_layouts(tmp_path: Path) -> None:
         "data.batch_size=2",
         "data.datasets.x4k1000fps.batch_size=1",
         "data.num_workers=0",
-        "+data@data.held_out=snu_film",
-        "data.held_out.split=hard",
-        f"data.held_out.root={roots['snu_film']}",
+        "+data@data.val_split=snu_film",
+        "data.val_split.split=hard",
+        f"data.val_split.root={roots['snu_film']}",
     )
     assert LAYOUTS["vimeo90k"].clips == 3
     assert module.datasets["x4k1000fps"].gaps == list(range(2, 33))
@@ -206,8 +206,8 @@ def test_atm_vfis_joint_phase_on_its_layouts(tmp_path: Path) -> None:
     module.setup()
     shapes = [tuple(batch["frame0"].shape) for batch in module.train_dataloader()]
     assert shapes == [(2, 3, 32, 32)] + [(1, 3, 48, 48)] * 3
-    held_out = [batch["key"][0] for batch in module.val_dataloader()]
-    assert [key.split("/")[0] for key in held_out] == ["hard"] * 3
+    val_split = [batch["key"][0] for batch in module.val_dataloader()]
+    assert [key.split("/")[0] for key in val_split] == ["hard"] * 3
     assert torch.is_tensor(next(iter(module.val_dataloader()))["target"])
 
 

@@ -95,12 +95,12 @@ def test_published_faults_are_off_unless_asked_for() -> None:
 
 def test_quarter_turns_equal_the_published_ones() -> None:
     golden = load("functions_ATM-VFI", "augmentation").arrays
-    picture = np.arange(18, dtype=np.float32).reshape(2, 3, 3)
+    image = np.arange(18, dtype=np.float32).reshape(2, 3, 3)
     for quarters, name in ((1, "counterclockwise"), (2, "r180"), (3, "clockwise")):
-        sample = {"frame0": picture, "time": 0.5, "key": "golden"}
+        sample = {"frame0": image, "time": 0.5, "key": "golden"}
         np.testing.assert_array_equal(turn(sample, quarters)["frame0"], golden[name])
     for quarters in range(4):
-        frames = {"frame0": picture, "target": picture + 20, "frame1": picture + 40}
+        frames = {"frame0": image, "target": image + 20, "frame1": image + 40}
         got = turn({**frames, "time": 0.5, "key": "golden"}, quarters)
         stack = np.stack([got[name] for name in ("frame0", "target", "frame1")])
         np.testing.assert_array_equal(stack, golden[f"x4k_rot{quarters}"])
@@ -114,7 +114,7 @@ def test_a_random_turn_takes_each_as_often() -> None:
 
 
 @pytest.mark.parametrize("quarters", range(4))
-def test_flow_turns_with_the_pictures(quarters: int) -> None:
+def test_flow_turns_with_the_images(quarters: int) -> None:
     sample = scene()
     got, expected = warp_errors(turn(sample, quarters)), np.rot90(warp_errors(sample), quarters, axes=(1, 2))
     np.testing.assert_allclose(got, expected, atol=1e-9)

@@ -1,4 +1,4 @@
-"""Synthetic scenes: the flow, the occlusion and the times are those of the pictures."""
+"""Synthetic scenes: the flow, the occlusion and the times are those of the images."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_warping_an_end_by_its_flow_gives_the_target(nonuniform: float, time: fl
     """On pixels that are in view at both times and one layer alone: bilinear error of a smooth texture."""
     for scene in scenes(6, nonuniform=nonuniform):
         moment = scene.at(time)
-        flow, target = moment.flow(end), moment.picture()
+        flow, target = moment.flow(end), moment.image()
         error = np.abs(backward_warp(scene.render(end), flow) - target).max(axis=2)
         mixed = soft_edges(scene, end)[..., None].astype(np.float64)
         seen = ~scene.occlusion(time, end) & ~soft_edges(scene, time) & (backward_warp(mixed, flow)[..., 0] == 0)
@@ -63,7 +63,7 @@ def test_warping_an_end_by_its_flow_gives_the_target(nonuniform: float, time: fl
         assert error[~seen].mean() > 5 * error[seen].mean()
 
 
-def test_a_pure_shift_moves_the_whole_picture() -> None:
+def test_a_pure_shift_moves_the_whole_image() -> None:
     scene = Scene((Layer(wave(0), Motion((20.0, 12.0), shift=(3.0, -2.0))),), 24, 40)
     frame0, target, frame1 = (scene.render(t) for t in (0.0, 0.5, 1.0))
     np.testing.assert_allclose(frame1[:-4, 6:], frame0[4:, :-6], atol=2e-6)  # 6 to the right, 4 up
@@ -154,7 +154,7 @@ def test_occlusion_of_a_disc_over_a_still_background() -> None:
     assert np.array_equal(scene.occlusion(0.5, 1), covers(25) & ~covers(20))
 
 
-def test_what_leaves_the_picture_is_occluded() -> None:
+def test_what_leaves_the_image_is_occluded() -> None:
     scene = Scene((Layer(wave(0), Motion((10.0, 10.0), shift=(3.0, 0.0))),), 16, 20)
     hidden = scene.occlusion(1, 0)  # what is at x = 0 at the end was at -6
     assert hidden[:, :6].all()
@@ -175,7 +175,7 @@ def test_a_shape_lies_within_its_reach_and_has_an_edge_of_about_a_pixel(shape: S
     assert slope.max() < 2.1
 
 
-def test_an_object_looks_the_same_through_its_window_and_through_the_whole_picture() -> None:
+def test_an_object_looks_the_same_through_its_window_and_through_the_whole_image() -> None:
     for scene in scenes(4):
         moment = scene.at(0.3)
         y, x = np.mgrid[: scene.height, : scene.width].astype(np.float32)
@@ -204,7 +204,7 @@ def data(**options: object) -> Synthetic:
 
 def test_the_mean_of_the_frames_scores_as_calibrated() -> None:
     """31.7 dB +- 0.7 on 64 held-out samples: enough motion to matter, little enough to learn in minutes."""
-    source = data(val_samples=64).held_out_source()
+    source = data(val_samples=64).val_source()
     scores = []
     for index in range(64):
         sample = source.sample(index, None)
@@ -225,12 +225,12 @@ def test_a_sample_has_the_scene_of_its_random_numbers() -> None:
 
 def test_held_out_scenes_are_the_same_for_every_seed_and_epoch_and_none_is_trained_on() -> None:
     first, second = data(seed=1), data(seed=2)
-    held_out = [[b["target"] for b in m.val_dataloader()] for m in (first, second, first)]
-    for other in held_out[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(held_out[0], other, strict=True))
+    val_split = [[b["target"] for b in m.val_dataloader()] for m in (first, second, first)]
+    for other in val_split[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(val_split[0], other, strict=True))
     loader = first.train_dataloader()
     epochs = [torch.cat([b["target"] for b in loader]) for _ in range(2)]
-    everything = torch.cat([*epochs, *held_out[0]]).flatten(1)
+    everything = torch.cat([*epochs, *val_split[0]]).flatten(1)
     assert len(torch.unique(everything, dim=0)) == 48
 
 

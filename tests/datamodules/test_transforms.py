@@ -61,7 +61,7 @@ def test_each_equals_the_published_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_each_equals_amts(name: str) -> None:
-    """AMT's differ from IFRNet's in nothing; its golden holds pictures as float32 that were uint8."""
+    """AMT's differ from IFRNet's in nothing; its golden holds images as float32 that were uint8."""
     arrays = load("functions_AMT", "augmentations").arrays
     frames = {n: arrays[NAMES[n]].astype(np.uint8) for n in ("frame0", "target", "frame1")}
     got = PUBLISHED[name]({**frames, "flow": arrays["flow"], "time": 0.5, "key": "golden"}, RNG)
@@ -142,8 +142,8 @@ def test_reversing_time_turns_the_time() -> None:
 def test_a_distance_map_goes_with_the_pixels(transform: Transform) -> None:
     """A map equal to a channel of all frames stays equal to it; time reversal alone turns it."""
     ramp = np.random.default_rng(1).random((24, 32)).astype(np.float32)
-    picture = np.repeat(ramp[..., None], 3, axis=2)
-    sample = {"frame0": picture, "frame1": picture, "target": picture, "time": ramp, "key": "ramp"}
+    image = np.repeat(ramp[..., None], 3, axis=2)
+    sample = {"frame0": image, "frame1": image, "target": image, "time": ramp, "key": "ramp"}
     got = transform(sample, np.random.default_rng(2))
     expected = 1 - got["target"] if isinstance(transform, ReverseTime) else got["target"]
     np.testing.assert_array_equal(got["time"], expected[..., 0])
@@ -153,8 +153,8 @@ def test_a_distance_map_goes_with_the_pixels(transform: Transform) -> None:
 def test_crops_reach_every_place_and_no_other() -> None:
     rng, seen = np.random.default_rng(0), set()
     rows, columns = np.mgrid[:5, :6]
-    picture = np.stack((rows, columns, rows), axis=2).astype(np.uint8)
-    sample = {"frame0": picture, "frame1": picture, "target": picture, "time": 0.5, "key": "grid"}
+    image = np.stack((rows, columns, rows), axis=2).astype(np.uint8)
+    sample = {"frame0": image, "frame1": image, "target": image, "time": 0.5, "key": "grid"}
     for _ in range(300):
         got = RandomCrop((3, 4))(sample, rng)["frame0"]
         assert got.shape == (3, 4, 3)

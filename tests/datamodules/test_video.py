@@ -1,4 +1,4 @@
-"""Footage of one's own: decoding, cuts, standing pictures, the split, the cache."""
+"""Footage of one's own: decoding, cuts, standing images, the split, the cache."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def keys(source: Any) -> list[str]:
 
 def test_frames_are_decoded_exactly(folder: Path) -> None:
     frames = moving(0, 12)
-    module = data(write(folder / "clip.mkv", frames), still=0)
+    module = data(write(folder / "clip.mkv", frames), static_threshold=0)
     module.setup()
     sample = module.train_source().sample(2, None)
     for name, i in (("frame0", 2), ("target", 3), ("frame1", 4)):
@@ -86,12 +86,12 @@ def test_frames_are_decoded_exactly(folder: Path) -> None:
     assert sample["time"] == 0.5
 
 
-def test_folders_of_pictures_are_clips_too_in_the_order_of_their_numbers(folder: Path) -> None:
+def test_folders_of_images_are_clips_too_in_the_order_of_their_numbers(folder: Path) -> None:
     frames = moving(0, 12)
-    module = data(write_folder(folder / "shots" / "a", frames).parent, still=0)
+    module = data(write_folder(folder / "shots" / "a", frames).parent, static_threshold=0)
     module.setup()
-    assert keys(module.held_out_source()) == ["a/000009-000011"]
-    np.testing.assert_array_equal(module.held_out_source().sample(0, None)["frame1"], frames[11])
+    assert keys(module.val_source()) == ["a/000009-000011"]
+    np.testing.assert_array_equal(module.val_source().sample(0, None)["frame1"], frames[11])
 
 
 @pytest.mark.parametrize("gap", [1, 2])
@@ -103,7 +103,7 @@ def test_no_triplet_crosses_a_cut_or_stands_still(folder: Path, gap: int) -> Non
     opened = module.cache.open(module._clips()[0])
     assert [i for i, value in enumerate(opened.unexplained) if value > module.cut] == [12, 30]
     spans = [range(first, first + 2 * gap + 1) for first in firsts(module.train_source())]
-    spans += [range(first, first + 2 * gap + 1) for first in firsts(module.held_out_source())]
+    spans += [range(first, first + 2 * gap + 1) for first in firsts(module.val_source())]
     assert all(cut not in span[1:] for span in spans for cut in (12, 30))
     # The last target of the second scene is at 22: from 23 on nothing moves.
     expected = [range(12 - 2 * gap), range(12, 23 - gap), range(30, 40 - 2 * gap)]
@@ -115,8 +115,8 @@ def test_no_triplet_crosses_a_cut_or_stands_still(folder: Path, gap: int) -> Non
 
 def test_pans_are_not_cuts() -> None:
     scene = SceneStyle(height=96, width=512, background_motion=0, objects=(4, 4)).draw(np.random.default_rng(4))
-    picture = to_uint8(scene.render(0.5))
-    views = [cuts.small(picture[:, left : left + 160]) for left in range(0, 320, 40)]  # a quarter per frame
+    image = to_uint8(scene.render(0.5))
+    views = [cuts.small(image[:, left : left + 160]) for left in range(0, 320, 40)]  # a quarter per frame
     changes = [cuts.change(a, b) for a, b in itertools.pairwise(views)]
     unexplained = [cuts.unexplained(a, b) for a, b in itertools.pairwise(views)]
     assert min(changes) > 16
@@ -130,35 +130,33 @@ def test_different_scenes_are_cuts() -> None:
 
 
 def test_one_clip_holds_out_its_end_and_shares_no_frame(folder: Path) -> None:
-    module = data(write(folder / "clip.mkv", moving(0, 40)), gap=2, still=0, held_out=0.25)
+    module = data(write(folder / "clip.mkv", moving(0, 40)), gap=2, static_threshold=0, val_split=0.25)
     module.setup()
-    train, held_out = (
+    train, val_split = (
         {f for first in firsts(s) for f in range(first, first + 5)}
-        for s in (module.train_source(), module.held_out_source())
+        for s in (module.train_source(), module.val_source())
     )
     assert module.val_size == 9  # a quarter of 36
-    assert not train & held_out
-    assert max(train) == min(held_out) - 1
-    assert max(held_out) == 39
+    assert not train & val_split
+    assert max(train) == min(val_split) - 1
+    assert max(val_split) == 39
 
 
 def test_several_clips_are_held_out_whole(folder: Path) -> None:
     for seed in range(5):
         write(folder / f"part{seed}" / "shot.mkv", moving(seed, 6))
-    module = data(folder, still=0, held_out=0.4)
+    module = data(folder, static_threshold=0, val_split=0.4)
     module.setup()
-    train, held_out = (
-        {k.rsplit("/", 1)[0] for k in keys(s)} for s in (module.train_source(), module.held_out_source())
-    )
-    assert len(held_out) == 2
-    assert train | held_out == {f"part{i}/shot" for i in range(5)}
-    assert not train & held_out
+    train, val_split = ({k.rsplit("/", 1)[0] for k in keys(s)} for s in (module.train_source(), module.val_source()))
+    assert len(val_split) == 2
+    assert train | val_split == {f"part{i}/shot" for i in range(5)}
+    assert not train & val_split
     assert (module.train_size, module.val_size) == (12, 8)
-    assert data(folder, still=0, held_out=0.4, val_samples=3).held_out_source().__len__() == 3
+    assert data(folder, static_threshold=0, val_split=0.4, val_samples=3).val_source().__len__() == 3
 
 
 def test_a_crop_reads_its_own_rows_of_the_file_alone(folder: Path) -> None:
-    module = data(write(folder / "clip.mkv", moving(0, 12)), still=0, transforms=[RandomCrop(16)])
+    module = data(write(folder / "clip.mkv", moving(0, 12)), static_threshold=0, transforms=[RandomCrop(16)])
     source = module.train_source()
     frames, _ = source.triplets[0]
     sample = source.sample(0, np.random.default_rng(0))
@@ -172,11 +170,13 @@ def test_a_crop_reads_its_own_rows_of_the_file_alone(folder: Path) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches(folder: Path, workers: int) -> None:
     crop = [RandomCrop((16, 24))]
-    module = data(write(folder / "clip.mkv", moving(0, 14)), still=0, transforms=crop, num_workers=workers, seed=3)
+    module = data(
+        write(folder / "clip.mkv", moving(0, 14)), static_threshold=0, transforms=crop, num_workers=workers, seed=3
+    )
     module.setup()
     batches = list(module.train_dataloader())
     assert [b["frame0"].shape for b in batches] == [(2, 3, 16, 24)] * (module.train_size // 2)
-    one = data(folder / "clip.mkv", still=0, transforms=crop, seed=3)
+    one = data(folder / "clip.mkv", static_threshold=0, transforms=crop, seed=3)
     one.setup()
     for a, b in zip(batches, one.train_dataloader(), strict=True):
         assert a["key"] == b["key"]
@@ -188,14 +188,14 @@ def test_frames_are_decoded_once_and_anew_when_they_or_the_options_change(
 ) -> None:
     path = write(folder / "clip.mkv", moving(0, 12))
     for _ in range(2):
-        data(path, still=0).setup()
+        data(path, static_threshold=0).setup()
     assert capsys.readouterr().out.count("decoded clip: 12 frames of 48x80") == 1
-    small = data(path, still=0, max_side=40)
+    small = data(path, static_threshold=0, max_side=40)
     small.setup()
     assert small.train_source().sample(0, None)["frame0"].shape == (24, 40, 3)
     assert "24x40" in capsys.readouterr().out
     write(path, moving(5, 14))
-    data(path, still=0).setup()
+    data(path, static_threshold=0).setup()
     assert "decoded clip: 14 frames" in capsys.readouterr().out
 
 
@@ -217,7 +217,7 @@ def test_a_killed_run_leaves_nothing_half_written(folder: Path) -> None:
     process.join()
     assert process.exitcode == 9
     assert [p.suffix for p in cache.iterdir()] == [".partial"]
-    module = data(path, still=0)
+    module = data(path, static_threshold=0)
     module.setup()
     assert len(module.cache.open(module._clips()[0])) == 12
     assert [p.suffix for p in cache.iterdir()] == [""]  # what the killed run left is cleared away
@@ -248,7 +248,7 @@ def test_a_disk_too_small_is_refused_before_decoding(folder: Path, monkeypatch: 
 
 
 def test_a_broken_cache_is_one_sentence(folder: Path) -> None:
-    module = data(write(folder / "clip.mkv", moving(0, 12)), still=0)
+    module = data(write(folder / "clip.mkv", moving(0, 12)), static_threshold=0)
     module.prepare_data()
     with (module.cache.place(module._clips()[0]) / "frames.u8").open("r+b") as file:
         file.truncate(1000)
@@ -270,13 +270,13 @@ def mixed(path: Path) -> None:
     ("make", "message"),
     [
         (lambda p: None, r"^there is no data\.root=\S+: give a video, a folder of videos, or folders of frames$"),
-        (lambda p: p.mkdir(), r"^data\.root=\S+ holds neither videos \(\.mp4, .*\) nor folders of pictures"),
+        (lambda p: p.mkdir(), r"^data\.root=\S+ holds neither videos \(\.mp4, .*\) nor folders of images"),
         (junk, r"^\S+a\.mp4 cannot be read as a video \(Invalid data.*\): repair it, or take it out of data\.root$"),
         (lambda p: write(p / "a.mkv", moving(0, 2)[:1]), r"^\S+a\.mkv holds only one frame, which is no video"),
         (mixed, r"^\S+1\.png is 10x12, but 0\.png beside it is 48x80: the frames of a clip have one size$"),
         (
             lambda p: write(p / "a.mkv", [moving(0, 2)[0]] * 8),
-            r"gives 0 training and 0 held-out triplets at data\.gap=1 without cuts and standing pictures: ",
+            r"gives 0 training and 0 held-out triplets at data\.gap=1 without cuts and standing images: ",
         ),
     ],
     ids=["missing", "empty", "unreadable", "one frame", "mixed sizes", "standing"],
@@ -291,14 +291,14 @@ def test_footage_that_does_not_do_is_one_sentence(make: Callable, message: str, 
 def test_a_video_cut_off_in_the_middle(folder: Path) -> None:
     path = write(folder / "clip.mkv", moving(0, 40))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    module = data(path, still=0)
+    module = data(path, static_threshold=0)
     module.setup()  # what is there is taken
     assert 10 < len(module.cache.open(module._clips()[0])) < 30
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"gap": 0}, r"data\.gap=0 is not"), ({"held_out": 1}, r"data\.held_out=1 is not a share")],
+    [({"gap": 0}, r"data\.gap=0 is not"), ({"val_split": 1}, r"data\.val_split=1 is not a share")],
 )
 def test_wrong_options_are_one_sentence(options: dict, message: str, folder: Path) -> None:
     with pytest.raises(ValueError, match=message):

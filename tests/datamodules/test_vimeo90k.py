@@ -15,13 +15,13 @@ from hydra.utils import instantiate
 
 from datamodules.core.samplers import DataError
 from datamodules.storage import flow_io
-from datamodules.storage import image_io as pictures
+from datamodules.storage import image_io as images
 from datamodules.vimeo90k import Vimeo90K, split
 
 CLIPS = {"tri_trainlist.txt": ["00001/0001", "00001/0002", "00002/0001"], "tri_testlist.txt": ["00003/0001"]}
 
 
-def picture(seed: int, height: int = 24, width: int = 40) -> np.ndarray:
+def image(seed: int, height: int = 24, width: int = 40) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -34,7 +34,7 @@ def root(tmp_path: Path) -> Path:
             frames.mkdir(parents=True)
             flow.mkdir(parents=True)
             for i in (1, 2, 3):
-                cv2.imwrite(str(frames / f"im{i}.png"), picture(int(clip[-1]) * 10 + i)[..., ::-1])
+                cv2.imwrite(str(frames / f"im{i}.png"), image(int(clip[-1]) * 10 + i)[..., ::-1])
             for i in (0, 1):
                 flow_io.write(flow / f"flow_t{i}.flo", np.full((24, 40, 2), (i + 0.25, -i - 0.5)))
     return tmp_path
@@ -50,14 +50,14 @@ def test_a_triplet_is_read_as_rgb_with_its_labels(root: Path) -> None:
     assert (module.train_size, module.val_size) == (3, 1)
     sample = module.train_source().sample(1, None)
     for name, i in (("frame0", 1), ("target", 2), ("frame1", 3)):
-        np.testing.assert_array_equal(sample[name], picture(20 + i))
+        np.testing.assert_array_equal(sample[name], image(20 + i))
     assert sample["key"] == "00001/0002"
     assert sample["time"] == 0.5
     np.testing.assert_array_equal(sample["flow"][3, 4], (0.25, -0.5, 1.25, -1.5))
     batch = next(iter(module.val_dataloader()))
     assert batch["key"] == ["00003/0001"]
     assert batch["flow"].shape == (1, 4, 24, 40)
-    assert torch.equal(batch["target"][0].permute(1, 2, 0), torch.from_numpy(picture(12)))
+    assert torch.equal(batch["target"][0].permute(1, 2, 0), torch.from_numpy(image(12)))
 
 
 def test_the_published_augmentation_is_the_configured_one(root: Path) -> None:
@@ -84,7 +84,7 @@ def test_the_published_augmentation_is_the_configured_one(root: Path) -> None:
 
 def test_held_out_clips_can_be_fewer(root: Path) -> None:
     (root / "tri_testlist.txt").write_text("\n".join(CLIPS["tri_trainlist.txt"]))
-    source = data(root, val_samples=2).held_out_source()
+    source = data(root, val_samples=2).val_source()
     assert [source.sample(i, None)["key"] for i in range(len(source))] == ["00001/0001", "00002/0001"]
 
 
@@ -95,19 +95,19 @@ def test_the_test_set_alone_is_enough_to_evaluate(root: Path) -> None:
     module.setup("validate")
     (batch,) = module.val_dataloader()
     assert batch["key"] == ["00003/0001"]
-    assert torch.equal(batch["target"][0].permute(1, 2, 0), torch.from_numpy(picture(12)))
+    assert torch.equal(batch["target"][0].permute(1, 2, 0), torch.from_numpy(image(12)))
     with pytest.raises(DataError, match=r"has no tri_trainlist\.txt"):
         data(root).setup("fit")
 
 
 def test_the_training_list_can_be_split_as_rife_does(root: Path) -> None:
     """int(0.95 * 51,312) clips train, the rest of the list validates; here 0.7 * 3."""
-    module = data(root, train_share=0.7, held_out="rest")
-    train, rest = module.train_source(), module.held_out_source()
+    module = data(root, train_fraction=0.7, val_split="rest")
+    train, rest = module.train_source(), module.val_source()
     assert [train.sample(i, None)["key"] for i in range(len(train))] == ["00001/0001", "00001/0002"]
     assert [rest.sample(i, None)["key"] for i in range(len(rest))] == ["00002/0001"]
-    with pytest.raises(DataError, match=r"^data\.train_share=0\.3 of 3 clips in the training list is none"):
-        data(root, train_share=0.3).check()
+    with pytest.raises(DataError, match=r"^data\.train_fraction=0\.3 of 3 clips in the training list is none"):
+        data(root, train_fraction=0.3).check()
     assert [len(part) for part in split(["clip"] * 51_312, 0.95)] == [48_746, 2_566]
 
 
@@ -151,7 +151,7 @@ def test_the_folder_itself_is_missing_or_one_level_up(root: Path) -> None:
     [
         (lambda p: p.unlink(), r"^sample 00002/0001: \S+im3\.png is missing$"),
         (lambda p: p.write_bytes(p.read_bytes()[:-300]), r"^sample 00002/0001: \S+im3\.png is cut off \(\d"),
-        (lambda p: p.write_bytes(b"hello IEND"), r"^sample 00002/0001: \S+im3\.png is not a picture"),
+        (lambda p: p.write_bytes(b"hello IEND"), r"^sample 00002/0001: \S+im3\.png is not an image"),
         (lambda p: p.write_bytes(b""), r"^sample 00002/0001: \S+im3\.png is cut off \(0 bytes\)"),
     ],
 )
@@ -164,8 +164,8 @@ def test_a_broken_file_in_training_is_one_sentence(spoil: Callable, message: str
         list(module.train_dataloader())
 
 
-def test_pictures_are_listed_by_the_value_of_their_numbers(tmp_path: Path) -> None:
+def test_images_are_listed_by_the_value_of_their_numbers(tmp_path: Path) -> None:
     names = ["frame10.png", "frame2.png", "a.txt", "frame1.jpg", ".hidden.png"]
     for name in names:
         (tmp_path / name).write_bytes(b"")
-    assert [p.name for p in pictures.listed(tmp_path)] == ["frame1.jpg", "frame2.png", "frame10.png"]
+    assert [p.name for p in images.listed(tmp_path)] == ["frame1.jpg", "frame2.png", "frame10.png"]

@@ -44,7 +44,7 @@ def numbers(key: str) -> tuple[int, int, int, int | None]:
 
 def test_all_triples_are_alike_and_half_of_them_backwards(root: Path) -> None:
     source = data(root).train_source()
-    source.store = Pictures()  # type: ignore[attr-defined]
+    source.store = Images()  # type: ignore[attr-defined]
     drawn = [numbers(source.sample(0, np.random.default_rng(i))["key"])[:3] for i in range(7000)]  # type: ignore[call-overload]
     counts = Counter(tuple(sorted(triple)) for triple in drawn)
     assert len(counts) == 35
@@ -53,8 +53,8 @@ def test_all_triples_are_alike_and_half_of_them_backwards(root: Path) -> None:
     assert abs(sum(a > b for a, _, b in drawn) - 3500) < 4 * (7000 / 4) ** 0.5
 
 
-class Pictures:
-    """A store whose pictures cost nothing."""
+class Images:
+    """A store whose images cost nothing."""
 
     def read(self, name: str, key: str) -> np.ndarray:
         return np.zeros((2, 2, 3), np.uint8)
@@ -153,9 +153,9 @@ def test_batches_of_the_four_variants(variant: str, root: Path) -> None:
         assert batch["reference"].shape == (2, 3, 16, 16)
         assert batch["reference_time"].shape == (2, 1, 16, 16)
         assert batch["reference_time"].dtype == torch.float32
-    held_out = next(iter(module.val_dataloader()))
-    assert held_out["time"].shape == ((2, 1, 48, 64) if "D" in variant else (2, 1, 1, 1))
-    assert "reference" not in held_out  # the network goes its own steps
+    val_split = next(iter(module.val_dataloader()))
+    assert val_split["time"].shape == ((2, 1, 48, 64) if "D" in variant else (2, 1, 1, 1))
+    assert "reference" not in val_split  # the network goes its own steps
 
 
 def test_a_map_that_is_not_finite_makes_another_sample_take_the_place(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_map_that_is_not_finite_makes_another_sample_take_the_place(tmp_path: 
 
 def test_held_out_times_are_the_published_ones(root: Path) -> None:
     golden = load("functions_InterpAny-Clearer", "schedules").info["evaluation_times"]
-    source = data(root).held_out_source()
+    source = data(root).val_source()
     assert len(source) == 2 * 5
     samples: list[Any] = [source.sample(i, None) for i in range(5)]
     assert [s["time"] for s in samples] == golden
@@ -190,14 +190,14 @@ def test_held_out_times_are_the_published_ones(root: Path) -> None:
         assert sample["pair"] == "00002/0001"
         for field, k in (("frame0", 0), ("target", number), ("frame1", 6)):
             np.testing.assert_array_equal(sample[field], frame(3, k, SIZE))
-    uniform: Any = data(root, variant="D", val_maps="uniform", val_targets=[3]).held_out_source()
+    uniform: Any = data(root, variant="D", val_maps="uniform", val_targets=[3]).val_source()
     assert len(uniform) == 2
     assert uniform.sample(0, None)["time"] == 0.5
 
 
 @pytest.mark.parametrize(("maps", "variant"), [("rife", "D"), ("rife", "DR"), ("amt_s", "DR"), ("ema_vfi", "DR")])
 def test_held_out_maps_are_prepared_as_the_published_tests_do(maps: str, variant: str, root: Path) -> None:
-    sample: Any = data(root, variant=variant, maps=maps).held_out_source().sample(7, None)  # clip 4, target 3
+    sample: Any = data(root, variant=variant, maps=maps).val_source().sample(7, None)  # clip 4, target 3
     stored = stored_map(4, (0, 3, 6), SIZE).astype(np.float32)
     if (maps, variant) == ("rife", "DR"):
         expected = cv2.GaussianBlur(stored.repeat(2, 0).repeat(2, 1).clip(0, 1), (9, 9), 0)
@@ -217,11 +217,11 @@ def test_the_training_list_is_split_as_published(tmp_path: Path) -> None:
     root = fabricate("vimeo_septuplet", tmp_path, clips=1)
     clips = [f"{i // 1000 + 1:05d}/{i % 1000 + 1:04d}" for i in range(64_612)]
     (root / "sep_trainlist.txt").write_text("\n".join(clips))
-    module = data(root, train_share=0.95, held_out="test")
+    module = data(root, train_fraction=0.95, val_split="test")
     assert len(module.train_source()) == 61_381
-    rest = data(root, train_share=0.95, held_out="rest")
+    rest = data(root, train_fraction=0.95, val_split="rest")
     with pytest.raises(DataError, match=r"^sample 00062/0382: \S+im1\.png is missing"):  # clip number 61,381
-        rest.held_out_source()
+        rest.val_source()
 
 
 @pytest.mark.parametrize(

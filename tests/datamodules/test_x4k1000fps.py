@@ -23,7 +23,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def draws(root: Path, count: int, **options: Any) -> list[tuple[int, int, int]]:
-    """First frame, target and gap of random samples, by their pictures (frame k is moved k pixels)."""
+    """First frame, target and gap of random samples, by their images (frame k is moved k pixels)."""
     source = X4K1000FPS(root=str(root), batch_size=1, **options).train_source()
     known = {frame(0, k, (8, 80)).tobytes(): k for k in range(65)}
     drawn = []
@@ -58,10 +58,10 @@ def test_by_default_the_target_is_in_the_middle(root: Path) -> None:
     assert {gap for _, _, gap in drawn} == set(range(2, 33, 2))
 
 
-def test_a_sample_with_too_few_pictures_is_named(tmp_path: Path) -> None:
+def test_a_sample_with_too_few_images_is_named(tmp_path: Path) -> None:
     root = fabricate("x4k1000fps", tmp_path, clips=1)
     (root / "train/001/occ000.120_f0433/0064.png").unlink()
     module = X4K1000FPS(root=str(root), batch_size=1)
     module.setup("fit")
-    with pytest.raises(DataError, match=r"^sample 001/occ000\.120_f0433/\S+: \S+ has 64 pictures, not 65: .*X-TRAIN"):
+    with pytest.raises(DataError, match=r"^sample 001/occ000\.120_f0433/\S+: \S+ has 64 images, not 65: .*X-TRAIN"):
         list(module.train_dataloader())

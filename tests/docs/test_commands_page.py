@@ -86,7 +86,7 @@ def test_outputs_are_told_apart() -> None:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with all that the page names: weights without training, tiny datasets, pictures and a video."""
+    """A folder with all that the page names: weights without training, tiny datasets, images and a video."""
     folder = tmp_path_factory.mktemp("page")
     torch.manual_seed(0)
     for file, name in WEIGHTS.items():
@@ -94,10 +94,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for root, name in DATA.items():
         made = fabricate(name, folder / "data" / root, size=(512, 512) if name == "gopro" else None)
         (folder / root).symlink_to(made)
-    (folder / "pictures").mkdir()
-    for index, picture in enumerate(pan(3)):
-        content = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-        cv2.imwrite(str(folder / "pictures" / f"{index}.png"), content)
+    (folder / "images").mkdir()
+    for index, image in enumerate(pan(3)):
+        content = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(folder / "images" / f"{index}.png"), content)
         cv2.imwrite(str(folder / f"frame{index}.png"), content)
     write_video(folder / "clip.mp4", pan(3), sound="aac")
     return folder

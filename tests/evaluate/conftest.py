@@ -30,7 +30,7 @@ SIZES = {  # that need padding, where layouts' own do not
 }  # fmt: skip
 CLIPS = {"hd": 2, "vimeo_septuplet": 2}
 CROP = [{"_target_": "datamodules.transforms.CenterCrop", "size": 32}]
-OPTIONS: dict[str, dict[str, Any]] = {  # of benchmarks, for small pictures
+OPTIONS: dict[str, dict[str, Any]] = {  # of benchmarks, for small images
     "xiph": {"frames": 5, "size": [32, 48]},
     "hd": {"size": [64, 96]},
     "gopro": {"val_transforms": CROP},

@@ -19,7 +19,7 @@ def result(label: str, scores: Any, *, pair: int = 1, column: str = "psnr", **se
         {"index": i, "key": f"s{i // 10}/{i}", "pair": f"p{i // pair}", "time": 0.5, "ms": 1.0, "scores": {column: s}}
         for i, s in enumerate(map(float, scores))
     ]
-    stated = {"metrics": {column: {}}, "average": "picture", **settings}
+    stated = {"metrics": {column: {}}, "average": "image", **settings}
     about = (label, label, {}, None, None, None, "b", "B", "test", "common")
     return Result(*about, stated, {}, None, len(rows), 1, "fp32", "cpu", rows)
 
@@ -92,7 +92,7 @@ def test_only_what_both_have_and_what_is_measured_alike_is_compared() -> None:
     assert [c.second for c in compare_all([a, b, rounded])] == ["b"]
 
 
-def test_equal_pictures_count_as_a_hundred_decibels() -> None:
+def test_equal_images_count_as_a_hundred_decibels() -> None:
     inf = float("inf")
     found = compare(result("a", [inf] * 10 + [30.0] * 10), result("b", [inf] * 10 + [inf] * 10), "psnr")
     assert found is not None

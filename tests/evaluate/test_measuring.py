@@ -21,7 +21,7 @@ from vfi_train.evaluate.samples import Broken, Pair, batches, pairs, read_ahead,
 from vfi_train.evaluate.scorer import Scorer
 from vfi_train.metrics.niqe import niqe, read_pristine
 
-TOY = ("model=ifrnet_tiny", "model._target_=tests.helpers.toy_benchmark.ifrnet", "strips=0", "name=x")
+TOY = ("model=ifrnet_tiny", "model._target_=tests.helpers.toy_benchmark.ifrnet", "num_examples=0", "name=x")
 
 
 class Source:
@@ -105,9 +105,9 @@ def test_footage_is_measured_as_it_is(tmp_path: Path) -> None:
     (result,) = evaluated(tmp_path / "out", *TOY, *given)
     assert result.protocol == "common"
     assert [row["key"] for row in result.samples] == ["clip/000001", "clip/000003", "clip/000007"]
-    assert result.notes == ["1 pairs lie over a cut and are left out (data.cut=16)"]
+    assert result.notes == ["1 pairs lie over a cut and are left out (data.cut_threshold=16)"]
     for row, at in zip(result.samples, (1, 3, 7), strict=True):
-        s = Sample(*(direct.picture(tmp_path / "clip" / f"{k:02d}.png") for k in (at - 1, at, at + 1)))
+        s = Sample(*(direct.image(tmp_path / "clip" / f"{k:02d}.png") for k in (at - 1, at, at + 1)))
         assert row["scores"]["psnr"] == pytest.approx(psnr(predicted(s), s.target), abs=2e-4)
         assert row["scores"]["ssim"] == pytest.approx(ssim(predicted(s), s.target), abs=2e-6)
     assert [row["sequence"] for row in result.sequences()] == ["clip"]
@@ -129,8 +129,10 @@ def test_a_folder_of_many_benchmarks(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_changes_of_a_protocol_stand_in_the_result(tmp_path: Path, roots: dict[str, Path]) -> None:
     root = f"root={roots['ucf101']}"
-    (result,) = evaluated(tmp_path, *TOY, "benchmark=ucf101", root, "change.tta=rows", "change.scale=0.5", "samples=2")
-    assert result.protocol == "ifrnet (tta=rows, scale=0.5)"
+    (result,) = evaluated(
+        tmp_path, *TOY, "benchmark=ucf101", root, "override.tta=flip_h", "override.scale=0.5", "samples=2"
+    )
+    assert result.protocol == "ifrnet (tta=flip_h, scale=0.5)"
     both = list(samples("ucf101", "test", roots["ucf101"]))
     expected = [psnr(predicted(s, turn=(-2,), scale=0.5), s.target) for s in (both[0], both[-1])]
     assert [row["scores"]["psnr"] for row in result.samples] == pytest.approx(expected, abs=2e-4)
@@ -140,7 +142,7 @@ def test_changes_of_a_protocol_stand_in_the_result(tmp_path: Path, roots: dict[s
 def test_a_training_is_measured_by_name(tmp_path: Path, roots: dict[str, Path]) -> None:
     """Its network and its best checkpoint; here the figures are those that the training itself gave last."""
     run = train_tiny(tmp_path, "trainer.max_steps=4", "validate_every=2")
-    given = [f"runs={run.parent}", "benchmark=synthetic", "strips=0", "name=x"]
+    given = [f"runs={run.parent}", "benchmark=synthetic", "num_examples=0", "name=x"]
     options = ["+benchmark.options.size=32", "+benchmark.options.val_samples=4", "+benchmark.options.seed=1234"]
     (result,) = evaluated(tmp_path / "out", "run=quickstart", *given, *options)
     content = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
@@ -175,7 +177,7 @@ def test_niqe_of_every_frame_between_with_stored_maps_and_with_uniform_ones(
     protocol: str, told: str, pristine: Path, tmp_path: Path
 ) -> None:
     root = fabricate("vimeo_septuplet", tmp_path, size=(96, 192), clips=1)
-    toy = ("model=ifrnet_d", "model._target_=tests.helpers.toy_benchmark.ifrnet_d", "strips=0", "name=x")
+    toy = ("model=ifrnet_d", "model._target_=tests.helpers.toy_benchmark.ifrnet_d", "num_examples=0", "name=x")
     given = ("benchmark=vimeo_septuplet", f"root={root}", f"protocol={protocol}", "metrics=[psnr,niqe]")
     (result,) = evaluated(tmp_path / "out", *toy, *given, f"niqe_parameters={pristine}")
     statistics, expected = read_pristine(pristine), []
@@ -200,4 +202,4 @@ def test_a_frame_that_is_half_there_is_no_sample(tmp_path: Path) -> None:
 def _source(root: Path) -> Any:
     from datamodules.ucf101 import UCF101
 
-    return UCF101(root=str(root), batch_size=1).held_out_source()
+    return UCF101(root=str(root), batch_size=1).val_source()

@@ -29,7 +29,7 @@ UCF = ("model=ifrnet_tiny", "weights=ifrnet_tiny_synthetic", "benchmark=ucf101")
         ((*UCF, "protocol=rife", "benchmark=xiph"), "protocol=rife does not say how xiph is measured; it measures "),
         ((*UCF, "protocol=[amt,rife]"), "protocol lists 2: give one, and compare="),
         ((*UCF, "+protocol.always.scales=2", "protocol=amt"), "protocol=amt has no setting 'scales': did you mean"),
-        ((*UCF, "change.padding=mirror"), "protocol=ifrnet: padding=mirror is none of replicate, zeros, reflect"),
+        ((*UCF, "override.padding=mirror"), "protocol=ifrnet: padding=mirror is none of replicate, zeros, reflect"),
         ((*UCF, "+benchmark.options.val_sample=3"), "there is no key 'val_sample' in benchmark.options"),
         ((*UCF, "metrics=[psnr,lpips]", "backbones=/nowhere"), "leave LPIPS out: metrics=[psnr,ssim]) needs alexnet"),
         ((*UCF, "metrics=[niqe]", "niqe_parameters=/nowhere.npz"), "there is no file /nowhere.npz: give the path of"),
@@ -56,7 +56,7 @@ def test_data_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_times_that_a_network_cannot_be_asked_for(tmp_path: Path, roots: dict[str, Path]) -> None:
-    given = ["model=ifrnet_tiny", "model._target_=tests.helpers.toy_benchmark.middle", "strips=0", "name=x"]
+    given = ["model=ifrnet_tiny", "model._target_=tests.helpers.toy_benchmark.middle", "num_examples=0", "name=x"]
     with pytest.raises(ValueError, match=r"reaches times k / 2\^n"):
         evaluated(tmp_path, *given, "benchmark=vimeo_septuplet", "protocol=common", f"root={roots['vimeo_septuplet']}")
     crop = "+benchmark.options.val_transforms=[{_target_:datamodules.transforms.CenterCrop,size:32}]"

@@ -17,8 +17,8 @@ from vfi_train.evaluate.measure import check_once, missing, share
 from vfi_train.evaluate.results import read
 from vfi_train.evaluate.resume_log import Journal
 
-TINY = ("model=ifrnet_tiny", "weights=ifrnet_tiny_synthetic", "strips=0")
-TOY = ("model=ifrnet_tiny", "model._target_=tests.helpers.toy_benchmark.ifrnet", "strips=0")
+TINY = ("model=ifrnet_tiny", "weights=ifrnet_tiny_synthetic", "num_examples=0")
+TOY = ("model=ifrnet_tiny", "model._target_=tests.helpers.toy_benchmark.ifrnet", "num_examples=0")
 
 
 def scores(folder: Path) -> dict[str, dict[str, float]]:
@@ -52,7 +52,7 @@ def test_a_stopped_evaluation_goes_on_where_it_was(tmp_path: Path, roots: dict[s
         "model=ifrnet_tiny",
         "model._target_=tests.helpers.toy_benchmark.interrupted",
         "benchmark=adobe240",
-        "strips=0",
+        "num_examples=0",
     ]
     given += [f"root={roots['adobe240']}", "+benchmark.options.val_transforms=[]", "name=x", "workers=0"]
     ToyInterrupted.answers_left = 9
@@ -124,7 +124,7 @@ def test_a_sample_twice_or_never_is_a_fault() -> None:
 
 
 def test_results_are_plain_json(tmp_path: Path, roots: dict[str, Path]) -> None:
-    """Equal pictures have an infinite PSNR, which JSON has no number for."""
+    """Equal images have an infinite PSNR, which JSON has no number for."""
     root = fabricate("ucf101", tmp_path, size=(32, 48), clips=2)
     for i in ("00", "01_gt", "02"):
         write(root / "1" / f"frame_{i}.png", frame(1, 0, (32, 48)) * 0)

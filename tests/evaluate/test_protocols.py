@@ -48,21 +48,21 @@ CASES: list[tuple[str, str, str, str, dict[str, Any], Columns]] = [
     ("amt", "amt_s", "gopro", "test", {}, PLAIN),
     ("amt", "amt_s", "adobe240", "test", {}, PLAIN),
     # EMA-VFI
-    ("ema_vfi", "ema_vfi", "vimeo90k", "test", {"bgr": True, "turn": TURN, "multiple": 32}, PLAIN),
+    ("ema_vfi", "ema_vfi", "vimeo90k", "test", {"bgr": True, "flip_hw": TURN, "multiple": 32}, PLAIN),
     ("ema_vfi", "ema_vfi_small", "vimeo90k", "test", {"bgr": True, "multiple": 32}, PLAIN),
-    ("ema_vfi", "ema_vfi", "ucf101", "test", {"bgr": True, "turn": TURN, "multiple": 32}, ROUNDED),
+    ("ema_vfi", "ema_vfi", "ucf101", "test", {"bgr": True, "flip_hw": TURN, "multiple": 32}, ROUNDED),
     *(
-        ("ema_vfi", "ema_vfi", "snu_film", s, {"bgr": True, "turn": TURN, "multiple": 32, "scale": 0.5}, PLAIN)
+        ("ema_vfi", "ema_vfi", "snu_film", s, {"bgr": True, "flip_hw": TURN, "multiple": 32, "scale": 0.5}, PLAIN)
         for s in SNU
     ),
-    ("ema_vfi", "ema_vfi", "middlebury", "other", {"bgr": True, "turn": TURN, "multiple": 32}, IE),
+    ("ema_vfi", "ema_vfi", "middlebury", "other", {"bgr": True, "flip_hw": TURN, "multiple": 32}, IE),
     *(
-        ("ema_vfi", "ema_vfi", "xiph", s, {"bgr": True, "turn": TURN, "multiple": 16, "scale": 0.5}, SKIMAGE)
+        ("ema_vfi", "ema_vfi", "xiph", s, {"bgr": True, "flip_hw": TURN, "multiple": 16, "scale": 0.5}, SKIMAGE)
         for s in ("2k", "4k_crop")
     ),
-    ("ema_vfi", "ema_vfi_t", "x_test", "2k", {"bgr": True, "turn": TURN, "multiple": 32, "scale": 0.5}, ROUNDED),
+    ("ema_vfi", "ema_vfi_t", "x_test", "2k", {"bgr": True, "flip_hw": TURN, "multiple": 32, "scale": 0.5}, ROUNDED),
     ("ema_vfi", "ema_vfi_small_t", "x_test", "4k", {"bgr": True, "multiple": 32, "scale": 0.25}, ROUNDED),
-    *(("ema_vfi", "ema_vfi_t", "hd_4x", s, {"turn": TURN, "multiple": 32}, LUMA) for s in HD),
+    *(("ema_vfi", "ema_vfi_t", "hd_4x", s, {"flip_hw": TURN, "multiple": 32}, LUMA) for s in HD),
     # ATM-VFI
     ("atm_vfi", "atm_vfi_base", "vimeo90k", "test", {"dim": True}, PLAIN),
     ("atm_vfi", "atm_vfi_base", "ucf101", "test", {"dim": True}, ROUNDED),
@@ -169,7 +169,7 @@ def test_septuplets_are_asked_for_as_each_variant_is(
         }
         rows.append(("", columns))
     assert_equal(result, averaged(rows, False), 5)
-    assert result.counted("niqe") == 0  # a picture of 48x64 has no two blocks of 96x96
+    assert result.counted("niqe") == 0  # an image of 48x64 has no two blocks of 96x96
 
 
 @pytest.fixture(scope="module")

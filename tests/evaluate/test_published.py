@@ -92,7 +92,7 @@ def test_the_verdict(ours: float, verdict: str) -> None:
     [
         ({"count": 100}, "100 of 3782 samples"),
         ({"protocol": "common"}, "protocol common, theirs is ifrnet"),
-        ({"protocol": "ifrnet (tta=turn)"}, "protocol ifrnet (tta=turn), theirs is ifrnet"),
+        ({"protocol": "ifrnet (tta=flip_hw)"}, "protocol ifrnet (tta=flip_hw), theirs is ifrnet"),
         ({"precision": "bf16"}, "precision bf16"),
     ],
 )

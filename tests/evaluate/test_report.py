@@ -39,8 +39,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     whole = "+benchmark.options.val_transforms=[]"
     evaluated(out, *given, "benchmark=gopro", f"root={root}", whole, "samples=14", "name=first")
     evaluated(
-        out, *given, "benchmark=snu_film", f"root={out / 'snu'}", f"compare=[{out / 'first'}]", "strips=1", "name=x",
-        "precision=bf16",
+        out, *given, "benchmark=snu_film", f"root={out / 'snu'}", f"compare=[{out / 'first'}]", "num_examples=1",
+        "name=x", "precision=bf16",
     )  # fmt: skip
     return out / "x"
 
@@ -83,14 +83,14 @@ def test_the_page_is_whole_and_needs_nothing_else(folder: Path) -> None:
     assert "bf16 instead of fp32 changes PSNR" in text
 
 
-def test_pictures_show_worst_and_best_samples(folder: Path) -> None:
+def test_images_show_worst_and_best_samples(folder: Path) -> None:
     text = (folder / "report.html").read_text()
-    pictures = [
+    images = [
         cv2.imdecode(np.frombuffer(base64.b64decode(code), np.uint8), cv2.IMREAD_COLOR)
         for code in re.findall(r"data:image/jpeg;base64,([^\"]+)", text)
     ]
-    assert len(pictures) == 2 * 4 * 2 * 4  # networks, splits, worst and best, tiles
-    assert {picture.shape for picture in pictures} == {(32, 40, 3)}
+    assert len(images) == 2 * 4 * 2 * 4  # networks, splits, worst and best, tiles
+    assert {image.shape for image in images} == {(32, 40, 3)}
     result = next(r for r in read(folder) if r.part == "snu_film/hard" and r.label == "ifrnet_s")
     ordered = sorted(result.samples, key=lambda row: row["scores"]["psnr"])
     assert f"ifrnet_s, worst 1 by PSNR: {ordered[0]['key']} " in text
@@ -131,7 +131,7 @@ def test_results_say_what_was_measured_and_how(folder: Path) -> None:
 
 
 def test_the_effect_of_a_precision_is_that_of_measuring_twice(folder: Path) -> None:
-    given = ["model=ifrnet_tiny", "weights=ifrnet_tiny_synthetic", "benchmark=snu_film", "strips=0", "name=fp32"]
+    given = ["model=ifrnet_tiny", "weights=ifrnet_tiny_synthetic", "benchmark=snu_film", "num_examples=0", "name=fp32"]
     exact = evaluated(folder.parent, *given, f"root={folder.parent / 'snu'}")
     rounded = [r for r in read(folder) if r.label == "ifrnet_tiny" and r.benchmark == "snu_film"]
     for precise, coarse in zip(exact, rounded, strict=True):
@@ -168,7 +168,7 @@ def test_results_go_to_wandb(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.slow
 def test_a_phone_shows_it_without_the_network(folder: Path) -> None:
-    """In headless Chromium, 390 pixels wide: nothing is wider than the screen, and every picture is there."""
+    """In headless Chromium, 390 pixels wide: nothing is wider than the screen, and every image is there."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
         subprocess.run(["apt-get", "update", "-q"], check=True, capture_output=True)
@@ -190,7 +190,7 @@ def test_a_phone_shows_it_without_the_network(folder: Path) -> None:
          "--proxy-server=127.0.0.1:9", "--virtual-time-budget=5000", "--dump-dom", look.as_uri()],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-    width, pictures, shown, fetched = map(int, re.search(r'id="said">([\d ]+)<', done.stdout)[1].split())  # type: ignore[index]
+    width, images, shown, fetched = map(int, re.search(r'id="said">([\d ]+)<', done.stdout)[1].split())  # type: ignore[index]
     assert width <= 390
-    assert pictures == shown == 64
+    assert images == shown == 64
     assert fetched == 0

@@ -103,10 +103,10 @@ runpy.run_path("run_exported.py", run_name="__main__")
 
 
 def test_the_runner_needs_none_of_our_packages(file: Path, tmp_path: Path) -> None:
-    """Pictures and a video, by a copy of the one file, in a process where nothing else can be imported."""
+    """Images and a video, by a copy of the one file, in a process where nothing else can be imported."""
     shutil.copy(run_exported.__file__, tmp_path / "run_exported.py")
-    for index, picture in enumerate(pan(2)):
-        Image.fromarray(picture).save(tmp_path / f"{index}.png")
+    for index, image in enumerate(pan(2)):
+        Image.fromarray(image).save(tmp_path / f"{index}.png")
     write_video(tmp_path / "in.mp4", pan(4))
     unused = ("torch",) if file.suffix == ".onnx" else ("onnx", "onnxruntime")
     runs = [["0.png", "1.png", "--output", "middle.png"], ["in.mp4", "--factor", "3", "--output", "out.mp4"]]
@@ -206,8 +206,8 @@ def test_the_runner_tells_mistakes(tmp_path: Path, file: Path) -> None:
     for arguments, message in (
         (["none.onnx", a, a], "none.onnx is no file that ends in"),
         ([str(file), a, b], "different sizes"),
-        ([str(file), a, a, a], "two pictures or one video; got 3"),
-        ([str(file), a, str(tmp_path / "c.png")], "is not a picture that can be read"),
+        ([str(file), a, a, a], "two images or one video; got 3"),
+        ([str(file), a, str(tmp_path / "c.png")], "is not an image that can be read"),
         ([str(file), str(tmp_path / "c.mp4")], "cannot be read as a video"),
         ([str(file), a, a, "--times", "0.2", "0.4"], "give a folder"),
     ):
@@ -229,7 +229,7 @@ def test_real_networks(tmp_path: Path, name: str, form: str) -> None:
     torch.manual_seed(0)
     model = create_model(name).eval()
     for parameter in model.parameters():
-        parameter.data.mul_(0.8)  # fresh weights make flows that leave the picture
+        parameter.data.mul_(0.8)  # fresh weights make flows that leave the image
     torch.save(model.state_dict(), tmp_path / "weights.pth")
     ending = ".onnx" if form == "onnx" else ".pt2"
     path = run_export(

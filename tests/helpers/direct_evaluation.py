@@ -21,19 +21,19 @@ from datamodules.storage.distance_maps import PREPARATIONS
 from datamodules.storage.yuv import to_rgb
 from tests.helpers.toy_benchmark import answer
 
-Picture = np.ndarray
+ImageArray = np.ndarray
 
 
 @dataclass
 class Sample:
-    frame0: Picture  # H W 3, RGB, float64 in [0, 1]
-    target: Picture
-    frame1: Picture
+    frame0: ImageArray  # H W 3, RGB, float64 in [0, 1]
+    target: ImageArray
+    frame1: ImageArray
     time: Any = 0.5  # a number, or a map H W
     sequence: str = ""
 
 
-def picture(path: Path) -> Picture:
+def image(path: Path) -> ImageArray:
     return cv2.imread(str(path))[..., ::-1] / 255
 
 
@@ -41,20 +41,20 @@ def samples(benchmark: str, split: str, root: Path, told: str = "number") -> Ite
     """The samples of a fabricated benchmark; `told`: what a septuplet's time is (see `septuplets`)."""
     if benchmark == "vimeo90k":
         for clip in (root / "tri_testlist.txt").read_text().split():
-            yield Sample(*(picture(root / "sequences" / clip / f"im{i}.png") for i in (1, 2, 3)))
+            yield Sample(*(image(root / "sequences" / clip / f"im{i}.png") for i in (1, 2, 3)))
     elif benchmark == "ucf101":
         for folder in sorted(root.iterdir()):
-            yield Sample(*(picture(folder / f"{n}.png") for n in ("frame_00", "frame_01_gt", "frame_02")))
+            yield Sample(*(image(folder / f"{n}.png") for n in ("frame_00", "frame_01_gt", "frame_02")))
     elif benchmark == "snu_film":
         for line in (root / f"test-{split}.txt").read_text().strip().splitlines():
-            yield Sample(*(picture(root / path.removeprefix("data/SNU-FILM/")) for path in line.split()))
+            yield Sample(*(image(root / path.removeprefix("data/SNU-FILM/")) for path in line.split()))
     elif benchmark == "middlebury":
         for folder in sorted((root / "other-data").iterdir()):
             true = root / "other-gt-interp" / folder.name / "frame10i11.png"
-            yield Sample(picture(folder / "frame10.png"), picture(true), picture(folder / "frame11.png"))
+            yield Sample(image(folder / "frame10.png"), image(true), image(folder / "frame11.png"))
     elif benchmark == "atd12k":
         for folder in sorted((root / "test_2k_540p").iterdir()):
-            yield Sample(*(picture(folder / f"frame{i}.png") for i in (1, 2, 3)))
+            yield Sample(*(image(folder / f"frame{i}.png") for i in (1, 2, 3)))
     elif benchmark == "xiph":
         for clip in sorted(root.iterdir()):
             frames = [cv2.imread(str(path))[..., ::-1] for path in sorted(clip.iterdir())]
@@ -64,7 +64,7 @@ def samples(benchmark: str, split: str, root: Path, told: str = "number") -> Ite
     elif benchmark.startswith("x_test"):
         steps = range(4, 32, 4) if benchmark == "x_test" else [16]
         for scene in sorted((root / "test").glob("*/*")):
-            frames = [picture(path).astype(np.float32) for path in sorted(scene.iterdir())]
+            frames = [image(path).astype(np.float32) for path in sorted(scene.iterdir())]
             frames = [resized(f, (40, 56)) if split == "2k" else f for f in frames]
             yield from (Sample(frames[0], frames[k], frames[32], k / 32) for k in steps)
     elif benchmark.startswith("hd"):
@@ -84,11 +84,11 @@ def samples(benchmark: str, split: str, root: Path, told: str = "number") -> Ite
                 yield from (Sample(frames[start], frames[start + k], frames[start + 8], k / 8) for k in range(1, 8))
     elif benchmark == "co3d":
         for scene in sorted((root / "test").iterdir()):
-            frames = [picture(path) for path in sorted((scene / "images").iterdir())]
+            frames = [image(path) for path in sorted((scene / "images").iterdir())]
             yield from (Sample(frames[i], frames[i + 1], frames[i + 2]) for i in (0, 3, 6))
     elif benchmark == "davis":
         for clip in sorted((root / "JPEGImages" / "480p").iterdir()):
-            frames = [picture(path) for path in sorted(clip.iterdir())]
+            frames = [image(path) for path in sorted(clip.iterdir())]
             yield from (Sample(*frames[i : i + 3]) for i in range(0, len(frames) - 2, 2))
     elif benchmark == "vimeo_septuplet":
         yield from septuplets(root, told)
@@ -105,10 +105,10 @@ def septuplets(root: Path, told: str) -> Iterator[Sample]:
             stored = np.load(folder / f"dis_index_0_{k}_6.npy").astype(np.float32)
             preparation = PREPARATIONS["test" if told == "map5" else "rife_dr_test"]
             time = preparation.load(stored, (2 * len(stored), 2 * stored.shape[1]))
-        yield Sample(picture(folder / "im1.png"), picture(folder / f"im{k + 1}.png"), picture(folder / "im7.png"), time)
+        yield Sample(image(folder / "im1.png"), image(folder / f"im{k + 1}.png"), image(folder / "im7.png"), time)
 
 
-def resized(frame: Picture, size: tuple[int, int]) -> Picture:
+def resized(frame: ImageArray, size: tuple[int, int]) -> ImageArray:
     return cv2.resize(np.ascontiguousarray(frame), size[::-1], interpolation=cv2.INTER_AREA)
 
 
@@ -119,12 +119,12 @@ def predicted(
     canvas: bool = False,
     scale: float = 1.0,
     bgr: bool = False,
-    turn: tuple[int, ...] | None = None,
+    flip_hw: tuple[int, ...] | None = None,
     steps: int = 0,
     dim: bool = False,
-) -> Picture:
+) -> ImageArray:
     """What the toy network gives, H W 3, RGB, for frames padded to a multiple, or at the top left of a black canvas of
-    480x640; the mean with the answer for frames that are flipped (`turn`); in `steps` by references.
+    480x640; the mean with the answer for frames that are flipped (`flip_hw`); in `steps` by references.
     """
 
     def ask(frame0: Tensor, frame1: Tensor, time: Tensor) -> Tensor:
@@ -144,18 +144,18 @@ def predicted(
     time = torch.as_tensor(np.asarray(s.time, np.float32)).reshape(1, 1, *np.shape(s.time) or (1, 1))
     time = F.pad(time, pad, mode="replicate") if np.ndim(s.time) else time
     out = ask(frames[0], frames[1], time)
-    if turn:
-        out = (out + ask(frames[0].flip(turn), frames[1].flip(turn), time.flip(turn)).flip(turn)) / 2
+    if flip_hw:
+        out = (out + ask(frames[0].flip(flip_hw), frames[1].flip(flip_hw), time.flip(flip_hw)).flip(flip_hw)) / 2
     out = out.clamp(0, 1)[0, :, top : top + height, left : left + width]
     result = out.double().permute(1, 2, 0).numpy()
     return result[..., ::-1] if bgr else result
 
 
-def tensor(picture: Picture) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(picture)).float().permute(2, 0, 1)[None]
+def tensor(image: ImageArray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image)).float().permute(2, 0, 1)[None]
 
 
-def psnr(prediction: Picture, target: Picture, *, rounded: bool = False, luma: bool = False) -> float:
+def psnr(prediction: ImageArray, target: ImageArray, *, rounded: bool = False, luma: bool = False) -> float:
     prediction = np.round(prediction * 255) / 255 if rounded else prediction
     if luma:
         y, x = (rgb2yuv(p)[..., 0] * 255 for p in (prediction, target))
@@ -163,13 +163,13 @@ def psnr(prediction: Picture, target: Picture, *, rounded: bool = False, luma: b
     return float(-10 * np.log10(np.mean((prediction - target) ** 2)))
 
 
-def ssim(prediction: Picture, target: Picture, *, rounded: bool = False) -> float:
+def ssim(prediction: ImageArray, target: ImageArray, *, rounded: bool = False) -> float:
     """The 3-D variant, as the specifications have it."""
     prediction = np.round(prediction * 255) / 255 if rounded else prediction
     window = np.exp(-((np.arange(11) - 5.0) ** 2) / (2 * 1.5**2))
     window /= window.sum()
 
-    def smooth(x: Picture) -> Picture:
+    def smooth(x: ImageArray) -> ImageArray:
         for axis in range(3):
             x = correlate1d(x, window, axis, mode="nearest")
         return x
@@ -181,16 +181,16 @@ def ssim(prediction: Picture, target: Picture, *, rounded: bool = False) -> floa
     return float(np.mean((2 * a * b + c1) * (2 * w + c2) / ((a * a + b * b + c1) * (u + v + c2))))
 
 
-def ssim_skimage(prediction: Picture, target: Picture) -> float:
-    """Of uint8 pictures, with scikit-image's defaults."""
+def ssim_skimage(prediction: ImageArray, target: ImageArray) -> float:
+    """Of uint8 images, with scikit-image's defaults."""
     p, t = (np.round(x * 255).astype(np.uint8) for x in (prediction, target))
     return float(structural_similarity(p, t, data_range=255, channel_axis=2))
 
 
-def psnr_skimage(prediction: Picture, target: Picture) -> float:
+def psnr_skimage(prediction: ImageArray, target: ImageArray) -> float:
     p, t = (np.round(x * 255).astype(np.uint8) for x in (prediction, target))
     return float(peak_signal_noise_ratio(t, p, data_range=255))
 
 
-def ie(prediction: Picture, target: Picture) -> float:
+def ie(prediction: ImageArray, target: ImageArray) -> float:
     return float(np.mean(np.abs(np.round(255 * prediction) - np.round(255 * target))))

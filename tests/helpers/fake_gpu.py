@@ -29,7 +29,7 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 from losses.backbones import JudgedTerm
 from tests.helpers.in_process import composed
 from vfi_train.contract import Batch, Prediction
-from vfi_train.modules.gradients import carry_fault
+from vfi_train.modules.gradients import propagate_nonfinite
 from vfi_train.modules.interpolation_module import InterpolationModule
 from vfi_train.training.build import build_module
 from vfi_train.training.curriculum import plan
@@ -102,7 +102,7 @@ def step(config: DictConfig, device: str) -> list[str]:
             batch = module.prepare(batch)
             with half_precision(device == "cuda"):
                 prediction: Prediction = module.predict(batch)
-                loss = carry_fault(module.judge(prediction, batch)["total"])
+                loss = propagate_nonfinite(module.judge(prediction, batch)["total"])
             if device == STAND_IN:
                 loss.backward()
             else:

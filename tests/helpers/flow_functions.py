@@ -13,7 +13,7 @@ calls: list[int] = []  # pairs of each call
 def dis(frame0: Tensor, frame1: Tensor) -> Tensor:
     """OpenCV's DIS flow."""
     calls.append(len(frame0))
-    grey = [[np.uint8(picture.mean(dim=0).numpy() * 255) for picture in frames] for frames in (frame0, frame1)]
+    grey = [[np.uint8(image.mean(dim=0).numpy() * 255) for image in frames] for frames in (frame0, frame1)]
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flows = [estimator.calc(a, b, None) for a, b in zip(*grey, strict=True)]  # type: ignore[call-overload]
     return torch.from_numpy(np.stack(flows)).permute(0, 3, 1, 2)

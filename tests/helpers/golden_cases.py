@@ -60,7 +60,7 @@ def frame(height: int, width: int, phase: float, seed: int = 0, batch: int = 1) 
 def assert_near(got: Tensor, expected: np.ndarray | Tensor, tolerance: float, what: str = "") -> None:
     """Largest absolute difference at most `tolerance`, shapes equal.
 
-    Where VFI_GOLDEN_RECORD names a file, differences to the goldens' pictures are written there, for the table of
+    Where VFI_GOLDEN_RECORD names a file, differences to the goldens' images are written there, for the table of
     `benchmarks/models.py`.
     """
     origin = _origins.get(id(expected))

@@ -28,12 +28,12 @@ def given(case: Case) -> dict[str, Any]:
     """The arguments of `forward`: frames, map, reference and its map."""
     info = case.info
     shape = (info["height"], info["width"])
-    picture = functools.partial(frame, *shape, seed=info["frame_seed"], batch=info["batch"])
-    arguments = {"frame0": picture(0.0), "frame1": picture(1.0), "time": time_map(case, info["map"])}
+    image = functools.partial(frame, *shape, seed=info["frame_seed"], batch=info["batch"])
+    arguments = {"frame0": image(0.0), "frame1": image(1.0), "time": time_map(case, info["map"])}
     if "ref_frame" in info:
         phase = float(info["ref_frame"].split(",")[2])
         assert info["ref_frame"] == f"golden.frame(height,width,{phase},frame_seed,batch)"
-        arguments |= {"reference": picture(phase), "reference_time": time_map(case, info["ref_map"])}
+        arguments |= {"reference": image(phase), "reference_time": time_map(case, info["ref_map"])}
     return arguments
 
 

@@ -1,10 +1,10 @@
-"""Every dataset in its published layout, fabricated tiny: the same folders, list files and names, few small pictures.
+"""Every dataset in its published layout, fabricated tiny: the same folders, list files and names, few small images.
 
     root = fabricate("vimeo90k", tmp_path)
     config = {**conf/data/vimeo90k.yaml, **LAYOUTS["vimeo90k"].options, "root": str(root)}
 
 Frame k of a clip is the clip's texture moved k pixels to the right, so that flow labels are exact (but for the
-columns that come round) and every picture differs from every other.
+columns that come round) and every image differs from every other.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from datamodules.gopro import TEST_VIDEOS, TRAIN_VIDEOS
 from datamodules.storage import flow_io
 
-Picture = np.ndarray
+ImageArray = np.ndarray
 Size = tuple[int, int]
 
 
@@ -51,7 +51,7 @@ def fabricate(name: str, root: Path, *, size: Size | None = None, clips: int | N
     return layout.make(root, size or layout.size, layout.clips if clips is None else clips)
 
 
-def frame(clip: int, number: int, size: Size) -> Picture:
+def frame(clip: int, number: int, size: Size) -> ImageArray:
     """Frame `number` of the clip `clip`: H W 3, uint8, RGB, as it is on disk (PNG)."""
     height, width = size
     noise = np.random.default_rng(clip).integers(0, 256, (height // 4, width // 4, 3), dtype=np.uint8)
@@ -67,11 +67,11 @@ def stored_map(clip: int, triple: tuple[int, int, int], size: Size) -> np.ndarra
     return ((middle - start) / (end - start) + around).astype(np.float16)
 
 
-def write(path: Path, picture: Picture) -> None:
-    """Write an RGB picture and the folders above it."""
+def write(path: Path, image: ImageArray) -> None:
+    """Write an RGB image and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fast = [cv2.IMWRITE_PNG_COMPRESSION, 1] if path.suffix == ".png" else []
-    assert cv2.imwrite(str(path), picture[..., ::-1], fast)
+    assert cv2.imwrite(str(path), image[..., ::-1], fast)
 
 
 def vimeo90k(root: Path, size: Size, clips: int) -> Path:
@@ -237,7 +237,7 @@ def co3d(root: Path, size: Size, clips: int) -> Path:
 FAULTS: dict[str, Callable[[Path], object]] = {  # what can happen to a file
     "missing": lambda path: path.unlink(),
     "cut off": lambda path: path.write_bytes(path.read_bytes()[:-300]),
-    "no picture": lambda path: path.write_bytes(b"this is no picture"),
+    "no image": lambda path: path.write_bytes(b"this is no image"),
 }
 
 

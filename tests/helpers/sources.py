@@ -15,7 +15,7 @@ from datamodules.core.samplers import Sample, SampleSource
 
 
 class Numbers:
-    """Sample i is a 2x2 picture of the number i; its key tells the random number it was given."""
+    """Sample i is a 2x2 image of the number i; its key tells the random number it was given."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -24,12 +24,12 @@ class Numbers:
         return self.size
 
     def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
-        picture = np.full((2, 2, 3), index, dtype=np.uint8)
+        image = np.full((2, 2, 3), index, dtype=np.uint8)
         draw = "held-out" if rng is None else f"{rng.random():.12f}"
         return {
-            "frame0": picture,
-            "frame1": picture,
-            "target": picture,
+            "frame0": image,
+            "frame1": image,
+            "target": image,
             "time": 0.5,
             "key": f"{index}:{draw}",
         }
@@ -43,7 +43,7 @@ class NumbersData(VFIDataModule):
     def train_source(self) -> SampleSource:
         return Numbers(self.train)
 
-    def held_out_source(self) -> SampleSource:
+    def val_source(self) -> SampleSource:
         return Numbers(self.val)
 
 

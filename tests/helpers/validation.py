@@ -15,12 +15,12 @@ COUNT = 7
 
 
 def samples() -> list[Batch]:
-    """Seven samples of one picture each, B = 1."""
-    pictures = [frame(24, 32, phase, 9, COUNT) for phase in (0.0, 1.0, 0.5)]
+    """Seven samples of one image each, B = 1."""
+    images = [frame(24, 32, phase, 9, COUNT) for phase in (0.0, 1.0, 0.5)]
     time = torch.full((1, 1, 1, 1), 0.5)
     return [
         {"frame0": a[None], "frame1": b[None], "target": t[None], "time": time, "key": [str(i)]}
-        for i, (a, b, t) in enumerate(zip(*pictures, strict=True))
+        for i, (a, b, t) in enumerate(zip(*images, strict=True))
     ]
 
 

@@ -57,13 +57,13 @@ def pan(count: int, seed: int = 0, step: int = 2, height: int = HEIGHT, width: i
     return [np.ascontiguousarray(whole[i : i + height, step * i : step * i + width]) for i in range(count)]
 
 
-def frames(pictures: Sequence[np.ndarray], rate: int = 24) -> list[Frame]:
-    return [Frame(picture, Fraction(i, rate), Fraction(1, rate)) for i, picture in enumerate(pictures)]
+def frames(images: Sequence[np.ndarray], rate: int = 24) -> list[Frame]:
+    return [Frame(image, Fraction(i, rate), Fraction(1, rate)) for i, image in enumerate(images)]
 
 
 def write_video(
     path: Path,
-    pictures: Sequence[np.ndarray],
+    images: Sequence[np.ndarray],
     *,
     codec: str = "libx264",
     pixel_format: str = "yuv420p",
@@ -77,10 +77,10 @@ def write_video(
     options: dict[str, str] | None = None,
     rotation: int = 0,
 ) -> Path:
-    """A video of pictures (uint8 or uint16), time stamps in 1 / (100 rate), and a tone where `sound` is a codec."""
+    """A video of images (uint8 or uint16), time stamps in 1 / (100 rate), and a tone where `sound` is a codec."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
-        stream.height, stream.width = pictures[0].shape[:2]
+        stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = pixel_format
         context = stream.codec_context
         unit = Fraction(1, rate) if path.suffix == ".y4m" else Fraction(1, 100 * rate)
@@ -90,9 +90,9 @@ def write_video(
         if rotation:
             stream.set_display_rotation(rotation)
         tone = container.add_stream(sound, rate=48000, layout="stereo") if sound else None
-        for number, picture in enumerate(pictures):
-            form = "rgb24" if picture.dtype == np.uint8 else "rgb48le"
-            frame = av.VideoFrame.from_ndarray(picture, format=form).reformat(
+        for number, image in enumerate(images):
+            form = "rgb24" if image.dtype == np.uint8 else "rgb48le"
+            frame = av.VideoFrame.from_ndarray(image, format=form).reformat(
                 format=pixel_format, dst_colorspace={1: 1, 6: 5, 9: 9}[matrix], dst_color_range=color_range
             )
             frame.pts = ticks[number] if ticks else int(number / (rate * unit))
@@ -100,7 +100,7 @@ def write_video(
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
         if tone is not None:
-            _write_tone(container, tone, len(pictures) / rate)
+            _write_tone(container, tone, len(images) / rate)
     return path
 
 

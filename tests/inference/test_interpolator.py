@@ -1,4 +1,4 @@
-"""Interpolator: kinds of pictures, channel order, recursion, several times at once, test-time augmentation."""
+"""Interpolator: kinds of images, channel order, recursion, several times at once, test-time augmentation."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tests.helpers.mean_networks import FixedMean, Mean, ReferencedMean, pair
 from vfi_train.architectures import create_model
 from vfi_train.inference.interpolator import Interpolator
 
-# --- kinds of pictures
+# --- kinds of images
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64, np.float16])
 @pytest.mark.parametrize("batch", [None, 2])
-def test_numpy_pictures_come_back_as_they_came(dtype: type, batch: int | None) -> None:
-    pictures = [f.movedim(1, -1).numpy() for f in pair(20, 30, batch or 1)]
+def test_numpy_images_come_back_as_they_came(dtype: type, batch: int | None) -> None:
+    images = [f.movedim(1, -1).numpy() for f in pair(20, 30, batch or 1)]
     if dtype == np.uint8:
-        pictures = [np.round(255 * p) for p in pictures]
-    frame0, frame1 = ((p if batch else p[0]).astype(dtype) for p in pictures)
+        images = [np.round(255 * p) for p in images]
+    frame0, frame1 = ((p if batch else p[0]).astype(dtype) for p in images)
     got = Interpolator(Mean())(frame0, frame1, 0.25)
     assert isinstance(got, np.ndarray)
     assert got.dtype == dtype
@@ -33,11 +33,11 @@ def test_numpy_pictures_come_back_as_they_came(dtype: type, batch: int | None) -
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("batch", [None, 2])
-def test_torch_pictures_come_back_as_they_came(dtype: torch.dtype, batch: int | None) -> None:
-    pictures = pair(20, 30, batch or 1)
+def test_torch_images_come_back_as_they_came(dtype: torch.dtype, batch: int | None) -> None:
+    images = pair(20, 30, batch or 1)
     if dtype == torch.uint8:
-        pictures = tuple((255 * p).round() for p in pictures)
-    frame0, frame1 = ((p if batch else p[0]).to(dtype) for p in pictures)
+        images = tuple((255 * p).round() for p in images)
+    frame0, frame1 = ((p if batch else p[0]).to(dtype) for p in images)
     got = Interpolator(Mean())(frame0, frame1, 0.25)
     assert got.dtype == dtype
     expected = 0.75 * frame0.double() + 0.25 * frame1.double()
@@ -63,15 +63,15 @@ def test_several_times_give_a_list_from_one_encoding() -> None:
 @pytest.mark.parametrize(
     ("frame0", "message"),
     [
-        (np.zeros((16, 16, 4), np.uint8), r"RGB pictures.*\(16, 16, 4\)"),
-        (np.zeros((16, 16), np.uint8), "RGB pictures"),
+        (np.zeros((16, 16, 4), np.uint8), r"RGB images.*\(16, 16, 4\)"),
+        (np.zeros((16, 16), np.uint8), "RGB images"),
         (np.zeros((16, 16, 3), np.int64), "int64"),
         (np.full((16, 16, 3), 128.0), "divide by 255"),
         (np.full((16, 16, 3), np.nan), "divide by 255"),
         ([[0]], "got list"),
     ],
 )
-def test_unusable_pictures_are_refused_with_one_sentence(frame0: object, message: str) -> None:
+def test_unusable_images_are_refused_with_one_sentence(frame0: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Interpolator(Mean())(frame0, frame0)
 
@@ -202,7 +202,7 @@ def test_times_at_once_may_be_numbers_beside_maps_and_are_one_or_more() -> None:
 
 
 @pytest.mark.parametrize("batched", [True, False])
-@pytest.mark.parametrize(("tta", "dims"), [(True, (-2, -1)), ("turn", (-2, -1)), ("rows", (-2,))])
+@pytest.mark.parametrize(("tta", "dims"), [(True, (-2, -1)), ("flip_hw", (-2, -1)), ("flip_h", (-2,))])
 def test_augmentation_is_the_mean_over_flips(tta: bool | str, dims: tuple, batched: bool) -> None:
     model = create_model("ifrnet_tiny").eval()
     frame0, frame1 = pair(32, 48, batch=2)

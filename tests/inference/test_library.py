@@ -17,7 +17,7 @@ from vfi_train.inference.interpolator import Interpolator
 ROOT = Path(__file__).parents[2]
 
 
-def picture(phase: float) -> np.ndarray:
+def image(phase: float) -> np.ndarray:
     rows, columns = np.mgrid[:80, :128]
     waves = [np.sin((columns - 6 * phase + k * rows) / (5 + 3 * k)) for k in range(3)]
     return ((np.stack(waves, axis=-1) + 1) * 127).astype(np.uint8)
@@ -26,7 +26,7 @@ def picture(phase: float) -> np.ndarray:
 @pytest.fixture(scope="module")
 def examples() -> dict[str, Any]:
     """What the examples have made, run one after the other."""
-    names: dict[str, Any] = {"frame0": picture(0.0), "frame1": picture(1.0)}
+    names: dict[str, Any] = {"frame0": image(0.0), "frame1": image(1.0)}
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "library.md").read_text(), re.DOTALL)
     torch.manual_seed(0)
     for number, block in enumerate(blocks):
@@ -47,7 +47,7 @@ def test_the_examples_give_what_they_say(examples: dict[str, Any]) -> None:
     assert (e["middles"][0] * 255 - uint8.float()).abs().max() <= 0.5 + 1e-3
     assert np.array_equal(e["seven"][3], array)
     for k, frame in enumerate(e["seven"]):
-        assert np.abs(frame - picture((k + 1) / 8).astype(float)).mean() < 2.5
+        assert np.abs(frame - image((k + 1) / 8).astype(float)).mean() < 2.5
     assert len(e["three"]) == 3
     assert e["edited"].shape == (80, 128, 3)
     assert e["seams"] <= 8
@@ -56,11 +56,11 @@ def test_the_examples_give_what_they_say(examples: dict[str, Any]) -> None:
     for k, frame in enumerate(e["by_maps"]):
         # Weights see the times of the app, from 0.1 to 0.9.
         there = 0.1 + 0.8 * (0, 0.5, 1, 0.5, 0)[k]
-        assert np.abs(frame.astype(float) - picture(there))[right].mean() < 4
-        assert np.abs(frame.astype(float) - picture(0))[left].mean() < 4
+        assert np.abs(frame.astype(float) - image(there))[right].mean() < 4
+        assert np.abs(frame.astype(float) - image(0))[left].mean() < 4
     for k, frame in enumerate(e["composed"]):
-        assert np.abs(frame.astype(float) - picture((0, 0.5, 1, 0.5, 0)[k]))[right].mean() < 2.5
-        assert np.abs(frame.astype(float) - picture(k / 4))[left].mean() < 2.5
+        assert np.abs(frame.astype(float) - image((0, 0.5, 1, 0.5, 0)[k]))[right].mean() < 2.5
+        assert np.abs(frame.astype(float) - image(k / 4))[left].mean() < 2.5
     assert len(e["smooth"]) == 9
     assert e["smooth"][0] is e["frame0"]
     assert np.array_equal(e["smooth"][4], array)
@@ -70,7 +70,7 @@ def test_the_examples_give_what_they_say(examples: dict[str, Any]) -> None:
 
 def test_the_shipped_weights_find_the_middle(examples: dict[str, Any]) -> None:
     """Waves that move by 6 pixels: better than the mean of the frames, which blurs them."""
-    truth, blend = picture(0.5).astype(float), (picture(0.0) / 2 + picture(1.0) / 2)
+    truth, blend = image(0.5).astype(float), (image(0.0) / 2 + image(1.0) / 2)
     assert np.abs(examples["seven"][3] - truth).mean() < 0.5 * np.abs(blend - truth).mean()
 
 

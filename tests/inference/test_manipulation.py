@@ -53,9 +53,9 @@ def black_and_white(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def published_masks() -> list[np.ndarray]:
-    """Three masks of the picture 30x45, with ones where the app pads it to 32x64."""
-    pictures = (frame(30, 45, 0.0, 130 + i)[0, i].numpy() for i in range(3))
-    return [np.pad(picture > 0.52, ((0, 2), (0, 19)), constant_values=True) for picture in pictures]
+    """Three masks of the image 30x45, with ones where the app pads it to 32x64."""
+    images = (frame(30, 45, 0.0, 130 + i)[0, i].numpy() for i in range(3))
+    return [np.pad(image > 0.52, ((0, 2), (0, 19)), constant_values=True) for image in images]
 
 
 def test_curves_and_maps_equal_the_published_ones() -> None:
@@ -68,7 +68,7 @@ def test_curves_and_maps_equal_the_published_ones() -> None:
 
 
 def test_frames_are_made_between_the_published_anchors() -> None:
-    schedule = CASE.info["whole_picture_mode_schedule"]
+    schedule = CASE.info["whole_image_mode_schedule"]
     assert len(schedule) == 9
     for count, expected in schedule.items():
         made = anchors(int(count))
@@ -135,8 +135,8 @@ def test_each_object_moves_by_its_own_timing() -> None:
     )
     assert len(got) == 5
     assert model.encodings == 1
-    for i, picture in enumerate(got):
-        inner = [picture[20, column, 0] for column in (6, 24, 42)]  # blurred by less than five pixels
+    for i, image in enumerate(got):
+        inner = [image[20, column, 0] for column in (6, 24, 42)]  # blurred by less than five pixels
         assert inner == pytest.approx([0.1, 0.1 + 0.8 * i / 4, i / 4], abs=1e-6)
 
 
@@ -146,7 +146,7 @@ def test_networks_without_maps_make_whole_frames_that_are_put_together(recursive
     model = Blend()
     model.takes_time_map = False  # type: ignore[misc]
     white = 255 if dtype is np.uint8 else 1
-    frame0, frame1 = (picture.astype(dtype) * dtype(white) for picture in black_and_white(40, 48))
+    frame0, frame1 = (image.astype(dtype) * dtype(white) for image in black_and_white(40, 48))
     resting, moving = np.zeros((40, 48), bool), np.zeros((40, 48), bool)
     resting[:, :16], moving[:, 8:32] = True, True  # where they overlap, the first one counts
     got = compose(
@@ -154,11 +154,11 @@ def test_networks_without_maps_make_whole_frames_that_are_put_together(recursive
         elsewhere=timing([1, 0], 5),
     )  # fmt: skip
     assert len(got) == 5
-    for i, picture in enumerate(got):
-        assert picture.dtype == dtype
-        inner = [picture[20, column, 0] / white for column in (6, 24, 42)]
+    for i, image in enumerate(got):
+        assert image.dtype == dtype
+        inner = [image[20, column, 0] / white for column in (6, 24, 42)]
         assert inner == pytest.approx([1, i / 4, 1 - i / 4], abs=0.6 / white if white > 1 else 1e-6)
-        assert 0 <= picture[20, 32, 0] / white <= 1
+        assert 0 <= image[20, 32, 0] / white <= 1
 
 
 def test_still_timings_cost_nothing() -> None:
@@ -166,7 +166,7 @@ def test_still_timings_cost_nothing() -> None:
     frame0, frame1 = black_and_white(16, 16)
     got = compose(Interpolator(model), frame0, frame1, [np.ones((16, 16), bool)], [[0, 0, 0, 0]], 3)
     assert model.encodings == 0
-    assert [np.array_equal(picture, frame0) for picture in got] == [True] * 3
+    assert [np.array_equal(image, frame0) for image in got] == [True] * 3
 
 
 @pytest.mark.parametrize("resting", [RED, BLUE])
@@ -200,26 +200,26 @@ def test_curves_that_overshoot_are_kept_between_the_frames() -> None:
     frame0, frame1 = black_and_white(16, 16)
     everything = np.ones((16, 16), bool)
     got = manipulate(Interpolator(Blend()), frame0, frame1, [everything], [[0, 0, 2, 1, 1]], 9)
-    colours = [picture[8, 8, 0] for picture in got]
+    colours = [image[8, 8, 0] for image in got]
     assert max(colours) == 1
     assert min(colours) == 0
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 6, 9])
-def test_a_whole_picture_follows_its_curve_through_its_own_frames(count: int) -> None:
+def test_a_whole_image_follows_its_curve_through_its_own_frames(count: int) -> None:
     frame0, frame1 = black_and_white(8, 8)
     slow_then_fast = [0, 0.1, 0.4, 1]
     got = retime(Interpolator(Blend()), frame0, frame1, slow_then_fast, count)
     assert got[0] is frame0
     assert count == 1 or got[-1] is frame1
     # Each frame is on the straight line between its anchors, so all of them are on the curve.
-    assert [picture[0, 0, 0] for picture in got] == pytest.approx(timing(slow_then_fast, count), abs=1e-6)
+    assert [image[0, 0, 0] for image in got] == pytest.approx(timing(slow_then_fast, count), abs=1e-6)
 
 
-def test_a_picture_that_rests_between_anchors_stays_as_it_is() -> None:
+def test_an_image_that_rests_between_anchors_stays_as_it_is() -> None:
     frame0, frame1 = black_and_white(8, 8)
     got = retime(Interpolator(Blend()), frame0, frame1, [0, 0], 5)
-    assert [picture[0, 0, 0] for picture in got] == [0, 0, 0, 0, 1]  # the last frame is frame 1, whatever the curve
+    assert [image[0, 0, 0] for image in got] == [0, 0, 0, 0, 1]  # the last frame is frame 1, whatever the curve
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tests.helpers.videos import Blend, MiddleBlend
 from vfi_train.architectures.layers.warp import warp
 from vfi_train.contract import Prediction
 from vfi_train.inference.interpolator import Interpolator
-from vfi_train.inference.time_probe import MOTION, knows_time, moving_texture
+from vfi_train.inference.time_probe import MOTION, is_time_aware, moving_texture
 
 
 class Mover(Blend):
@@ -27,17 +27,17 @@ class Mover(Blend):
 
 
 def test_networks_are_told_apart() -> None:
-    assert knows_time(Blend())
-    assert knows_time(Mover(1.0))
-    assert knows_time(Mover(0.8))
-    assert not knows_time(Mover(1.0, deaf=True))
-    assert not knows_time(MiddleBlend())
+    assert is_time_aware(Blend())
+    assert is_time_aware(Mover(1.0))
+    assert is_time_aware(Mover(0.8))
+    assert not is_time_aware(Mover(1.0, deaf=True))
+    assert not is_time_aware(MiddleBlend())
 
 
 @pytest.mark.parametrize("name", ["ifrnet_tiny", "ifrnet_s"])
 def test_the_shipped_weights_know_the_middle_and_halve_well(name: str) -> None:
     network = Interpolator(name, weights=f"{name}_synthetic", recursive=True)
-    assert not knows_time(network.model)
+    assert not is_time_aware(network.model)
     frames = network(moving_texture(0.0), moving_texture(1.0), [0.25, 0.75])
     for time, frame in zip((0.25, 0.75), frames, strict=True):
         assert np.abs(frame - moving_texture(time)).mean() < 0.2 * np.abs(frame - moving_texture(0.5)).mean()

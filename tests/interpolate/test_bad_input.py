@@ -21,20 +21,20 @@ from vfi_train.interpolate.command import interpolate
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Good and bad inputs."""
     root = tmp_path_factory.mktemp("inputs")
-    pictures = pan(3)
-    for index, picture in enumerate(pictures):
-        Image.fromarray(picture).save(root / f"{index}.png")
-    Image.fromarray(pictures[0][:50]).save(root / "smaller.png")
+    images = pan(3)
+    for index, image in enumerate(images):
+        Image.fromarray(image).save(root / f"{index}.png")
+    Image.fromarray(images[0][:50]).save(root / "smaller.png")
     (root / "cut.png").write_bytes((root / "0.png").read_bytes()[:-400])
-    (root / "text.png").write_text("not a picture")
+    (root / "text.png").write_text("not an image")
     (root / "text.mp4").write_text("not a video")
     (root / "empty").mkdir()
     (root / "full").mkdir()
     (root / "full" / "kept.txt").write_text("mine")
-    write_video(root / "good.mp4", pictures, sound="aac")
-    write_video(root / "flac.mkv", pictures, sound="flac")
-    write_video(root / "one.mp4", pictures[:1])
-    write_video(root / "sound.m4a", pictures, sound="aac")
+    write_video(root / "good.mp4", images, sound="aac")
+    write_video(root / "flac.mkv", images, sound="flac")
+    write_video(root / "one.mp4", images[:1])
+    write_video(root / "sound.m4a", images, sound="aac")
     whole = write_video(root / "whole.mkv", pan(40), codec="ffv1", pixel_format="yuv420p").read_bytes()
     (root / "broken.mp4").write_bytes((root / "good.mp4").read_bytes()[:2000])
     (root / "whole.mkv").write_bytes(whole)
@@ -43,20 +43,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 BAD: dict[str, tuple[dict, str]] = {
     "no such file": ({"input": "nowhere.mp4"}, "there is no file or folder input=nowhere.mp4: give a video, a folder"),
-    "no such picture": ({"input": ["0.png", "9.png"]}, "there is no picture 9.png, which input= names"),
+    "no such image": ({"input": ["0.png", "9.png"]}, "there is no image 9.png, which input= names"),
     "no match": ({"input": "*.jpeg"}, r"no file matches the pattern input=\*.jpeg"),
-    "mixed pattern": ({"input": "*"}, "matches .*, which is no picture: give one video, or pictures"),
+    "mixed pattern": ({"input": "*"}, "matches .*, which is no image: give one video, or images"),
     "unreadable video": ({"input": "text.mp4"}, "input=text.mp4 cannot be read as a video"),
     "broken video": ({"input": "broken.mp4"}, "input=broken.mp4 cannot be read as a video"),
-    "unreadable picture": ({"input": ["0.png", "text.png"]}, "text.png is not a picture that can be decoded"),
-    "cut picture": ({"input": ["0.png", "cut.png"]}, "cut.png is not a picture that can be decoded"),
+    "unreadable image": ({"input": ["0.png", "text.png"]}, "text.png is not an image that can be decoded"),
+    "cut image": ({"input": ["0.png", "cut.png"]}, "cut.png is not an image that can be decoded"),
     "one frame": ({"input": "one.mp4"}, "input=one.mp4 holds one frame only: frames are made between two or more"),
-    "one picture": (
+    "one image": (
         {"input": "0.png"},
-        r"input=0.png is one frame only: give two pictures or more, input=\[0.png,OTHER\]",
+        r"input=0.png is one frame only: give two images or more, input=\[0.png,OTHER\]",
     ),
     "list of one": ({"input": ["0.png"]}, r"input= holds one frame only \(0.png\)"),
-    "empty folder": ({"input": "empty"}, "the folder input=empty holds no pictures"),
+    "empty folder": ({"input": "empty"}, "the folder input=empty holds no images"),
     "different sizes": (
         {"input": ["0.png", "smaller.png"]},
         r"different sizes: 0.png is 64x96, smaller.png is 50x96 \(height x width\): bring them to one size",
@@ -88,8 +88,8 @@ BAD: dict[str, tuple[dict, str]] = {
     ),
     "place that cannot be written": ({"output": "/proc/out.mp4"}, "output=/proc/out.mp4 cannot be written"),
     "folder that cannot be made": ({"output": "/proc/out"}, "output=/proc/out cannot be written after 0 frames"),
-    "one picture for many": ({"output": "out.png"}, "output=out.png is one picture, but more frames are wanted"),
-    "kind of frames": ({"output": "new", "frames": "pgn"}, "frames=pgn is no kind of picture: did you mean 'png'"),
+    "one image for many": ({"output": "out.png"}, "output=out.png is one image, but more frames are wanted"),
+    "kind of frames": ({"output": "new", "frames": "pgn"}, "frames=pgn is no kind of image: did you mean 'png'"),
     "two plans": ({"factor": 2, "rate": 60}, "factor and rate both say which frames are wanted"),
     "speed": ({"speed": 0}, "speed=0 is not a pace"),
     "compare": ({"compare": "left"}, "compare=left is not known: give beside or below"),

@@ -30,8 +30,8 @@ def blend(given: list[Frame], when: Fraction) -> np.ndarray:
     """What `Blend` answers at a time on the clock of frames at 24 per second."""
     place = min(when * 24, Fraction(len(given) - 1))
     index, time = int(place), float(place - int(place))
-    after = given[min(index + 1, len(given) - 1)].picture
-    return given[index].picture * (1 - time) + after * time
+    after = given[min(index + 1, len(given) - 1)].image
+    return given[index].image * (1 - time) + after * time
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 5])
@@ -44,7 +44,7 @@ def test_frames_come_in_order_and_show_their_time(given: dict, batch: int) -> No
     moments += wanted.after(inputs[-1], held=False)
     assert [output.frame.time for output in outputs] == [moment.when for moment in moments]
     for output in outputs:
-        difference = np.abs(output.frame.picture - blend(inputs, output.frame.time)).max()
+        difference = np.abs(output.frame.image - blend(inputs, output.frame.time)).max()
         assert difference <= (0.5 + 1e-3 if output.frame.time * 24 % 1 else 0)
     between = sum(0 < moment.time < 1 for moment in moments)
     assert engine.counts["made"] == engine.interpolator.model.frames == between
@@ -58,7 +58,7 @@ def test_a_pair_is_encoded_once_for_all_its_times() -> None:
 def test_frames_that_are_given_are_not_computed() -> None:
     inputs = frames(pan(3))
     outputs, engine = made(Blend(), inputs, plan(rate=12))
-    assert [output.frame.picture is inputs[2 * i].picture for i, output in enumerate(outputs)] == [True, True]
+    assert [output.frame.image is inputs[2 * i].image for i, output in enumerate(outputs)] == [True, True]
     assert engine.interpolator.model.pairs == 0
 
 
@@ -67,12 +67,12 @@ def test_a_cut_is_not_blended_over() -> None:
     outputs, engine = made(Blend(), inputs, plan(factor=4))
     around = outputs[12:17]  # frame 3, three moments before the cut, frame 4
     for output in around[:4]:
-        assert np.array_equal(output.frame.picture, inputs[3].picture)
-    assert np.array_equal(around[4].frame.picture, inputs[4].picture)
+        assert np.array_equal(output.frame.image, inputs[3].image)
+    assert np.array_equal(around[4].frame.image, inputs[4].image)
     assert (engine.counts["cut"], engine.counts["moving"], engine.counts["made"]) == (1, 6, 18)
     through, engine = made(Blend(), inputs, plan(factor=4), judge=Judge(None, 1.0))
     assert engine.counts["cut"] == 0
-    assert np.abs(through[14].frame.picture - blend(inputs, Fraction(14, 96))).max() <= 0.5
+    assert np.abs(through[14].frame.image - blend(inputs, Fraction(14, 96))).max() <= 0.5
 
 
 def test_still_pairs_are_not_computed_again() -> None:
@@ -81,14 +81,14 @@ def test_still_pairs_are_not_computed_again() -> None:
     inputs = frames([first, first, noisy, second])
     outputs, engine = made(Blend(), inputs, plan(factor=2))
     assert (engine.counts["still"], engine.interpolator.model.frames) == (2, 1)
-    assert np.array_equal(outputs[1].frame.picture, first)
-    assert np.array_equal(outputs[3].frame.picture, first)
-    assert np.array_equal(outputs[4].frame.picture, noisy)
+    assert np.array_equal(outputs[1].frame.image, first)
+    assert np.array_equal(outputs[3].frame.image, first)
+    assert np.array_equal(outputs[4].frame.image, noisy)
     assert made(Blend(), inputs, plan(factor=2), judge=Judge(16.0, None))[1].interpolator.model.frames == 3
 
 
 def test_a_small_thing_that_moves_is_no_stillness() -> None:
-    """A lip of 8x4 pixels in a 720p picture changes the mean over the picture by 0.002 levels."""
+    """A lip of 8x4 pixels in a 720p image changes the mean over the image by 0.002 levels."""
     first = np.full((720, 1280, 3), 90, np.uint8)
     second = first.copy()
     second[300:304, 600:608] = 40
@@ -102,16 +102,16 @@ def test_repeated_frames_can_be_left_out() -> None:
     kept = list(moving(frames([a, a, b, b, b, c, c])))
     assert [frame.time * 24 for frame in kept] == [0, 2, 5, 6]
     outputs, _ = made(Blend(), kept, plan(rate=24))
-    assert np.abs(outputs[3].frame.picture - (b * (2 / 3) + c * (1 / 3))).max() <= 0.501
+    assert np.abs(outputs[3].frame.image - (b * (2 / 3) + c * (1 / 3))).max() <= 0.501
 
 
 def test_sixteen_bits_stay_sixteen_bits() -> None:
-    pictures = [(picture.astype(np.uint16) * 257 + 13 * i).astype(np.uint16) for i, picture in enumerate(pan(3))]
-    inputs = frames(pictures)
+    images = [(image.astype(np.uint16) * 257 + 13 * i).astype(np.uint16) for i, image in enumerate(pan(3))]
+    inputs = frames(images)
     outputs, _ = made(Blend(), inputs, plan(times=[0.5]))
-    for output, (first, second) in zip(outputs, pairwise(pictures), strict=True):
-        assert output.frame.picture.dtype == np.uint16
-        assert np.abs(output.frame.picture - (first.astype(float) + second) / 2).max() <= 0.51
+    for output, (first, second) in zip(outputs, pairwise(images), strict=True):
+        assert output.frame.image.dtype == np.uint16
+        assert np.abs(output.frame.image - (first.astype(float) + second) / 2).max() <= 0.51
 
 
 # --- networks that give the middle frame alone, and rounds
@@ -122,23 +122,23 @@ def test_halving_reaches_powers_of_two_exactly_and_others_nearly() -> None:
     exact, engine = made(MiddleBlend(), inputs, plan(factor=8), recursive=True)
     assert engine.interpolator.model.frames == 14
     for output in exact:
-        assert np.abs(output.frame.picture - blend(inputs, output.frame.time)).max() <= 0.51
-    near, _ = made(MiddleBlend(), inputs, plan(factor=5), recursive=True, halvings=5)
-    for index, output in enumerate(near):  # 1/5, 2/5 ... become 6/32, 13/32, ...: the picture of that time
+        assert np.abs(output.frame.image - blend(inputs, output.frame.time)).max() <= 0.51
+    near, _ = made(MiddleBlend(), inputs, plan(factor=5), recursive=True, recursion_depth=5)
+    for index, output in enumerate(near):  # 1/5, 2/5 ... become 6/32, 13/32, ...: the image of that time
         rounded = (index // 5 + Fraction([0, 6, 13, 19, 26][index % 5], 32)) / 24
-        assert np.abs(output.frame.picture - blend(inputs, rounded)).max() <= 0.51
+        assert np.abs(output.frame.image - blend(inputs, rounded)).max() <= 0.51
 
 
 def test_rounds_start_from_the_frames_of_the_round_before() -> None:
     inputs = frames(pan(3))
-    wanted = plan(num=[1, 2])
+    wanted = plan(insert=[1, 2])
     outputs, engine = made(Blend(), inputs, wanted, rounds=[1, 2])
     assert len(outputs) == 13
     assert engine.interpolator.model.pairs == 2 * 3  # the pair, then its two halves
     for output in outputs:
-        assert np.abs(output.frame.picture - blend(inputs, output.frame.time)).max() <= 0.51
+        assert np.abs(output.frame.image - blend(inputs, output.frame.time)).max() <= 0.51
     both, _ = made(Blend(), inputs, wanted, rounds=[1, 2], batch=2)
-    assert all(np.array_equal(a.frame.picture, b.frame.picture) for a, b in zip(outputs, both, strict=True))
+    assert all(np.array_equal(a.frame.image, b.frame.image) for a, b in zip(outputs, both, strict=True))
 
 
 # --- precision and memory
@@ -151,7 +151,7 @@ def test_half_precision_is_near_fp32(precision: str, most: int) -> None:
     inputs = frames(pan(2))
     exact, _ = made(model, inputs, plan(factor=2))
     rough, _ = made(model, inputs, plan(factor=2), precision=precision)
-    difference = np.abs(exact[1].frame.picture.astype(int) - rough[1].frame.picture)
+    difference = np.abs(exact[1].frame.image.astype(int) - rough[1].frame.image)
     assert 0 < difference.max() <= most  # bfloat16 has eight bits, float16 eleven
     assert not torch.is_autocast_enabled("cpu")
 
@@ -170,15 +170,15 @@ class Hungry(Blend):
 
 
 def test_where_memory_runs_out_tiles_get_smaller() -> None:
-    pictures = [texture(0, 300, 400), texture(1, 300, 400)]
-    inputs = frames(pictures)
+    images = [texture(0, 300, 400), texture(1, 300, 400)]
+    inputs = frames(images)
     notes: list[str] = []
     judge = Judge(None, None)
     outputs, engine = made(Hungry(200 * 200), inputs, plan(factor=4), judge=judge, note=notes.append)
     assert engine.interpolator.tile == (128, 128)
     assert notes == [f"memory ran out: going on with tiles of {n}x{n} pixels (tile={n})" for n in (224, 128)]
     for output in outputs:
-        assert np.abs(output.frame.picture - blend(inputs, output.frame.time)).max() <= 0.51
+        assert np.abs(output.frame.image - blend(inputs, output.frame.time)).max() <= 0.51
 
 
 def test_where_memory_runs_out_batches_are_given_up_first() -> None:

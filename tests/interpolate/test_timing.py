@@ -92,8 +92,8 @@ def test_lists_of_times_show_each_frame_once(times: list, expected: list) -> Non
 
 def test_rounds_count_as_published() -> None:
     """InterpAny-Clearer: `--num 1 1 1` makes 9 frames of 2, `5 5` makes 37, seven ones 129."""
-    for num, count in (([1, 1, 1], 9), ([5, 5], 37), ([1] * 7, 129)):
-        assert len(walk(plan(num=num), clock(2), held=False)) == count
+    for insert, count in (([1, 1, 1], 9), ([5, 5], 37), ([1] * 7, 129)):
+        assert len(walk(plan(insert=insert), clock(2), held=False)) == count
 
 
 def test_units_of_time_divide_all_moments() -> None:
@@ -130,7 +130,7 @@ def test_decimals_of_ntsc_rates_are_taken_as_meant() -> None:
         ({"rate": "fast"}, "rate=fast is not a number: write it as 60"),
         ({"times": [0.5, 1.5]}, r"times=\[0.5, 1.5\] are not times from 0 to 1"),
         ({"times": []}, r"times=\[\] are not times"),
-        ({"num": [1, 0]}, r"num=\[1, 0\] are not numbers of frames to insert"),
+        ({"insert": [1, 0]}, r"insert=\[1, 0\] are not insertbers of frames to insert"),
     ],
 )
 def test_plans_that_make_no_sense_are_refused(given: dict, message: str) -> None:

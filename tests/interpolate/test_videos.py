@@ -32,7 +32,7 @@ from tests.helpers.videos import (
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.interpolate.command import interpolate, quoted
 from vfi_train.interpolate.media import Colour, from_rgb, to_rgb
-from vfi_train.interpolate.readers import open_source, read_picture
+from vfi_train.interpolate.readers import open_source, read_image
 
 LOSSLESS = {"codec": "ffv1", "pixel_format": "yuv420p"}
 
@@ -70,10 +70,10 @@ def test_a_lossless_video_holds_the_frames_themselves_and_the_networks_answers(c
     assert len(frames) == 48
     for index, frame in enumerate(source):
         assert np.array_equal(frames[2 * index], frame)
-    pictures = [frame.picture for frame in open_source(clip).frames()]
+    images = [frame.image for frame in open_source(clip).frames()]
     network = Interpolator("ifrnet_tiny", weights="ifrnet_tiny_synthetic")
     for index in (0, 11, 22):
-        expected = from_rgb(network(pictures[index], pictures[index + 1]), "yuv420p", Colour())
+        expected = from_rgb(network(images[index], images[index + 1]), "yuv420p", Colour())
         assert np.array_equal(frames[2 * index + 1][: HEIGHT * WIDTH], expected.to_ndarray()[:HEIGHT].ravel())
     assert np.array_equal(frames[47], source[23])  # held to the end
 
@@ -108,9 +108,9 @@ def test_varying_frame_rates_keep_their_time_stamps(tmp_path: Path) -> None:
 
 
 def test_ten_bits_stay_ten_bits(tmp_path: Path) -> None:
-    pictures = [picture.astype(np.uint16) * 257 for picture in pan(4)]
+    images = [image.astype(np.uint16) * 257 for image in pan(4)]
     hdr = {"matrix": 9, "primaries": 9, "transfer": 16}
-    source = write_video(tmp_path / "in.mkv", pictures, codec="ffv1", pixel_format="yuv420p10le", sound="flac", **hdr)
+    source = write_video(tmp_path / "in.mkv", images, codec="ffv1", pixel_format="yuv420p10le", sound="flac", **hdr)
     interpolate(configured(input=source, output=tmp_path / "out.mkv", factor=2, codec="ffv1"))
     given, _, _ = read_video(source)
     frames, _, facts = read_video(tmp_path / "out.mkv")
@@ -124,7 +124,7 @@ def test_ten_bits_stay_ten_bits(tmp_path: Path) -> None:
         interpolate(configured(input=source, output=tmp_path / f"{codec}.mp4", factor=2, codec=codec, audio=False))
         assert read_video(tmp_path / f"{codec}.mp4")[2]["pixel_format"] == "yuv420p10le"
     interpolate(configured(input=source, output=tmp_path / "frames", factor=2))
-    assert read_picture(tmp_path / "frames" / "000001.png").dtype == np.uint16
+    assert read_image(tmp_path / "frames" / "000001.png").dtype == np.uint16
 
 
 @pytest.mark.parametrize(
@@ -140,19 +140,19 @@ def test_matrix_and_range_are_read_and_kept(tmp_path: Path, matrix: int, color_r
     coded = [luma, chroma[0] + 128, chroma[1] + 128]
     if color_range == 1:
         coded = [16 + luma * 219 / 255, 128 + chroma[0] * 224 / 255, 128 + chroma[1] * 224 / 255]
-    pictures = [np.full((HEIGHT, WIDTH, 3), colour, np.uint8)] * 2
+    images = [np.full((HEIGHT, WIDTH, 3), colour, np.uint8)] * 2
     source = write_video(
-        tmp_path / "in.mkv", pictures, codec="ffv1", matrix=matrix, color_range=color_range, primaries=matrix
+        tmp_path / "in.mkv", images, codec="ffv1", matrix=matrix, color_range=color_range, primaries=matrix
     )
     clip = open_source(source)
-    read = [frame.picture for frame in clip.frames()]
+    read = [frame.image for frame in clip.frames()]
     assert np.abs(read[0].reshape(-1, 3) - colour).max() <= 2
     made = from_rgb(read[0], "yuv420p", clip.clip.colour)
     assert [
         abs(np.frombuffer(plane, np.uint8)[0] - value) <= 1.5 for plane, value in zip(made.planes, coded, strict=True)
     ]
     assert np.abs(to_rgb(made, 8).astype(int) - read[0]).max() <= 2
-    interpolate(configured(input=source, output=tmp_path / "out.mp4", still=None, factor=2))
+    interpolate(configured(input=source, output=tmp_path / "out.mp4", static_threshold=None, factor=2))
     facts = read_video(tmp_path / "out.mp4")[2]
     assert facts["colour"] == (color_range, matrix, matrix, 1)
     assert np.abs(read_rgb(tmp_path / "out.mp4")[1].reshape(-1, 3).astype(int) - colour).max() <= 4
@@ -170,7 +170,7 @@ def test_a_cut_in_a_video_is_not_blended(tmp_path: Path) -> None:
     assert psnr(frames[48], second[0]) > 35
 
 
-def test_pictures_from_a_telephone_are_turned_upright(tmp_path: Path) -> None:
+def test_images_from_a_telephone_are_turned_upright(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.mp4", pan(3), rotation=90, options={"qp": "0"}, pixel_format="yuv444p")
     clip = open_source(source)
     assert (clip.clip.height, clip.clip.width) == (WIDTH, HEIGHT)
@@ -178,12 +178,12 @@ def test_pictures_from_a_telephone_are_turned_upright(tmp_path: Path) -> None:
         turned = next(container.decode(video=0)).rotation
     assert abs(turned) == 90
     expected = np.rot90(read_rgb(source)[0], turned // 90)
-    assert np.abs(next(clip.frames()).picture.astype(int) - expected).max() <= 2
+    assert np.abs(next(clip.frames()).image.astype(int) - expected).max() <= 2
 
 
 def test_odd_sizes_get_one_more_row_and_column(tmp_path: Path) -> None:
-    for index, picture in enumerate(pan(2, height=51, width=75)):
-        Image.fromarray(picture).save(tmp_path / f"{index}.png")
+    for index, image in enumerate(pan(2, height=51, width=75)):
+        Image.fromarray(image).save(tmp_path / f"{index}.png")
     interpolate(configured(input=f"{tmp_path}/*.png", output=tmp_path / "out.mp4", factor=2, quality=1))
     frames = read_rgb(tmp_path / "out.mp4")
     assert frames[0].shape == (52, 76, 3)
@@ -203,16 +203,16 @@ def test_slow_motion_is_longer_and_silent(clip: Path, tmp_path: Path, capsys: py
 
 @pytest.mark.parametrize(("compare", "axis"), [("beside", 1), ("below", 0)])
 def test_the_original_stands_beside(tmp_path: Path, compare: str, axis: int) -> None:
-    pictures = pan(3)
-    for index, picture in enumerate(pictures):
-        Image.fromarray(picture).save(tmp_path / f"{index}.png")
+    images = pan(3)
+    for index, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"{index}.png")
     interpolate(configured(input=f"{tmp_path}/*.png", output=tmp_path / "out", factor=2, compare=compare))
     interpolate(configured(input=f"{tmp_path}/*.png", output=tmp_path / "plain", factor=2))
     for index in range(5):
-        both = read_picture(tmp_path / "out" / f"{index:06d}.png")
+        both = read_image(tmp_path / "out" / f"{index:06d}.png")
         left, right = np.split(both, 2, axis=axis)
-        assert np.array_equal(left, pictures[index // 2])
-        assert np.array_equal(right, read_picture(tmp_path / "plain" / f"{index:06d}.png"))
+        assert np.array_equal(left, images[index // 2])
+        assert np.array_equal(right, read_image(tmp_path / "plain" / f"{index:06d}.png"))
 
 
 @pytest.mark.parametrize(("ending", "unit"), [(".gif", 10), (".webp", 1), (".apng", 1)])
@@ -229,31 +229,31 @@ def test_animations_play_as_long_as_the_source(clip: Path, tmp_path: Path, endin
         assert image.info.get("loop", 0) == 0
 
 
-def test_pictures_in_pictures_out(tmp_path: Path) -> None:
-    pictures = pan(2)
+def test_images_in_images_out(tmp_path: Path) -> None:
+    images = pan(2)
     names = ["frame 9.png", "frame 10.png"]
-    for name, picture in zip(names, pictures, strict=True):
-        Image.fromarray(picture).save(tmp_path / name)
+    for name, image in zip(names, images, strict=True):
+        Image.fromarray(image).save(tmp_path / name)
     pair = [str(tmp_path / name) for name in names]
     interpolate(configured(input=pair, output=tmp_path / "out", factor=8))
-    found = [read_picture(p) for p in sorted((tmp_path / "out").iterdir())]
+    found = [read_image(p) for p in sorted((tmp_path / "out").iterdir())]
     assert [p.name for p in sorted((tmp_path / "out").iterdir())] == [f"{i:06d}.png" for i in range(9)]
-    assert np.array_equal(found[0], pictures[0])
-    assert np.array_equal(found[8], pictures[1])
+    assert np.array_equal(found[0], images[0])
+    assert np.array_equal(found[8], images[1])
     network = Interpolator("ifrnet_tiny", weights="ifrnet_tiny_synthetic", recursive=True)
-    expected = network(*pictures, [k / 8 for k in range(1, 8)])
+    expected = network(*images, [k / 8 for k in range(1, 8)])
     assert all(np.array_equal(a, b) for a, b in zip(found[1:8], expected, strict=True))
     interpolate(configured(input=tmp_path, output=tmp_path / "middle.png", times=[0.5]))  # the folder: 9 before 10
-    assert np.array_equal(read_picture(tmp_path / "middle.png"), expected[3])
+    assert np.array_equal(read_image(tmp_path / "middle.png"), expected[3])
 
 
 def test_patterns_are_sorted_as_people_count(tmp_path: Path) -> None:
-    for number, picture in zip((10, 9, 100), pan(3), strict=True):
-        Image.fromarray(picture).save(tmp_path / f"frame{number}.png")
-    (tmp_path / "notes.txt").write_text("not a picture")
+    for number, image in zip((10, 9, 100), pan(3), strict=True):
+        Image.fromarray(image).save(tmp_path / f"frame{number}.png")
+    (tmp_path / "notes.txt").write_text("not an image")
     interpolate(configured(input=tmp_path / "frame*.png", output=tmp_path / "out", times=[0, 1]))
-    found = [read_picture(p) for p in sorted((tmp_path / "out").iterdir())]
-    wanted = [read_picture(tmp_path / f"frame{number}.png") for number in (9, 10, 100)]
+    found = [read_image(p) for p in sorted((tmp_path / "out").iterdir())]
+    wanted = [read_image(tmp_path / f"frame{number}.png") for number in (9, 10, 100)]
     assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
 
 
@@ -261,13 +261,13 @@ def test_patterns_are_sorted_as_people_count(tmp_path: Path) -> None:
     "options", [{"tta": True}, {"scale": 0.5}, {"tile": 64, "tile_overlap": 16}, {"tile": [32, 64], "tile_overlap": 8}]
 )
 def test_options_reach_the_network(tmp_path: Path, options: dict) -> None:
-    for index, picture in enumerate(pan(2)):
-        Image.fromarray(picture).save(tmp_path / f"{index}.png")
+    for index, image in enumerate(pan(2)):
+        Image.fromarray(image).save(tmp_path / f"{index}.png")
     pair = [str(tmp_path / f"{index}.png") for index in range(2)]
     interpolate(configured(input=pair, output=tmp_path / "middle.png", times=[0.5], **options))
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
     network = Interpolator("ifrnet_tiny", weights="ifrnet_tiny_synthetic", **given)
-    difference = np.abs(read_picture(tmp_path / "middle.png").astype(int) - network(*pan(2), 0.5))
+    difference = np.abs(read_image(tmp_path / "middle.png").astype(int) - network(*pan(2), 0.5))
     assert difference.max() <= 1
     assert np.count_nonzero(difference) < 10  # of 18,432: halves that are rounded the other way
 

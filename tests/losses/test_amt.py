@@ -43,7 +43,7 @@ def relative(expected: np.ndarray, tolerance: float = 1e-5) -> object:
 
 
 @pytest.mark.parametrize(("term", "name"), [(Charbonnier(), "charbonnier"), (Census(), "ternary")])
-def test_picture_terms_equal_the_published_ones(term: torch.nn.Module, name: str) -> None:
+def test_image_terms_equal_the_published_ones(term: torch.nn.Module, name: str) -> None:
     predicted = frame(40, 48, 0.3, 41, 2).requires_grad_()
     loss = term(Prediction(predicted), Batch(target=frame(40, 48, 0.5, 41, 2)))
     loss.backward()
@@ -109,8 +109,8 @@ def test_terms_of_interpany_clearer_are_the_same() -> None:
     assert Census()(prediction, batch).item() == pytest.approx(info["ternary"], rel=1e-5)
 
     def flow(size: int, phase: float, seed: int, channels: int, scale: float) -> Tensor:
-        pictures = [frame(48 // size, 64 // size, phase, seed + i, 2) for i in range(-(-channels // 3))]
-        return scale * (torch.cat(pictures, dim=1)[:, :channels] - 0.5)
+        images = [frame(48 // size, 64 // size, phase, seed + i, 2) for i in range(-(-channels // 3))]
+        return scale * (torch.cat(images, dim=1)[:, :channels] - 0.5)
 
     def side(phase: float, seed: int) -> list[Tensor]:
         coarse = [flow(2**level, phase, seed + 5 + level, 2, 6 / 2**level) for level in (3, 2, 1)]
@@ -136,8 +136,8 @@ def amt_step(case: Case) -> Batch:
         time=torch.tensor(case.info["timestep"]["values"]).view(-1, 1, 1, 1),
     )
     if case.info["pseudo_flow"] is not None:
-        pictures = torch.cat((frame(*size, 2.0, seed, batch), frame(*size, 3.0, seed, batch)), dim=1)
-        step["flow"] = 20 * (pictures[:, :4] - 0.5)
+        images = torch.cat((frame(*size, 2.0, seed, batch), frame(*size, 3.0, seed, batch)), dim=1)
+        step["flow"] = 20 * (images[:, :4] - 0.5)
     return step
 
 

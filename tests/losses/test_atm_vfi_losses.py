@@ -47,16 +47,16 @@ def test_terms() -> None:
 
 
 def test_terms_of_a_perfect_prediction_are_zero() -> None:
-    picture = frame(64, 64, 0.0, 1)
+    image = frame(64, 64, 0.0, 1)
     perfect = Prediction(
-        frame=picture,
-        merged=[half_size(picture), picture],
-        residual=torch.zeros_like(picture),
-        warped0=[picture],
-        warped1=[picture],
+        frame=image,
+        merged=[half_size(image), image],
+        residual=torch.zeros_like(image),
+        warped0=[image],
+        warped1=[image],
     )
     for term in (WarpingLaplacian(levels=(4, 3)), WarpedCensus(), Sobel()):
-        assert term(perfect, Batch(target=picture)).item() == 0
+        assert term(perfect, Batch(target=image)).item() == 0
 
 
 def test_warping_term_adds_the_residual_to_the_finest_blend_without_a_clamp() -> None:

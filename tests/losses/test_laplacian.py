@@ -28,7 +28,7 @@ def test_bands_and_loss_of_ema_vfi(height: int, width: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("folder", "name", "picture", "keys"),
+    ("folder", "name", "image", "keys"),
     [
         (
             "functions_EMA-VFI",
@@ -40,9 +40,9 @@ def test_bands_and_loss_of_ema_vfi(height: int, width: int) -> None:
         ("functions_ATM-VFI", "laplacian_bands", (96, 128, 0, 7, 2), [f"band{k}" for k in range(3)]),
     ],
 )
-def test_bands(folder: str, name: str, picture: tuple[int, ...], keys: list[str]) -> None:
+def test_bands(folder: str, name: str, image: tuple[int, ...], keys: list[str]) -> None:
     case = load(folder, name)
-    image = frame(*picture)[:1]
+    image = frame(*image)[:1]
     if folder == "functions_ATM-VFI":
         image = image[:, :, :32, :48]
     for key, band in zip(keys, LaplacianPyramid()(image, len(keys)), strict=True):
@@ -68,11 +68,11 @@ def test_fewer_levels(levels: int) -> None:
 @pytest.mark.parametrize(("name", "scales", "later_levels"), [("five_scales", 5, 2), ("four_scales", 4, 3)])
 def test_blends_of_all_scales(name: str, scales: int, later_levels: int) -> None:
     golden = load("functions_ATM-VFI", "losses").info["criterion"][name]
-    picture, target = frame(128, 192, 0.0, 9, 2), frame(128, 192, 0.5, 9, 2)
-    blends = [picture]
+    image, target = frame(128, 192, 0.0, 9, 2), frame(128, 192, 0.5, 9, 2)
+    blends = [image]
     for _ in range(scales - 1):
         blends.append(F.interpolate(blends[-1], scale_factor=0.5, mode="bilinear", align_corners=True))
-    prediction = Prediction(frame=picture, merged=blends[::-1])
+    prediction = Prediction(frame=image, merged=blends[::-1])
     for levels, (main, warping, total) in zip((5, later_levels), golden, strict=True):
         terms = LossSet(
             {"main": Laplacian(levels=levels), "warping": Laplacian(0.25, "merged", levels=[5, 5, 4, 3, 2])}
@@ -88,10 +88,10 @@ def test_gradient() -> None:
     assert torch.autograd.gradcheck(lambda x: loss(x, b, levels=2), (a,), fast_mode=True)
 
 
-def test_only_the_low_pass_picture_is_free() -> None:
-    picture = frame(64, 64, 0)
-    assert loss(picture, picture).item() == 0
-    assert loss(picture + 0.25, picture).item() == pytest.approx(0, abs=1e-6)
+def test_only_the_low_pass_image_is_free() -> None:
+    image = frame(64, 64, 0)
+    assert loss(image, image).item() == 0
+    assert loss(image + 0.25, image).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_a_field_of_the_teacher() -> None:
@@ -102,14 +102,14 @@ def test_a_field_of_the_teacher() -> None:
 
 
 def test_mistakes_are_named() -> None:
-    picture = frame(64, 64, 0)
+    image = frame(64, 64, 0)
     with pytest.raises(ValueError, match=r"takes sides that are multiples of 32 and at least 64; got 48x64"):
-        loss(picture[:, :, :48], picture[:, :, :48])
+        loss(image[:, :, :48], image[:, :, :48])
     with pytest.raises(ValueError, match=r"'lap' reads prediction\.merged, which this architecture does not give"):
-        LossSet({"lap": Laplacian(field="merged")})(Prediction(frame=picture), Batch(target=picture))
-    uneven = Prediction(frame=picture, merged=[picture[:, :, :40, :40]])
+        LossSet({"lap": Laplacian(field="merged")})(Prediction(frame=image), Batch(target=image))
+    uneven = Prediction(frame=image, merged=[image[:, :, :40, :40]])
     with pytest.raises(ValueError, match=r"at the target's size, a half, a quarter"):
-        Laplacian(field="merged")(uneven, Batch(target=picture))
-    half = Prediction(frame=picture, merged=[picture[:, :, ::2, ::2]])
+        Laplacian(field="merged")(uneven, Batch(target=image))
+    half = Prediction(frame=image, merged=[image[:, :, ::2, ::2]])
     with pytest.raises(ValueError, match="give levels for 2 sizes"):
-        Laplacian(field="merged", levels=[5])(half, Batch(target=picture))
+        Laplacian(field="merged", levels=[5])(half, Batch(target=image))

@@ -53,9 +53,9 @@ def test_its_network_is_frozen_and_in_no_checkpoint(folder: Path) -> None:
     losses = LossSet({"lpips": LPIPS(net="alex", folder=folder)})
     assert losses.state_dict() == {}
     assert list(losses.parameters()) == []
-    picture = frame(64, 64, 0.0, 4).requires_grad_()
-    losses(Prediction(frame=picture), Batch(target=frame(64, 64, 1.0, 4)))["total"].backward()
-    assert picture.grad.abs().sum() > 0
+    image = frame(64, 64, 0.0, 4).requires_grad_()
+    losses(Prediction(frame=image), Batch(target=frame(64, 64, 1.0, 4)))["total"].backward()
+    assert image.grad.abs().sum() > 0
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:

@@ -104,12 +104,12 @@ def test_the_backbone_is_frozen_and_in_no_checkpoint(folder: Path) -> None:
     assert owner.double()
     term = owner["loss"].terms["perceptual"]
     prediction, batch = pair()
-    picture = prediction.frame.double().requires_grad_()
-    value = term(Prediction(frame=picture), Batch(target=batch["target"].double()))
+    image = prediction.frame.double().requires_grad_()
+    value = term(Prediction(frame=image), Batch(target=batch["target"].double()))
     assert value.dtype == torch.float64  # the backbone went along
     assert value.item() == pytest.approx(CASE.info["values"]["content"], rel=1e-5)
     value.backward()
-    assert picture.grad.abs().sum() > 0
+    assert image.grad.abs().sum() > 0
     assert not any(p.requires_grad or p.grad is not None for p in term.judge.parameters())
 
 

@@ -56,7 +56,7 @@ def test_ifrnet_window() -> None:
 
 
 def test_ssim_does_not_depend_on_the_range() -> None:
-    """The published 0..255 branch (L = 255) equals ours on the same pictures in 0..1."""
+    """The published 0..255 branch (L = 255) equals ours on the same images in 0..1."""
     case = load("functions_IFRNet", "metrics")
     near(ssim3d(case.tensor("pred"), case.tensor("gt")), case.arrays["ssim_3d_from_255"])
 
@@ -156,18 +156,18 @@ def test_psnr_of_one_colour_is_a_third_of_the_error() -> None:
 
 
 @pytest.mark.parametrize("metric", [ssim3d, ssim2d, ssim_uniform])
-def test_similarity_of_equal_and_of_flat_pictures(metric) -> None:
-    picture = frame(20, 24, 0.0)
-    near(metric(picture, picture), 1.0, 0)
+def test_similarity_of_equal_and_of_flat_images(metric) -> None:
+    image = frame(20, 24, 0.0)
+    near(metric(image, image), 1.0, 0)
     a, b = 0.2, 0.6
     flat = torch.ones(1, 3, 20, 24)
     near(metric(a * flat, b * flat), (2 * a * b + 1e-4) / (a * a + b * b + 1e-4))
 
 
-def test_equal_pictures_are_perfect() -> None:
-    picture = frame(16, 16, 0.0)
-    assert psnr(picture, picture).item() == math.inf
-    assert interpolation_error(picture, picture).item() == 0
+def test_equal_images_are_perfect() -> None:
+    image = frame(16, 16, 0.0)
+    assert psnr(image, image).item() == math.inf
+    assert interpolation_error(image, image).item() == 0
 
 
 def test_rounding_forgives_what_8_bit_cannot_show() -> None:
@@ -180,7 +180,7 @@ def test_rounding_forgives_what_8_bit_cannot_show() -> None:
 
 
 @pytest.mark.parametrize("metric", [psnr, ssim3d, ssim2d, ssim_uniform, interpolation_error])
-def test_each_picture_of_a_batch_counts_for_itself(metric) -> None:
+def test_each_image_of_a_batch_counts_for_itself(metric) -> None:
     a, b = frame(24, 20, 0.0, 5, 3), frame(24, 20, 0.4, 5, 3)
     together = metric(a, b)
     assert together.shape == (3,)
@@ -197,15 +197,15 @@ def test_autocast_changes_nothing(metric) -> None:
     assert torch.equal(inside, metric(a, b))
 
 
-def test_float32_keeps_six_digits_on_bright_flat_pictures() -> None:
+def test_float32_keeps_six_digits_on_bright_flat_images() -> None:
     noise = 1e-3 * torch.randn(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
     flat = torch.full((1, 3, 48, 64), 0.95)
     for metric in (ssim3d, ssim2d):
         near(metric(flat + noise, flat), metric((flat + noise).double(), flat.double()).item(), 1e-6)
 
 
-def test_pictures_of_two_shapes_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"two pictures B 3 H W; got \(1, 3, 8, 8\) and \(1, 3, 8, 9\)"):
+def test_images_of_two_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"two images B 3 H W; got \(1, 3, 8, 8\) and \(1, 3, 8, 9\)"):
         psnr(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 9))
     with pytest.raises(ValueError, match="7x7 window"):
         ssim_uniform(torch.zeros(1, 3, 6, 8), torch.zeros(1, 3, 6, 8))

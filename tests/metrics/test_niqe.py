@@ -20,15 +20,15 @@ TAPS = np.exp(-((np.arange(7) - 3.0) ** 2) / 2)
 WINDOW = np.outer(TAPS, TAPS) / TAPS.sum() ** 2
 
 
-def picture() -> np.ndarray:
-    """The golden's picture, RGB 0..1; it was made as BGR 0..255."""
+def sharp_image() -> np.ndarray:
+    """The golden's image, RGB 0..1; it was made as BGR 0..255."""
     noise = 6 * np.random.RandomState(7).standard_normal((256, 448, 3))
     values = frame(256, 448, 0.5, 100)[0].transpose(1, 2, 0) * 255 + noise
     return values.round().clip(0, 255)[..., ::-1] / 255
 
 
-def as_tensor(picture: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None]
+def as_tensor(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
 
 
 def pristine_file(path: Path, mean: np.ndarray, covariance: np.ndarray) -> Path:
@@ -38,7 +38,7 @@ def pristine_file(path: Path, mean: np.ndarray, covariance: np.ndarray) -> Path:
 
 def test_luma_has_the_published_mean() -> None:
     golden = load("functions_RIFE", "niqe").info
-    y = luma(picture())
+    y = luma(sharp_image())
     assert abs(y.mean() - golden["y_channel_mean"]) <= 1e-5
     assert abs(y.round().mean() - golden["y_rounded_mean"]) <= 1e-5
 
@@ -108,15 +108,15 @@ def test_products_are_those_of_neighbours_around_the_border() -> None:
 
 
 def test_features_leave_out_what_is_beyond_whole_blocks() -> None:
-    y = luma(picture()).round()
+    y = luma(sharp_image()).round()
     got = features(y, WINDOW)
     assert got.shape == (8, 36)
     assert np.array_equal(got, features(y[:192, :384], WINDOW))
 
 
-def test_distance_of_a_picture_to_statistics_in_closed_form(tmp_path: Path) -> None:
+def test_distance_of_an_image_to_statistics_in_closed_form(tmp_path: Path) -> None:
     """With a covariance that makes the two average to the identity, the distance is the Euclidean one of means."""
-    image = picture()
+    image = sharp_image()
     described = features(luma(image).round(), WINDOW)
     mean, covariance = described.mean(axis=0), np.cov(described, rowvar=False)
     path = pristine_file(tmp_path / "p.npz", mean + np.arange(36.0), 2 * np.eye(36) - covariance)
@@ -125,9 +125,9 @@ def test_distance_of_a_picture_to_statistics_in_closed_form(tmp_path: Path) -> N
     assert abs(got.item() - math.sqrt(35 * 36 * 71 / 6)) <= 1e-8
 
 
-def test_a_rounded_picture_and_a_batch(tmp_path: Path) -> None:
+def test_a_rounded_image_and_a_batch(tmp_path: Path) -> None:
     pristine = read_pristine(pristine_file(tmp_path / "p.npz", np.zeros(36), np.eye(36)))
-    exact = as_tensor(picture())[..., :96, :192]
+    exact = as_tensor(sharp_image())[..., :96, :192]
     noisy = exact + 0.001 * torch.rand(exact.shape, generator=torch.Generator().manual_seed(0))
     alone, other, rounded = (niqe(x, pristine, rounded=r) for x, r in ((exact, False), (noisy, False), (noisy, True)))
     assert torch.equal(rounded, alone)
@@ -147,5 +147,5 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
     pristine = read_pristine(pristine_file(tmp_path / "p.npz", np.zeros(36), np.eye(36)))
     with pytest.raises(ValueError, match=r"two blocks of 96x96 at least; got \(1, 3, 96, 191\)"):
         niqe(torch.zeros(1, 3, 96, 191), pristine)
-    with pytest.raises(ValueError, match=r"two blocks with texture at least; this picture has 0 of 2"):
+    with pytest.raises(ValueError, match=r"two blocks with texture at least; this image has 0 of 2"):
         niqe(torch.full((1, 3, 96, 192), 0.5), pristine)

@@ -17,7 +17,7 @@ from tests.helpers.recorder import Recorder
 from vfi_train.architectures import Architecture, Encoding
 from vfi_train.contract import Prediction
 from vfi_train.errors import UserError
-from vfi_train.modules.gradients import Gradients, carry_fault
+from vfi_train.modules.gradients import Gradients, propagate_nonfinite
 from vfi_train.modules.interpolation_module import InterpolationModule
 from vfi_train.optim.optimizers import build_optimizer, build_scheduler, learning_rate
 from vfi_train.optim.parameters import (
@@ -204,8 +204,8 @@ def test_a_training_clips_as_configured(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_finite_has_no_finite_gradient() -> None:
     x = torch.tensor(2.0, requires_grad=True)
-    (gradient,) = torch.autograd.grad(carry_fault(3 * x), x)
+    (gradient,) = torch.autograd.grad(propagate_nonfinite(3 * x), x)
     assert gradient.item() == 3
     for constant in (math.inf, math.nan):
-        (gradient,) = torch.autograd.grad(carry_fault(3 * x + constant), x)
+        (gradient,) = torch.autograd.grad(propagate_nonfinite(3 * x + constant), x)
         assert gradient.isnan()

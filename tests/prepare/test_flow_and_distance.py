@@ -200,8 +200,8 @@ def test_raft_with_weights_of_a_file_that_is_recorded(tmp_path: Path) -> None:
     assert (facts["weights"], facts["updates"]) == ("raft.pth", 2)
     assert facts["function"].startswith("raft_large of torchvision ")
     store = open_store(root)
-    pictures = [store.read(f"sequences/00001/0001/im{i}.png", "") for i in (2, 1, 3)]
-    target, frame0, frame1 = (torch.from_numpy(p).permute(2, 0, 1)[None].float() / 255 for p in pictures)
+    images = [store.read(f"sequences/00001/0001/im{i}.png", "") for i in (2, 1, 3)]
+    target, frame0, frame1 = (torch.from_numpy(p).permute(2, 0, 1)[None].float() / 255 for p in images)
     network = load_raft(weights)
     for name, frame in (("flow_t0", frame0), ("flow_t1", frame1)):
         got = flow_io.read_flow(output / f"flow/00001/0001/{name}.flo")

@@ -26,7 +26,7 @@ from vfi_train.prepare import disk
 from vfi_train.prepare.pack import estimate, pack
 from vfi_train.prepare.verify import stored_faults
 
-SHARD = 0.03  # MiB: two pictures
+SHARD = 0.03  # MiB: two images
 TRANSFORMS = [
     {"_target_": "datamodules.transforms.RandomResize", "factor": 2, "probability": 0.5},
     {"_target_": "datamodules.transforms.RandomCrop", "size": 32},
@@ -70,7 +70,7 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {path.name: (path.stat().st_ino, path.read_bytes()) for path in folder.glob("*.bin")}
 
 
-@pytest.mark.parametrize("name", [name for name in LAYOUTS if name not in ("hd", "xiph")])  # raw; large pictures
+@pytest.mark.parametrize("name", [name for name in LAYOUTS if name not in ("hd", "xiph")])  # raw; large images
 def test_a_packed_dataset_gives_the_same_batches(name: str, tmp_path: Path) -> None:
     root = fabricate(name, tmp_path / "files")
     output = packed(name, root, tmp_path / "packed")

@@ -28,7 +28,7 @@ def texture(seed: int) -> np.ndarray:
 
 
 def pan(seed: int, positions: list[int]) -> list[np.ndarray]:
-    """A picture that moves to the left; frame k shows it from column positions[k] on."""
+    """An image that moves to the left; frame k shows it from column positions[k] on."""
     return [np.ascontiguousarray(texture(seed)[:, x : x + SIZE[1]]) for x in positions]
 
 
@@ -45,7 +45,7 @@ def video(path: Path, frames: list[np.ndarray]) -> Path:
 
 @pytest.fixture
 def videos(tmp_path: Path) -> Path:
-    """a: 12 frames moving 4 pixels each, then a cut, then 12 of another picture. b: 9 standing, 9 moving. c: moving."""
+    """a: 12 frames moving 4 pixels each, then a cut, then 12 of another image. b: 9 standing, 9 moving. c: moving."""
     root = tmp_path / "videos"
     video(root / "a.mp4", pan(1, FOURS) + pan(2, FOURS))
     video(root / "b.mp4", pan(3, [0] * 9 + [4 * k for k in range(1, 10)]))
@@ -55,7 +55,7 @@ def videos(tmp_path: Path) -> Path:
 
 def mined(videos: Path, tmp_path: Path, **keys: Any) -> Path:
     output = tmp_path / "out"
-    data = {"cache_dir": str(tmp_path / "cache"), "held_out": 0.3, **keys.pop("data", {})}
+    data = {"cache_dir": str(tmp_path / "cache"), "val_split": 0.3, **keys.pop("data", {})}
     triplets(task("triplets", "video", videos, output=str(output), data=data, triplets=keys))
     return output
 
@@ -119,22 +119,22 @@ def test_motion_is_filtered_and_a_videos_share_limited(videos: Path, tmp_path: P
 
 def test_one_videos_end_is_held_out(videos: Path, tmp_path: Path) -> None:
     output = mined(videos / "c.mp4", tmp_path)
-    held_out = [clip["numbers"] for clip in notes(output) if clip["held_out"]]
-    assert held_out == [[9, 10, 11]]
+    val_split = [clip["numbers"] for clip in notes(output) if clip["val_split"]]
+    assert val_split == [[9, 10, 11]]
     assert (output / "tri_testlist.txt").read_text() == "00001/0004\n"
 
 
 def test_the_same_command_goes_on_and_another_is_refused(videos: Path, tmp_path: Path) -> None:
     output = mined(videos, tmp_path)
-    pictures = {path: path.stat().st_ino for path in output.rglob("im*.png")}
+    images = {path: path.stat().st_ino for path in output.rglob("im*.png")}
     gone = sorted((output / "sequences" / "00001").iterdir())[1]
     for path in gone.iterdir():
         path.unlink()
     gone.rmdir()
     mined(videos, tmp_path)
     again = {path: path.stat().st_ino for path in output.rglob("im*.png")}
-    assert again.keys() == pictures.keys()
-    assert {path for path in again if again[path] == pictures[path]} >= {p for p in pictures if p.parent != gone}
+    assert again.keys() == images.keys()
+    assert {path for path in again if again[path] == images[path]} >= {p for p in images if p.parent != gone}
     with pytest.raises(UserError, match=r"holds clips of other videos or settings"):
         mined(videos, tmp_path, data={"gap": 2})
 

@@ -19,7 +19,7 @@ from tests.helpers.prepare_tasks import task
 from tests.helpers.programs import run_program
 from vfi_train.errors import UserError
 from vfi_train.prepare.dataset import dataset
-from vfi_train.prepare.faults import Fault
+from vfi_train.prepare.faults import DatasetIssue
 from vfi_train.prepare.verify import verify
 
 SEVERAL_SIZES = ("middlebury", "hd", "video", "synthetic")
@@ -33,14 +33,14 @@ def config(name: str, root: Path | None, tmp_path: Path, **keys: Any) -> DictCon
     return config
 
 
-def faults(name: str, root: Path, tmp_path: Path, **keys: Any) -> list[Fault]:
+def faults(name: str, root: Path, tmp_path: Path, **keys: Any) -> list[DatasetIssue]:
     """What verify finds, out of its report; its exit status is asserted."""
     try:
         verify(config(name, root, tmp_path, **keys))
         status = 0
     except SystemExit as end:
         status = int(str(end.code))
-    found = [Fault(**fault) for fault in json.loads((tmp_path / "faults.json").read_text())]
+    found = [DatasetIssue(**fault) for fault in json.loads((tmp_path / "faults.json").read_text())]
     assert status == (1 if found else 0)
     return found
 
@@ -61,7 +61,7 @@ def test_each_dataset_as_published_is_whole_and_a_fault_in_one_of_its_files_is_f
     assert [(f.kind, str(spoilt) in f.what) for f in found] == [("broken file", True)]
     spoilt.unlink()
     found = faults(name, root, tmp_path)
-    assert found or name == "co3d"  # whose pictures are those that lie there
+    assert found or name == "co3d"  # whose images are those that lie there
     assert not found or any(str(spoilt) in f.what or str(spoilt.parent) in f.what for f in found)
 
 
@@ -78,7 +78,7 @@ def wide(path: Path) -> None:
     [
         (lambda r: FAULTS["missing"](r / CLIP / "im2.png"), "missing file", r"0002/im2.png \(of", "vimeo_triplet.zip"),
         (
-            lambda r: FAULTS["no picture"](r / CLIP / "im2.png"),
+            lambda r: FAULTS["no image"](r / CLIP / "im2.png"),
             "broken file",
             r"im2.png is cut off",
             "extract or fetch",
@@ -108,7 +108,7 @@ def test_fewer_clips_than_published(vimeo: Path, tmp_path: Path) -> None:
 
 
 def test_files_are_only_looked_for_where_that_is_wanted(vimeo: Path, tmp_path: Path) -> None:
-    FAULTS["no picture"](vimeo / CLIP / "im2.png")
+    FAULTS["no image"](vimeo / CLIP / "im2.png")
     assert faults("vimeo90k", vimeo, tmp_path, verify={"decode": False}) == []
     FAULTS["missing"](vimeo / CLIP / "im2.png")
     assert [f.kind for f in faults("vimeo90k", vimeo, tmp_path, verify={"decode": False})] == ["missing file"]
@@ -136,7 +136,7 @@ def test_septuplets_taken_for_triplets_and_the_other_way_round(vimeo: Path, tmp_
     # The lists of the one over the clips of the other, as it comes from unpacking both in one place.
     shutil.copytree(septuplets / CLIP, vimeo / CLIP, dirs_exist_ok=True)
     mixed = [f for f in faults("vimeo90k", vimeo, tmp_path) if f.kind == "mix-up"]
-    assert [f.what for f in mixed] == [f"{vimeo / CLIP} holds 7 pictures as in vimeo_septuplet, not 3"]
+    assert [f.what for f in mixed] == [f"{vimeo / CLIP} holds 7 images as in vimeo_septuplet, not 3"]
 
 
 def test_distance_maps_of_another_size_and_missing_ones(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_distance_maps_of_another_size_and_missing_ones(tmp_path: Path) -> None:
     assert "task=distance" in size.fix
 
 
-def test_videos_where_pictures_are_expected(tmp_path: Path) -> None:
+def test_videos_where_images_are_expected(tmp_path: Path) -> None:
     root = fabricate("x4k1000fps", tmp_path, clips=1)
     (folder,) = (root / "train").glob("*/*")
     first = cv2.imread(str(folder / "0000.png"))
@@ -169,10 +169,10 @@ def test_a_clip_with_a_frame_too_few(tmp_path: Path) -> None:
     root = fabricate("x4k1000fps", tmp_path, clips=1)
     (folder,) = (root / "train").glob("*/*")
     (folder / "0030.png").unlink()
-    assert [f.what for f in faults("x4k1000fps", root, tmp_path)] == [f"{folder} has 64 pictures, not 65"]
+    assert [f.what for f in faults("x4k1000fps", root, tmp_path)] == [f"{folder} has 64 images, not 65"]
 
 
-def test_pictures_of_a_folder_that_differ_in_size(tmp_path: Path) -> None:
+def test_images_of_a_folder_that_differ_in_size(tmp_path: Path) -> None:
     root = fabricate("davis", tmp_path)
     wide(root / "JPEGImages/480p/bear/00002.jpg")
     (found,) = faults("davis", root, tmp_path, verify={"size": None})
@@ -180,7 +180,7 @@ def test_pictures_of_a_folder_that_differ_in_size(tmp_path: Path) -> None:
     assert "00002.jpg is 64x100" in found.what
 
 
-def test_pictures_of_another_size_than_published(vimeo: Path, tmp_path: Path) -> None:
+def test_images_of_another_size_than_published(vimeo: Path, tmp_path: Path) -> None:
     found = faults("vimeo90k", vimeo, tmp_path, verify={"size": None})
     assert len(found) == 15
     assert "im1.png is 64x96 pixels, not 256x448" in found[0].what

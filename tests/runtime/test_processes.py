@@ -94,7 +94,7 @@ def test_a_curriculum_on_two_processes_with_what_each_phase_freezes(backbones: P
 def test_the_error_of_one_process_ends_all_in_seconds(tmp_path: Path) -> None:
     root = fabricate("vimeo90k", tmp_path / "data", size=(64, 96), clips=9)
     broken = sorted((root / "sequences").rglob("im2.png"))[0]  # one sample: one process meets it
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     options = (
         "model=ifrnet_tiny", "data=vimeo90k", f"data.root={root}", "loss=ifrnet_unlabelled", "data.batch_size=2",
         "data.num_workers=0", "trainer.max_steps=40", "schedule.warmup_steps=0", "logger=csv", "report=false",
@@ -111,19 +111,19 @@ def test_the_error_of_one_process_ends_all_in_seconds(tmp_path: Path) -> None:
 
 PARENT = """
 import os, subprocess, sys, time
-from vfi_train.runtime.child_process import die_with_parent
+from vfi_train.runtime.child_process import exit_with_parent
 if sys.argv[1] == "first":
-    die_with_parent()
+    exit_with_parent()
     environment = {**os.environ, "LOCAL_RANK": "1"}
     other = subprocess.Popen([sys.executable, __file__, sys.argv[2]], env=environment, stdout=subprocess.PIPE)
     print(other.pid, other.stdout.readline().decode(), flush=True)
 else:
     if sys.argv[1] == "early":
-        die_with_parent()
+        exit_with_parent()
     print("is up", flush=True)
     while sys.argv[1] == "late" and os.getppid() == int(os.environ["VFI_TRAIN_FIRST_PROCESS"]):
         time.sleep(0.01)
-    die_with_parent()
+    exit_with_parent()
 time.sleep(60)
 """
 
@@ -160,7 +160,7 @@ def test_the_strategy_of_several_processes() -> None:
     options = many._ddp_kwargs
     assert (options["find_unused_parameters"], options["gradient_as_bucket_view"]) == (False, True)
     assert options["static_graph"] is True
-    accumulated = strategy(composed("trainer.devices=2", "data.batch_size=8", "data.device_batch_size=2"))
+    accumulated = strategy(composed("trainer.devices=2", "data.batch_size=8", "data.micro_batch_size=2"))
     assert accumulated._ddp_kwargs["static_graph"] is False  # the graph of a step that only gathers is another
     assert strategy(composed("trainer.devices=1")) == "auto"
     assert strategy(composed("trainer.devices=2", "trainer.strategy=fsdp")) == "fsdp"

@@ -94,9 +94,9 @@ def test_it_goes_on_as_if_never_stopped(
 
 
 def test_stopped_in_the_middle_of_an_accumulated_step(tmp_path: Path) -> None:
-    options = (*TINY, "data.device_batch_size=1")
+    options = (*TINY, "data.micro_batch_size=1")
     whole = train_tiny(tmp_path / "whole", *options)
-    assert stopped(tmp_path, "SIGTERM", "on_train_batch_start", 1, "data.device_batch_size=1").step == 2
+    assert stopped(tmp_path, "SIGTERM", "on_train_batch_start", 1, "data.micro_batch_size=1").step == 2
     assert_equal(train_tiny(tmp_path, *options, "resume=force"), whole)
 
 

@@ -1,7 +1,7 @@
 """Trainings on a real SLURM: requeued, swept, chained, they end with the bits of undisturbed ones.
 
-One cluster of one node on loopback (see tests/helpers/slurm_cluster.py). All jobs are submitted at the start and run side by side; each
-test then looks at its own. `make test-slurm`.
+One cluster of one node on loopback (see tests/helpers/slurm_cluster.py). All jobs are submitted at the start and run
+side by side; each test then looks at its own. `make test-slurm`.
 """
 
 from __future__ import annotations

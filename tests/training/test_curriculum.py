@@ -232,7 +232,7 @@ def test_atm_vfis_phases_by_the_author() -> None:
     assert set(map(tuple, terms.values())) == {("laplacian", "warping")}
     levels = [training.config.loss.terms.laplacian.levels for training in phases.values()]
     assert levels == [3, 2, 2, 2]
-    assert phases["global"].config.data.held_out.split == "hard"
+    assert phases["global"].config.data.val_split.split == "hard"
     assert [training.config.published.psnr for training in phases.values()] == [36.2891, 30.2463, 36.3847, 35.9552]
 
 
@@ -293,7 +293,7 @@ SMALL_ATM = (
     "+model.refinement_width=8", "data.num_workers=0", "data.val_batch_size=1", "data.batch_size=2", "report=false",
     "logger=csv", "log_every=1", "trainer.max_steps=2", "validate_every=2", "schedule.warmup_steps=0",
     f"+curriculum.overrides.local=['data.transforms={CROP}','data.val_samples=1']",
-    f"+curriculum.overrides.global=['data.datasets.x4k1000fps.transforms={CROP}','data.held_out.val_samples=1']",
+    f"+curriculum.overrides.global=['data.datasets.x4k1000fps.transforms={CROP}','data.val_split.val_samples=1']",
     *(
         f"+curriculum.overrides.{phase}=['data.datasets.vimeo90k.transforms={CROP}',"
         f"'data.datasets.x4k1000fps.transforms={CROP}','data.datasets.x4k1000fps.batch_size=1',"

@@ -30,7 +30,7 @@ def test_a_published_recipe_as_it_is_published() -> None:
     rows = described("experiment=emavfi_small_vimeo", "trainer.devices=4", "callbacks=ema")
     assert "PSNR 36.07 dB" in rows["published"]
     assert rows["network"] == "ema_vfi_small: 14,489,815 parameters, all train"
-    assert rows["data"] == "Vimeo90K, tri_trainlist.txt 51,312, tri_testlist.txt 3,782, pictures of 256x256"
+    assert rows["data"] == "Vimeo90K, tri_trainlist.txt 51,312, tri_testlist.txt 3,782, images of 256x256"
     assert rows["batch"] == "32 per optimizer step: 8 on each of 4 devices"
     assert rows["length"].startswith("480,900 optimizer steps (300 epochs of the whole published list)")
     assert rows["losses"] == "1 laplacian (Laplacian) + 0.5 merged (Laplacian)"

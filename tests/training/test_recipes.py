@@ -18,7 +18,7 @@ from tests.helpers.rife_cases import rife_inputs
 from tests.losses.test_amt import amt_step
 from tests.losses.test_ifrnet_losses import ifrnet_step
 from vfi_train.contract import Batch
-from vfi_train.modules.forward import PICTURES
+from vfi_train.modules.forward import IMAGES
 from vfi_train.modules.interpolation_module import InterpolationModule
 from vfi_train.training.build import build_module
 from vfi_train.weights import load_published
@@ -38,16 +38,16 @@ def recipe(experiment: str, case: Case) -> InterpolationModule:
 def rgb(module: InterpolationModule, batch: dict[str, Any]) -> Batch:
     """A golden's batch, which is in the network's order of channels, as a datamodule gives it."""
     flip = module.architecture.channel_order == "bgr"
-    return {key: value.flip(1) if flip and key in PICTURES else value for key, value in batch.items()}  # type: ignore[return-value]
+    return {key: value.flip(1) if flip and key in IMAGES else value for key, value in batch.items()}  # type: ignore[return-value]
 
 
 def ema_vfi_step(case: Case) -> dict[str, Any]:
     i = case.info["inputs"]
-    pictures = {
+    images = {
         name: frame(i["height"], i["width"], phase, i["seed"], i["batch"])
         for name, phase in (("frame0", 0.0), ("frame1", 1.0), ("target", 0.5))
     }
-    return {**pictures, "time": torch.full((i["batch"], 1, 1, 1), 0.5)}
+    return {**images, "time": torch.full((i["batch"], 1, 1, 1), 0.5)}
 
 
 def rife_step(case: Case) -> dict[str, Any]:

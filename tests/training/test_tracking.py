@@ -63,7 +63,7 @@ def test_wandb_is_told_what_a_run_was(tmp_path: Path, backbones: Path, monkeypat
         for name in (f"val/{score}", f"val/{score}_ema"):
             assert len(logged[name]) == 2
             assert logged[name] == pytest.approx([float(row[name]) for row in rows(run) if row[name]])
-    assert len(list(run.glob("wandb/offline-run-*/files/media/images/val/pictures_*.png"))) == 2
+    assert len(list(run.glob("wandb/offline-run-*/files/media/images/val/images_*.png"))) == 2
     (artifact,) = [record.artifact for record in wandb_files.records(run) if record.HasField("artifact")]
     assert (artifact.name, artifact.type) == ("quickstart-best", "model")
     assert [entry.path for entry in artifact.manifest.contents] == ["best.ckpt"]
@@ -180,4 +180,4 @@ def test_tensorboard_is_told_the_same_as_the_csv_log(tmp_path: Path) -> None:
     assert [(e.step, pytest.approx(e.value)) for e in events.Scalars("train/loss")] == [
         (int(row["step"]), float(row["train/loss"])) for row in logged
     ]
-    assert [event.step for event in events.Images("val/pictures")] == [2, 4]
+    assert [event.step for event in events.Images("val/images")] == [2, 4]

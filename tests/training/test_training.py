@@ -50,7 +50,7 @@ def test_a_run_leaves_what_it_should(undisturbed: Path) -> None:
     report = json.loads((undisturbed / "report.json").read_text())
     assert len(report) == 3
     assert all(set(row) == {"PSNR", "SSIM"} for row in report.values())
-    assert list((undisturbed / "pictures").glob("*.png"))
+    assert list((undisturbed / "images").glob("*.png"))
 
 
 def test_the_log_has_every_step_once_and_the_published_learning_rate(undisturbed: Path) -> None:

@@ -28,7 +28,7 @@ def train_on_two(folder: Path, *overrides: str) -> Path:
 def test_a_batch_is_the_same_in_parts_and_on_two_processes(tmp_path: Path) -> None:
     """Sums are made in another order: 6e-7 is the most that was seen over three steps."""
     whole = train_tiny(tmp_path, *STEPS, "name=whole")
-    runs = [train_tiny(tmp_path, *STEPS, "data.device_batch_size=1", "name=parts"), train_on_two(tmp_path, *STEPS)]
+    runs = [train_tiny(tmp_path, *STEPS, "data.micro_batch_size=1", "name=parts"), train_on_two(tmp_path, *STEPS)]
     names = [name for name in rows(whole)[0] if name.startswith(("train/loss", "train/gradient"))]
     assert len(names) == 6
     for run in runs:

@@ -1,4 +1,4 @@
-"""`python -m vfi_train.app`: a page in the browser to try networks on one's own pictures and videos.
+"""`python -m vfi_train.app`: a page in the browser to try networks on one's own images and videos.
 
 It is served to this machine alone unless `host=` says otherwise, and asks nothing of any other; what is uploaded and
 made is removed after a while, and all of it when the program ends.

@@ -1,6 +1,6 @@
 """A timing curve that is drawn with the pointer: template, style and script of a Gradio `HTML` element.
 
-Its value is `MOMENTS` heights from 0 (where the object is in the first picture) to 100 (where it is in the last),
+Its value is `MOMENTS` heights from 0 (where the object is in the first image) to 100 (where it is in the last),
 evenly spaced from the first frame to the last.
 """
 

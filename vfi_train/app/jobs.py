@@ -1,4 +1,4 @@
-"""What the page of `vfi_train.app` asks for: networks, frames between two pictures, videos. Knows nothing of pages."""
+"""What the page of `vfi_train.app` asks for: networks, frames between two images, videos. Knows nothing of pages."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from vfi_train.architectures import Architecture
 from vfi_train.errors import UserError
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.inference.manipulation import compose, manipulate, timing
-from vfi_train.inference.time_probe import knows_time
+from vfi_train.inference.time_probe import is_time_aware
 from vfi_train.interpolate.command import interpolate
-from vfi_train.interpolate.media import Clip, Frame, Picture
+from vfi_train.interpolate.media import Clip, Frame, ImageArray
 from vfi_train.interpolate.video_writer import Encoding
 from vfi_train.interpolate.writers import open_sink
 from vfi_train.runtime.devices import find_device
 from vfi_train.weights import list_shipped, load_weights
 
 RATE = 10  # frames per second at which made frames are played
-STEPS = 64  # of the way from the first picture to the last, where halving reaches the times
+STEPS = 64  # of the way from the first image to the last, where halving reaches the times
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Jobs:
         self._load = lru_cache(maxsize=2)(self._load_anew)
 
     def frames(
-        self, model: str, weights: str, frame0: Picture | None, frame1: Picture | None, count: int
-    ) -> list[Picture]:
+        self, model: str, weights: str, frame0: ImageArray | None, frame1: ImageArray | None, count: int
+    ) -> list[ImageArray]:
         """`count` frames from frame0 to frame1, both among them."""
         first, last = self._checked(frame0, frame1)
         times = [k / (count - 1) for k in range(1, count - 1)]
@@ -64,13 +64,13 @@ class Jobs:
             return [first, *(network(first, last, times) if times else []), last]
 
     def manipulated(
-        self, model: str, weights: str, frame0: Picture | None, frame1: Picture | None, mask: np.ndarray | None,
+        self, model: str, weights: str, frame0: ImageArray | None, frame1: ImageArray | None, mask: np.ndarray | None,
         curve: Sequence[float], rest_moves: bool, count: int,
-    ) -> list[Picture]:  # fmt: skip
+    ) -> list[ImageArray]:  # fmt: skip
         """`count` frames: what `mask` (H W) covers follows `curve` (heights 0..1), the rest stands or moves on."""
         first, last = self._checked(frame0, frame1)
         if mask is None or not mask.any():
-            raise UserError("paint over an object in the first picture: what is painted follows the curve")
+            raise UserError("paint over an object in the first image: what is painted follows the curve")
         with self._lock:
             network = self._load(model, weights)
             made = manipulate if network.model.takes_time_map and not network.recursive else compose
@@ -93,14 +93,14 @@ class Jobs:
             interpolate(config)
         return output
 
-    def saved(self, frames: Sequence[Picture], ending: str) -> Path:
+    def saved(self, frames: Sequence[ImageArray], ending: str) -> Path:
         """Frames as a file to download: ".gif" or ".mp4"."""
         path = Path(tempfile.mkdtemp(dir=self.folder)) / f"interpolated{ending}"
         height, width, _ = frames[0].shape
         clip = Clip("", height, width, rate=Fraction(RATE), tick=Fraction(1, RATE))
         sink = open_sink(str(path), clip, Encoding())
-        for index, picture in enumerate(frames):
-            sink.write(Frame(picture, Fraction(index, RATE), Fraction(1, RATE)))
+        for index, image in enumerate(frames):
+            sink.write(Frame(image, Fraction(index, RATE), Fraction(1, RATE)))
         sink.finish()
         return path
 
@@ -111,21 +111,21 @@ class Jobs:
                 if path.is_file() and time.time() - path.stat().st_mtime > age:
                     path.unlink()
 
-    def _checked(self, frame0: Picture | None, frame1: Picture | None) -> tuple[Picture, Picture]:
+    def _checked(self, frame0: ImageArray | None, frame1: ImageArray | None) -> tuple[ImageArray, ImageArray]:
         if frame0 is None or frame1 is None:
-            raise UserError("give two pictures first")
+            raise UserError("give two images first")
         if frame0.shape != frame1.shape:
             sizes = [f"{frame.shape[1]}x{frame.shape[0]}" for frame in (frame0, frame1)]
-            raise UserError(f"the pictures have different sizes ({' and '.join(sizes)}): bring them to one size")
+            raise UserError(f"the images have different sizes ({' and '.join(sizes)}): bring them to one size")
         if max(frame0.shape) > self.settings.side:
-            raise UserError(f"the pictures have more than {self.settings.side} pixels a side: make them smaller")
+            raise UserError(f"the images have more than {self.settings.side} pixels a side: make them smaller")
         return frame0, frame1
 
     def _load_anew(self, name: str, weights: str) -> Interpolator:
         model: Architecture = instantiate(_model(name), _convert_="all").eval()
         load_weights(model, weights, self.settings.runs)
         model.to(find_device(self.settings.device))
-        return Interpolator(model, recursive=not knows_time(model))
+        return Interpolator(model, recursive=not is_time_aware(model))
 
 
 def model_names() -> list[str]:
@@ -138,8 +138,8 @@ def weight_names(runs: str) -> list[str]:
     return [*list_shipped(), *sorted(path.parent.name for path in Path(runs).glob("*/checkpoints"))]
 
 
-def painted(editor: dict[str, Any] | None) -> tuple[Picture | None, np.ndarray | None]:
-    """The picture (H W 3) and what is painted over (H W) of an image editor's value."""
+def painted(editor: dict[str, Any] | None) -> tuple[ImageArray | None, np.ndarray | None]:
+    """The image (H W 3) and what is painted over (H W) of an image editor's value."""
     if not editor or editor.get("background") is None:
         return None, None
     background = editor["background"]

@@ -14,7 +14,7 @@ from vfi_train.app.jobs import RATE, Jobs, model_names, painted, weight_names
 from vfi_train.errors import UserError
 
 STYLE = ".gradio-container { width: 100% !important; max-width: 1280px !important; margin: auto }"
-Picture = np.ndarray
+ImageArray = np.ndarray
 
 
 def build(jobs: Jobs, model: str, weights: str, *, any_file: bool, note: str = "") -> gr.Blocks:
@@ -27,7 +27,7 @@ def build(jobs: Jobs, model: str, weights: str, *, any_file: bool, note: str = "
         note: what else to say at the top.
     """
     with gr.Blocks(title="vfi_train", analytics_enabled=False) as page:
-        gr.Markdown(f"# vfi_train\nFrames between frames: of two pictures, of an object in them, of a video. {note}")
+        gr.Markdown(f"# vfi_train\nFrames between frames: of two images, of an object in them, of a video. {note}")
         with gr.Row():
             network = gr.Dropdown(model_names(), value=model, label="Model", elem_id="model")
             trained = gr.Dropdown(
@@ -35,8 +35,8 @@ def build(jobs: Jobs, model: str, weights: str, *, any_file: bool, note: str = "
                 label="Weights: shipped, of a training" + (", or the path of a file" if any_file else ""),
             )  # fmt: skip
         chosen = [network, trained]
-        with gr.Tab("Two pictures"):
-            _pictures(jobs, chosen)
+        with gr.Tab("Two images"):
+            _images(jobs, chosen)
         with gr.Tab("An object in time"):
             _object(jobs, chosen)
         with gr.Tab("Video"):
@@ -44,16 +44,16 @@ def build(jobs: Jobs, model: str, weights: str, *, any_file: bool, note: str = "
     return page
 
 
-def _pictures(jobs: Jobs, chosen: list[gr.Dropdown]) -> None:
+def _images(jobs: Jobs, chosen: list[gr.Dropdown]) -> None:
     with gr.Row():
         with gr.Column():
-            frame0 = _given("First picture", "frame0")
-            frame1 = _given("Last picture", "frame1")
+            frame0 = _given("First image", "frame0")
+            frame1 = _given("Last image", "frame1")
             count = _count()
             button = gr.Button("Interpolate", variant="primary", elem_id="make")
-        viewer = _Viewer(jobs, "pictures")
+        viewer = _Viewer(jobs, "images")
 
-    def make(model: str, weights: str, frame0: Picture, frame1: Picture, count: float) -> dict[Any, Any]:
+    def make(model: str, weights: str, frame0: ImageArray, frame1: ImageArray, count: float) -> dict[Any, Any]:
         return viewer.show(jobs.frames(model, weights, frame0, frame1, int(count)))
 
     button.click(_told(make), [*chosen, frame0, frame1, count], viewer.parts)
@@ -63,15 +63,15 @@ def _object(jobs: Jobs, chosen: list[gr.Dropdown]) -> None:
     with gr.Row():
         with gr.Column():
             editor = gr.ImageEditor(
-                label="First picture: paint over an object and the way that it goes", type="numpy", image_mode="RGBA",
+                label="First image: paint over an object and the way that it goes", type="numpy", image_mode="RGBA",
                 brush=gr.Brush(colors=["#ff3b30"], default_size=24, color_mode="fixed"), sources=("upload",),
                 transforms=(), layers=False, elem_id="editor", height=380,
             )  # fmt: skip
-            last = _given("Last picture", "last")
+            last = _given("Last image", "last")
             gr.Markdown(
                 "**Timing of what is painted.** Draw how far along its way it is; a double click straightens. Weights "
-                "that know time maps (`ifrnet_tiny` with `ifrnet_tiny_d_synthetic`) are asked for one picture with two "
-                "timings; of others, two pictures are put together."
+                "that know time maps (`ifrnet_tiny` with `ifrnet_tiny_d_synthetic`) are asked for one image with two "
+                "timings; of others, two images are put together."
             )
             curve = gr.HTML(
                 STRAIGHT, html_template=TEMPLATE, css_template=CURVE_STYLE, js_on_load=SCRIPT, elem_id="curve"
@@ -82,7 +82,7 @@ def _object(jobs: Jobs, chosen: list[gr.Dropdown]) -> None:
         viewer = _Viewer(jobs, "object")
 
     def bend(
-        model: str, weights: str, editor: Any, frame1: Picture, curve: Any, rest: str, count: float
+        model: str, weights: str, editor: Any, frame1: ImageArray, curve: Any, rest: str, count: float
     ) -> dict[Any, Any]:
         frame0, mask = painted(editor)
         heights = [float(height) / 100 for height in curve]
@@ -118,7 +118,7 @@ class _Viewer:
         self.jobs = jobs
         with gr.Column():
             self.frames = gr.State([])
-            self.picture = gr.Image(
+            self.image = gr.Image(
                 label="Result",
                 interactive=False,
                 elem_id=f"{name}_view",
@@ -135,19 +135,19 @@ class _Viewer:
                     for kind in ("GIF", "MP4")
                 )
             gr.Markdown(f"Files play {RATE} frames per second.")
-        self.parts = [self.frames, self.picture, self.slider, self.gif, self.mp4]
+        self.parts = [self.frames, self.image, self.slider, self.gif, self.mp4]
         self.slider.change(
-            lambda number, frames: frames[int(number)] if frames else None, [self.slider, self.frames], self.picture,
+            lambda number, frames: frames[int(number)] if frames else None, [self.slider, self.frames], self.image,
             show_progress="hidden", trigger_mode="always_last",
         )  # fmt: skip
 
-    def show(self, frames: list[Picture]) -> dict[Any, Any]:
+    def show(self, frames: list[ImageArray]) -> dict[Any, Any]:
         """Updates of the parts: the frame in the middle is shown first."""
         middle = len(frames) // 2
         saved = {ending: str(self.jobs.saved(frames, ending)) for ending in (".gif", ".mp4")}
         return {
             self.frames: frames,
-            self.picture: frames[middle],
+            self.image: frames[middle],
             self.slider: gr.Slider(maximum=len(frames) - 1, value=middle, interactive=True),
             self.gif: gr.DownloadButton(value=saved[".gif"], interactive=True),
             self.mp4: gr.DownloadButton(value=saved[".mp4"], interactive=True),

@@ -1,4 +1,4 @@
-"""What all architectures share: how they are called, and what they say about the pictures they take."""
+"""What all architectures share: how they are called, and what they say about the images they take."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Architecture(nn.Module):
     contiguous_parts: ClassVar[tuple[str, ...]] = ()  # what stays as it is when the rest is laid channels-last
     faster_channels_last: ClassVar[bool] = False  # training on a CPU, by benchmarks/train_step.py
     checkpointed: ClassVar[tuple[str, ...]] = ("*",)  # parts that `checkpointing` computes twice
-    published_tta: ClassVar[Literal["turn", "rows"]] = "turn"  # flips of its test-time augmentation
+    published_tta: ClassVar[Literal["flip_hw", "flip_h"]] = "flip_hw"  # flips of its test-time augmentation
 
     def encode(self, frame0: Tensor, frame1: Tensor, *, scale: float = 1.0) -> Encoding:
         """Compute what is shared by all times between the two frames (B 3 H W each)."""

@@ -187,7 +187,7 @@ class Encoder(nn.Module):
             channels = width
 
     def forward(self, x: Tensor, levels: int = 4) -> list[Tensor]:
-        """Features of a picture B 3 H W, half size first."""
+        """Features of an image B 3 H W, half size first."""
         pyramid = []
         for level in range(1, levels + 1):
             x = self.get_submodule(f"pyramid{level}")(x)

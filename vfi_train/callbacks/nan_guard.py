@@ -31,7 +31,7 @@ class Step:
     ready: Any = None  # a CUDA event: `bad` has arrived
 
 
-class Faults(L.Callback):
+class NonFiniteGuard(L.Callback):
     """Follows which steps `Gradients` skipped because a loss or a gradient was not finite.
 
     Such a step changes nothing, on all processes alike (it counts as a step all the same). Each process tells its

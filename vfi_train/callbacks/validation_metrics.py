@@ -27,7 +27,7 @@ KNOWN: dict[str, Callable[[], Metric]] = {
 
 
 class Metrics(L.Callback):
-    """Logs `val/NAME` for each metric after each validation: the mean over pictures, whatever the processes.
+    """Logs `val/NAME` for each metric after each validation: the mean over images, whatever the processes.
 
     Args:
         names: of `KNOWN`, and lpips; `vfi_train.metrics` says what they are.
@@ -69,7 +69,7 @@ class Metrics(L.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Count the batch's pictures."""
+        """Count the batch's images."""
         target = outputs["batch"]["target"].float()
         for metric in self.metrics.values():
             metric.update(outputs["prediction"].frame.float(), target)

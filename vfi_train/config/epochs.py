@@ -13,7 +13,7 @@ def count_epoch(config: DictConfig, data: Any) -> None:
 
     if config.steps_per_epoch is None and "${epochs:" in OmegaConf.to_yaml(config):
         data.setup("fit")
-        accumulate = split_batch(config.data.batch_size, 1, config.data.device_batch_size)[1]
+        accumulate = split_batch(config.data.batch_size, 1, config.data.micro_batch_size)[1]
         config.steps_per_epoch = max(1, len(data.train_dataloader()) // accumulate)
 
 

@@ -18,8 +18,8 @@ from vfi_train.evaluate.samples import share_frames
 
 # Options of a dataset that no score depends on, or that are of training alone.
 NOT_THE_SCORES = (
-    "num_workers", "pin_memory", "cache_dir", "batch_size", "device_batch_size", "val_batch_size", "on_error",
-    "max_errors", "overfit", "seed", "transforms", "train_share", "reverse", "flow", "multi",
+    "num_workers", "pin_memory", "cache_dir", "batch_size", "micro_batch_size", "val_batch_size", "on_error",
+    "max_errors", "overfit", "seed", "transforms", "train_fraction", "reverse", "flow", "multi",
 )  # fmt: skip
 
 
@@ -74,7 +74,7 @@ class Benchmark:
         """
         check_targets(OmegaConf.create({"benchmark": {"options": options}}))
         data = instantiate(OmegaConf.create(options), _convert_="all")
-        source = data.held_out_source()
+        source = data.val_source()
         return share_frames(source), list(getattr(data, "notes", ()))
 
 

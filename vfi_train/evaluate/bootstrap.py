@@ -16,7 +16,7 @@ RESAMPLES = 10_000
 LEVEL = 0.95
 CHUNK = 500  # resamples at once
 FEWEST = 10  # clusters that an interval says something about
-CEILING = 100.0  # dB that equal pictures, whose PSNR is infinite, count as
+CEILING = 100.0  # dB that equal images, whose PSNR is infinite, count as
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def compare(first: Result, second: Result, column: str, seed: int = 0) -> Compar
     """The difference of two results, with the bounds of its interval; None where they share no sample.
 
     What is drawn with replacement are pairs of frames with all of their targets (whole sequences where the protocol
-    averages over them), because neighbouring targets err alike. Equal pictures count as 100 dB.
+    averages over them), because neighbouring targets err alike. Equal images count as 100 dB.
     """
     scores = {row["key"]: row for row in second.samples}
     rows = [(row, scores[row["key"]]) for row in first.samples if row["key"] in scores]

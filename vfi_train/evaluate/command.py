@@ -49,12 +49,12 @@ def evaluate(config: DictConfig) -> list[Result]:
     listed = tasks(config, found, wanted)
     fabric = start(config)
     measured: list[Result] = []
-    pictures: dict[tuple[str, str], Any] = {}
+    images: dict[tuple[str, str], Any] = {}
     for task in listed:
         with set_up(task.model, task.settings, config.precision):
             result = work(task, config, fabric)
             if fabric.is_global_zero:
-                pictures[result.label, result.part] = look(task, result, config, fabric)
+                images[result.label, result.part] = look(task, result, config, fabric)
                 measured.append(result)
                 say(tables.sentence(result))
                 for line in tables.beside_published(result):
@@ -62,7 +62,7 @@ def evaluate(config: DictConfig) -> list[Result]:
         task.model.cpu()
     if fabric.is_global_zero:
         shown = by_part(unique_labels(measured, earlier))
-        publish(shown, pictures, config)
+        publish(shown, images, config)
         tell_broken(measured)
     return measured
 
@@ -106,13 +106,13 @@ def work(task: Task, config: DictConfig, fabric: Fabric) -> Result:
 
 
 def look(task: Task, result: Result, config: DictConfig, fabric: Fabric) -> Any:
-    """Pictures of the worst and the best samples; and what the precision does to the scores."""
+    """Images of the worst and the best samples; and what the precision does to the scores."""
     if config.precision != "fp32" and result.samples:
         result.precision_effect = precision_effect(task, result)
     asker = Asker(task.model, task.settings, config.precision)
-    if not config.strips or not result.columns:
+    if not config.num_examples or not result.columns:
         return []
-    return strips(task.source, asker, result.samples, result.columns[0], config.strips)
+    return strips(task.source, asker, result.samples, result.columns[0], config.num_examples)
 
 
 def precision_effect(task: Task, result: Result) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def by_part(listed: list[Result]) -> list[Result]:
     return sorted(listed, key=lambda result: parts.index(result.part))
 
 
-def publish(shown: list[Result], pictures: Strips, config: DictConfig) -> None:
+def publish(shown: list[Result], images: Strips, config: DictConfig) -> None:
     """Print the table, write the files, and tell W&B where that is asked for."""
     compared = comparison.compare_all(shown)
     tables.print_results(shown)
@@ -162,7 +162,7 @@ def publish(shown: list[Result], pictures: Strips, config: DictConfig) -> None:
     }
     results.write(folder, shown, extra)
     report = folder / "report.html"
-    results.write_text(report, page(name, shown, compared, pictures, command))
+    results.write_text(report, page(name, shown, compared, images, command))
     say(f"results: {folder / results.FILE}\nreport: {report}")
     if config.wandb:
         from vfi_train.evaluate.wandb_report import track

@@ -28,7 +28,7 @@ def page(title: str, results: Sequence[Result], comparisons: Sequence[Comparison
         title: of the page.
         results: in the order in which they are shown.
         comparisons: of networks among them.
-        strips: pictures of the worst and best samples of the results that have some.
+        strips: images of the worst and best samples of the results that have some.
         command: that made them.
     """
     parts = list(dict.fromkeys(result.part for result in results))

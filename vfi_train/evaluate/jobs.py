@@ -15,7 +15,7 @@ from vfi_train.config.selection import chosen
 from vfi_train.errors import UserError
 from vfi_train.evaluate.benchmarks import Benchmark, scored_options
 from vfi_train.evaluate.networks import Subject
-from vfi_train.evaluate.protocol import Protocols, Settings, settle
+from vfi_train.evaluate.protocol import Protocols, Settings, resolve
 from vfi_train.evaluate.results import Result
 from vfi_train.evaluate.resume_log import Journal
 from vfi_train.evaluate.scorer import Scorer
@@ -99,7 +99,7 @@ def tasks(config: DictConfig, found: list[Subject], wanted: list[Benchmark]) -> 
     if len(names) > 1:
         raise UserError(f"protocol lists {len(names)}: give one, and compare=[FOLDER] for results by another")
     protocols = Protocols(names[0] if names else None)
-    change = OmegaConf.to_container(config.change, resolve=True)
+    change = OmegaConf.to_container(config.override, resolve=True)
     assert isinstance(change, dict)
     metrics = None if config.metrics is None else list(config.metrics)
     scorers: dict[str, Scorer] = {}
@@ -109,7 +109,7 @@ def tasks(config: DictConfig, found: list[Subject], wanted: list[Benchmark]) -> 
         for benchmark in wanted:
             protocol = protocols.of(subject.name, benchmark.name)
             for split in benchmark.splits:
-                settings = settle(protocol, benchmark.name, split, subject.name, change, metrics)  # type: ignore[arg-type]
+                settings = resolve(protocol, benchmark.name, split, subject.name, change, metrics)  # type: ignore[arg-type]
                 options = benchmark.options(split, settings.data, config.samples)
                 columns = repr(settings.metrics)
                 if columns not in scorers:

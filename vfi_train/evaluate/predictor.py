@@ -69,9 +69,9 @@ class Asker:
             columns = [list(self._together([pair])) for pair in pairs]
             yield from (torch.cat(column) for column in zip(*columns, strict=True))
 
-    def batch(self, pictures: list[NDArray]) -> Tensor:
-        """Pictures H W 3 as B 3 H W in [0, 1] on the network's device."""
-        stacked = torch.from_numpy(np.stack(pictures)).to(self.like.device, non_blocking=True)
+    def batch(self, images: list[NDArray]) -> Tensor:
+        """Images H W 3 as B 3 H W in [0, 1] on the network's device."""
+        stacked = torch.from_numpy(np.stack(images)).to(self.like.device, non_blocking=True)
         moved = stacked.movedim(-1, 1).to(torch.float32, memory_format=self.layout)
         return moved.div_(255) if stacked.dtype == torch.uint8 else moved
 

@@ -15,10 +15,10 @@ from vfi_train.errors import UserError, nearest
 
 Options = Mapping[str, Any]
 CHOICES = {
-    "average": ("picture", "sequence"),
+    "average": ("image", "sequence"),
     "padding": ("replicate", "zeros", "reflect"),
     "padding_side": ("center", "right_bottom"),
-    "tta": (False, True, "turn", "rows"),
+    "tta": (False, True, "flip_hw", "flip_h"),
     "channels": (None, "rgb", "bgr"),
     "recursive": (None, False, True),
 }
@@ -31,9 +31,9 @@ class Settings:
     Args:
         protocol: its name, and what was changed of it.
         metrics: columns of the result and the variant of each (see `scores.METRICS`).
-        average: the mean over pictures, or over sequences of the mean over their pictures.
+        average: the mean over images, or over sequences of the mean over their images.
         padding, padding_side, padding_multiple, scale, tta, iterations: see `Interpolator`.
-        channels: the order in which the network is given its pictures; None: the one that it was trained on.
+        channels: the order in which the network is given its images; None: the one that it was trained on.
         recursive: reach times by halving intervals; None: where the network gives the middle frame alone.
         model: attributes of the network (`global_motion` of ATM-VFI).
         data: options of the dataset.
@@ -41,12 +41,12 @@ class Settings:
 
     protocol: str
     metrics: dict[str, dict[str, Any]]
-    average: Literal["picture", "sequence"] = "picture"
+    average: Literal["image", "sequence"] = "image"
     padding: Literal["replicate", "zeros", "reflect"] = "replicate"
     padding_side: Literal["center", "right_bottom"] = "center"
     padding_multiple: int | tuple[int, int] | None = None
     scale: float = 1.0
-    tta: bool | Literal["turn", "rows"] = False
+    tta: bool | Literal["flip_hw", "flip_h"] = False
     channels: Literal["rgb", "bgr"] | None = None
     recursive: bool | None = None
     iterations: int = 2
@@ -68,7 +68,7 @@ def is_own(protocol: Options, model: str) -> bool:
     return any(fnmatchcase(model, pattern) for pattern in protocol["own"])
 
 
-def settle(
+def resolve(
     protocol: Options,
     benchmark: str,
     split: str,

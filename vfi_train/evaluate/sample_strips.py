@@ -1,4 +1,4 @@
-"""Pictures of the worst and the best samples: inputs, prediction, target, error."""
+"""Images of the worst and the best samples: inputs, prediction, target, error."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from vfi_train.evaluate.predictor import Asker
 from vfi_train.evaluate.resume_log import Row
 from vfi_train.evaluate.samples import Pair, pairs
 from vfi_train.evaluate.scorer import COLUMNS
-from vfi_train.visualization import error_picture, frame_picture, overlay
+from vfi_train.visualization import error_image, frame_image, overlay
 
 WIDEST = 480  # pixels of a tile
 
 
 @dataclass(frozen=True)
 class Strip:
-    """A sample in pictures: what it is called, how good it is, and JPEG files with their captions."""
+    """A sample in images: what it is called, how good it is, and JPEG files with their captions."""
 
     rank: str
     row: Row
@@ -47,20 +47,20 @@ def strips(source: SampleSource, asker: Asker, rows: list[Row], column: str, cou
 def _tiles(asker: Asker, pair: Pair) -> list[tuple[str, bytes]]:
     frame = next(asker.frames([pair]))[0].cpu()
     frame0, frame1, target = (
-        asker.batch([picture])[0].cpu() for picture in (pair.frame0, pair.frame1, pair.moments[0].target)
+        asker.batch([image])[0].cpu() for image in (pair.frame0, pair.frame1, pair.moments[0].target)
     )
     return [
         ("inputs, overlaid", jpeg(overlay(frame0, frame1))),
-        ("prediction", jpeg(frame_picture(frame))),
-        ("target", jpeg(frame_picture(target))),
-        ("error (yellow: 0.2)", jpeg(error_picture(frame, target))),
+        ("prediction", jpeg(frame_image(frame))),
+        ("target", jpeg(frame_image(target))),
+        ("error (yellow: 0.2)", jpeg(error_image(frame, target))),
     ]
 
 
-def jpeg(picture: np.ndarray) -> bytes:
-    """A picture H W 3, RGB, at most `WIDEST` pixels wide."""
-    height, width = picture.shape[:2]
+def jpeg(image: np.ndarray) -> bytes:
+    """An image H W 3, RGB, at most `WIDEST` pixels wide."""
+    height, width = image.shape[:2]
     if width > WIDEST:
-        picture = cv2.resize(picture, (WIDEST, round(height * WIDEST / width)), interpolation=cv2.INTER_AREA)
-    bgr: Any = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        image = cv2.resize(image, (WIDEST, round(height * WIDEST / width)), interpolation=cv2.INTER_AREA)
+    bgr: Any = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()

@@ -136,7 +136,7 @@ def _read(source: SampleSource, index: int) -> tuple[int, Sample] | Broken:
     sizes = {name: sample[name].shape for name in ("frame0", "frame1", "target") if name in sample}
     if len(set(sizes.values())) > 1:
         said = ", ".join(f"{name} {'x'.join(map(str, shape[:2]))}" for name, shape in sizes.items())
-        return Broken(index, sample["key"], f"sample {sample['key']}: its pictures differ in size ({said})")
+        return Broken(index, sample["key"], f"sample {sample['key']}: its images differ in size ({said})")
     return index, sample
 
 
@@ -172,7 +172,7 @@ class _Recent:
 
 
 class _RecentStore:
-    """A store whose pictures are kept for a while."""
+    """A store whose images are kept for a while."""
 
     def __init__(self, store: Any) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""The columns of a result: one number for each predicted picture."""
+"""The columns of a result: one number for each predicted image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from losses.learned import lpips_network
 from vfi_train.errors import UserError, nearest
 from vfi_train.metrics.functional import interpolation_error, psnr, round_to_8_bit
 from vfi_train.metrics.niqe import niqe, read_pristine
-from vfi_train.metrics.pictures import VARIANTS
+from vfi_train.metrics.torchmetrics import VARIANTS
 
 Score = Callable[[Tensor, Tensor], Tensor]  # prediction and target B 3 H W, RGB in [0, 1], to B numbers
 PRISTINE = "niqe_pris_params.npz"
@@ -42,7 +42,7 @@ COLUMNS = {
 
 
 class Scorer:
-    """Scores pictures by the columns of a protocol.
+    """Scores images by the columns of a protocol.
 
     Args:
         metrics: columns, each with its options: psnr {rounded, luma}, ssim {variant: 3d, 2d or uniform, rounded},
@@ -85,7 +85,7 @@ class Scorer:
 
     @torch.inference_mode()
     def __call__(self, prediction: Tensor, target: Tensor) -> dict[str, list[float]]:
-        """B numbers for each column; NaN where a picture has none."""
+        """B numbers for each column; NaN where an image has none."""
         return {name: score(prediction, target).tolist() for name, score in self.scores.items()}
 
     @staticmethod
@@ -126,10 +126,10 @@ class Scorer:
 
         def score(prediction: Tensor, target: Tensor) -> Tensor:
             values = []
-            for picture in prediction.split(1):
+            for image in prediction.split(1):
                 try:
-                    values.append(niqe(picture, pristine, rounded=rounded).item())
-                except ValueError:  # as in the published scripts, flat pictures are left out of the mean
+                    values.append(niqe(image, pristine, rounded=rounded).item())
+                except ValueError:  # as in the published scripts, flat images are left out of the mean
                     values.append(math.nan)
             return torch.tensor(values, dtype=torch.float64)
 

@@ -112,7 +112,7 @@ def lines(series: Sequence[tuple[str, Sequence[float]]], x_title: str, y_title: 
 
 
 def interval(low: float, middle: float, high: float) -> str:
-    """A difference with its confidence interval, beside a line at 0; a narrow picture for a table's cell."""
+    """A difference with its confidence interval, beside a line at 0; a narrow image for a table's cell."""
     reach = 1.15 * max(abs(low), abs(high)) or 1.0
 
     def x(value: float) -> float:

@@ -19,7 +19,7 @@ from vfi_train.errors import UserError, nearest
 from vfi_train.weights import load_weights, published_state_dict
 
 if TYPE_CHECKING:
-    from vfi_train.export.graphs import Facts
+    from vfi_train.export.graphs import ExportMetadata
 
 
 def export(config: DictConfig) -> None:
@@ -97,23 +97,23 @@ def _published(request: Request) -> dict[str, Tensor]:
     return {name: tensor.cpu().contiguous() for name, tensor in published_state_dict(request.model).items()}
 
 
-def _facts(request: Request, form: str, path: Path) -> Facts:
+def _facts(request: Request, form: str, path: Path) -> ExportMetadata:
     from vfi_train.export.graphs import facts_of
-    from vfi_train.inference.time_probe import knows_time
+    from vfi_train.inference.time_probe import is_time_aware
 
     ending = ".onnx" if form == "onnx" else ".pt2"
     if path.suffix != ending:
         raise UserError(f"format={form} writes files whose names end in {ending}: choose such an output=...")
     facts = facts_of(request.model, request.name, request.weights.name, request.size, request.iterations)
-    return replace(facts, arbitrary_time=knows_time(request.model, request.iterations))
+    return replace(facts, arbitrary_time=is_time_aware(request.model, request.iterations))
 
 
-def _described(facts: Facts, difference: float) -> str:
+def _described(facts: ExportMetadata, difference: float) -> str:
     times = "any time" if facts.arbitrary_time else "the middle frame"
     return f"{times}, {_sizes(facts)}, at most {difference:.0e} from PyTorch"
 
 
-def _sizes(facts: Facts) -> str:
+def _sizes(facts: ExportMetadata) -> str:
     if facts.size:
         return f"{facts.size[0]}x{facts.size[1]}"
     return f"heights and widths that are multiples of {facts.size_multiple}"

@@ -27,7 +27,7 @@ from vfi_train.architectures.layers.reference import known_reference, reference_
 from vfi_train.errors import UserError
 
 OPSET = 20  # of ONNX; 16 is the first with GridSample
-TOLERANCE = 1e-3  # largest difference to PyTorch in pictures in [0, 1]: a quarter of a level of 8 bits
+TOLERANCE = 1e-3  # largest difference to PyTorch in images in [0, 1]: a quarter of a level of 8 bits
 LARGEST = 8192  # pixels a side, of graphs for any size
 NEEDS_SIZE = ("ema_vfi", "atm_vfi")  # families whose attention windows make another graph of each size
 NAME = "vfi_train"  # under which facts stand in a file
@@ -36,7 +36,7 @@ Run = Callable[..., Any]  # frame0, frame1, time as tensors; the answer as an ar
 
 
 @dataclass(frozen=True)
-class Facts:
+class ExportMetadata:
     """What a caller of a graph must know. `size`: the only one it takes (height, width), None for any multiple."""
 
     model: str
@@ -52,7 +52,7 @@ class Facts:
         return json.dumps(dataclasses.asdict(self))
 
 
-class Asked(nn.Module):
+class ExportWrapper(nn.Module):
     """A network as a function of tensors alone: channel order, steps from a reference and clamping are inside."""
 
     def __init__(self, model: Architecture, iterations: int) -> None:
@@ -75,7 +75,9 @@ class Asked(nn.Module):
         return (answer.flip(1) if self.model.channel_order == "bgr" else answer).clamp(0, 1)
 
 
-def facts_of(model: Architecture, name: str, weights: str, size: tuple[int, int] | None, iterations: int) -> Facts:
+def facts_of(
+    model: Architecture, name: str, weights: str, size: tuple[int, int] | None, iterations: int
+) -> ExportMetadata:
     """The facts of a model's graph.
 
     Raises:
@@ -90,10 +92,10 @@ def facts_of(model: Architecture, name: str, weights: str, size: tuple[int, int]
     if padded is not None and min(padded) < model.min_size:
         raise UserError(f"size: {name} takes frames of at least {model.min_size} pixels a side; got {size}")
     steps = iterations if model.takes_reference else 1
-    return Facts(name, weights, multiple, model.min_size, model.arbitrary_time, padded, steps)
+    return ExportMetadata(name, weights, multiple, model.min_size, model.arbitrary_time, padded, steps)
 
 
-def capture(model: Architecture, facts: Facts) -> torch.export.ExportedProgram:
+def capture(model: Architecture, facts: ExportMetadata) -> torch.export.ExportedProgram:
     """The network's graph by torch.export, for any height and width or for the size of `facts`."""
     shapes: Any = None
     if facts.size is None:
@@ -101,11 +103,11 @@ def capture(model: Architecture, facts: Facts) -> torch.export.ExportedProgram:
         shapes = (sides, sides, *([{}] if facts.arbitrary_time else []))
     with torch.no_grad(), _no_autocast(), _Portable():
         return torch.export.export(
-            Asked(model.eval(), facts.iterations), _inputs(facts, _example(facts)), dynamic_shapes=shapes
+            ExportWrapper(model.eval(), facts.iterations), _inputs(facts, _example(facts)), dynamic_shapes=shapes
         )
 
 
-def write_torch_export(model: Architecture, facts: Facts, path: Path) -> float:
+def write_torch_export(model: Architecture, facts: ExportMetadata, path: Path) -> float:
     """Write the graph as torch.export's archive; the largest difference to PyTorch."""
     program = capture(model, facts)
     with path.open("wb") as file:
@@ -114,7 +116,7 @@ def write_torch_export(model: Architecture, facts: Facts, path: Path) -> float:
     return check(model, facts, lambda *inputs: loaded(*inputs))
 
 
-def write_aotinductor(model: Architecture, facts: Facts, path: Path) -> float:
+def write_aotinductor(model: Architecture, facts: ExportMetadata, path: Path) -> float:
     """Compile the graph to a package of AOTInductor, for CPUs of this kind; the largest difference to PyTorch."""
     compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler) is None:
@@ -130,7 +132,7 @@ def write_aotinductor(model: Architecture, facts: Facts, path: Path) -> float:
     return check(model, facts, lambda *inputs: loaded(*inputs))
 
 
-def write_onnx(model: Architecture, facts: Facts, path: Path) -> float:
+def write_onnx(model: Architecture, facts: ExportMetadata, path: Path) -> float:
     """Write the graph as ONNX, opset `OPSET`; the largest difference to PyTorch, computed by onnxruntime."""
     try:
         import onnx
@@ -153,7 +155,7 @@ def write_onnx(model: Architecture, facts: Facts, path: Path) -> float:
     )
 
 
-def check(model: Architecture, facts: Facts, ask: Run) -> float:
+def check(model: Architecture, facts: ExportMetadata, ask: Run) -> float:
     """The largest difference between a graph and PyTorch over sizes and times, for a texture that moves.
 
     Raises:
@@ -165,7 +167,7 @@ def check(model: Architecture, facts: Facts, ask: Run) -> float:
         for time in (0.5, 0.2) if facts.arbitrary_time else (0.5,):
             inputs = _inputs(facts, size, time)
             with torch.no_grad():
-                expected = Asked(model.eval(), facts.iterations)(*inputs)
+                expected = ExportWrapper(model.eval(), facts.iterations)(*inputs)
                 got = torch.as_tensor(ask(*inputs))
             largest = max(largest, float((got - expected).abs().max()))
     if not largest <= TOLERANCE:
@@ -204,23 +206,23 @@ def _no_autocast() -> Iterator[None]:
         torch.autocast = usual  # type: ignore[misc]
 
 
-def _side(name: str, facts: Facts) -> Any:
+def _side(name: str, facts: ExportMetadata) -> Any:
     least = -(-facts.min_size // facts.size_multiple)
     return facts.size_multiple * torch.export.Dim(name, min=least, max=LARGEST // facts.size_multiple)
 
 
-def _example(facts: Facts) -> tuple[int, int]:
+def _example(facts: ExportMetadata) -> tuple[int, int]:
     """A small size; two multiples a side at least, for one is a special case to the tracer."""
     side = max(2 * facts.size_multiple, -(-facts.min_size // facts.size_multiple) * facts.size_multiple)
     return facts.size or (side, side + facts.size_multiple)
 
 
-def _other(facts: Facts) -> tuple[int, int]:
+def _other(facts: ExportMetadata) -> tuple[int, int]:
     height, width = _example(facts)
     return height + 2 * facts.size_multiple, width + facts.size_multiple
 
 
-def _inputs(facts: Facts, size: tuple[int, int], time: float = 0.5) -> tuple[Tensor, ...]:
+def _inputs(facts: ExportMetadata, size: tuple[int, int], time: float = 0.5) -> tuple[Tensor, ...]:
     """A texture that moves by a few pixels, and a time where the graph takes one."""
     rows, columns = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
     periods = torch.tensor([5.0, 7.0, 11.0]).reshape(3, 1, 1)

@@ -22,11 +22,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-Picture = np.ndarray  # H W 3, uint8, RGB
+Image = np.ndarray  # H W 3, uint8, RGB
 
 
 class Network:
-    """An exported network: `network(frame0, frame1, time)` gives a picture like frame0."""
+    """An exported network: `network(frame0, frame1, time)` gives an image like frame0."""
 
     def __init__(self, path: str | Path) -> None:
         open_file = {".onnx": _open_onnx, ".pt2": _open_torch}.get(Path(path).suffix)
@@ -34,8 +34,8 @@ class Network:
             raise SystemExit(f"error: {path} is no file that ends in .onnx or .pt2")
         self.facts, self._ask = open_file(str(path))
 
-    def __call__(self, frame0: Picture, frame1: Picture, time: float = 0.5) -> Picture:
-        """The picture at `time`, 0..1: of networks for the middle frame by halving, to the nearest 1/64."""
+    def __call__(self, frame0: Image, frame1: Image, time: float = 0.5) -> Image:
+        """The image at `time`, 0..1: of networks for the middle frame by halving, to the nearest 1/64."""
         if self.facts["arbitrary_time"]:
             return self._answer(frame0, frame1, [np.full((1, 1, 1, 1), time, np.float32)])
         low, high, left, right = 0.0, 1.0, frame0, frame1
@@ -49,7 +49,7 @@ class Network:
                 low, left = (low + high) / 2, middle
         return left if time - low <= high - time else right
 
-    def _answer(self, frame0: Picture, frame1: Picture, times: list[np.ndarray]) -> Picture:
+    def _answer(self, frame0: Image, frame1: Image, times: list[np.ndarray]) -> Image:
         height, width = frame0.shape[:2]
         rows, columns = self._padded(height), self._padded(width)
         if self.facts["size"] is not None:
@@ -72,27 +72,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="what was exported: .onnx or .pt2")
-    parser.add_argument("input", nargs="+", help="two pictures, or a video")
-    parser.add_argument("--output", required=True, help="a picture, a folder (ends in /), or a video")
-    parser.add_argument("--times", type=float, nargs="+", default=[0.5], help="between two pictures")
+    parser.add_argument("input", nargs="+", help="two images, or a video")
+    parser.add_argument("--output", required=True, help="an image, a folder (ends in /), or a video")
+    parser.add_argument("--times", type=float, nargs="+", default=[0.5], help="between two images")
     parser.add_argument("--factor", type=int, default=2, help="frames for each frame of a video")
     given = parser.parse_args(arguments)
     network = Network(given.model)
     if len(given.input) == 2:
         frame0, frame1 = (read(path) for path in given.input)
         if frame0.shape != frame1.shape:
-            raise SystemExit(f"error: the pictures have different sizes: {frame0.shape[:2]} and {frame1.shape[:2]}")
-        pictures(network, frame0, frame1, given.times, given.output)
+            raise SystemExit(f"error: the images have different sizes: {frame0.shape[:2]} and {frame1.shape[:2]}")
+        images(network, frame0, frame1, given.times, given.output)
     elif len(given.input) == 1:
         video(network, given.input[0], given.factor, given.output)
     else:
-        raise SystemExit(f"error: give two pictures or one video; got {len(given.input)} files")
+        raise SystemExit(f"error: give two images or one video; got {len(given.input)} files")
 
 
-def pictures(network: Network, frame0: Picture, frame1: Picture, times: Sequence[float], output: str) -> None:
-    """Write the pictures at `times`: one to a file, several to a folder."""
+def images(network: Network, frame0: Image, frame1: Image, times: Sequence[float], output: str) -> None:
+    """Write the images at `times`: one to a file, several to a folder."""
     if len(times) > 1 and not output.endswith("/"):
-        raise SystemExit(f"error: {len(times)} times make so many pictures: give a folder, {output}/")
+        raise SystemExit(f"error: {len(times)} times make so many images: give a folder, {output}/")
     for index, time in enumerate(times):
         path = Path(output, f"{index:06d}.png") if output.endswith("/") else Path(output)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,8 +113,8 @@ def video(network: Network, path: str, factor: int, output: str) -> None:
             size = (frame.shape[1], frame.shape[0])
             writer = cv2.VideoWriter(output, cv2.VideoWriter.fourcc(*"mp4v"), rate * factor, size)
         times = [] if last is None else [k / factor for k in range(1, factor)]
-        for picture in (*(network(last, frame, time) for time in times), frame):
-            writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        for image in (*(network(last, frame, time) for time in times), frame):
+            writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
             count += 1
         last = frame
     if writer is None:
@@ -123,15 +123,15 @@ def video(network: Network, path: str, factor: int, output: str) -> None:
     print(f"{output}: {count} frames at {rate * factor:g} per second")
 
 
-def read(path: str) -> Picture:
-    """A picture file as RGB."""
-    picture = cv2.imread(path, cv2.IMREAD_COLOR)
-    if picture is None:
-        raise SystemExit(f"error: {path} is not a picture that can be read")
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+def read(path: str) -> Image:
+    """An image file as RGB."""
+    image = cv2.imread(path, cv2.IMREAD_COLOR)
+    if image is None:
+        raise SystemExit(f"error: {path} is not an image that can be read")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _frames(capture: Any) -> Iterator[Picture]:
+def _frames(capture: Any) -> Iterator[Image]:
     while True:
         there, frame = capture.read()
         if not there:

@@ -1,4 +1,4 @@
-"""Pictures as users hold them (NumPy or torch, uint8 or float), and as networks take them."""
+"""Images as users hold them (NumPy or torch, uint8 or float), and as networks take them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Frame = TypeVar("Frame", np.ndarray, Tensor)
 
 
 def to_batch(frame: np.ndarray | Tensor, like: Tensor) -> Tensor:
-    """A picture as B 3 H W in [0, 1].
+    """An image as B 3 H W in [0, 1].
 
     Args:
         frame: RGB; NumPy H W 3 or B H W 3, torch 3 H W or B 3 H W; uint8, or floats in [0, 1].
@@ -38,7 +38,7 @@ def to_batch(frame: np.ndarray | Tensor, like: Tensor) -> Tensor:
 
 
 def from_batch(frame: Tensor, like: Frame) -> Frame:
-    """A picture B 3 H W in [0, 1] in the kind, layout, dtype and device of `like`; uint8 is rounded."""
+    """An image B 3 H W in [0, 1] in the kind, layout, dtype and device of `like`; uint8 is rounded."""
     if like.ndim == 3:
         frame = frame[0]
     if isinstance(like, Tensor):
@@ -76,6 +76,5 @@ def _takes(frame: object) -> str:
     if isinstance(frame, (np.ndarray, Tensor)):
         seen = f"shape {tuple(frame.shape)} of {frame.dtype}"
     return (
-        "frames are RGB pictures, uint8 or floats in [0, 1], NumPy H W 3 or B H W 3, torch 3 H W or B 3 H W; "
-        f"got {seen}"
+        f"frames are RGB images, uint8 or floats in [0, 1], NumPy H W 3 or B H W 3, torch 3 H W or B 3 H W; got {seen}"
     )

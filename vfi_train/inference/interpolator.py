@@ -23,9 +23,9 @@ from vfi_train.inference.padding import Padding, PaddingMode, PaddingSide, padde
 from vfi_train.inference.tiling import Blend, Tiles
 
 TimeLike = float | Tensor | np.ndarray  # a map as an array: H W, B H W or B 1 H W
-FLIPS = {"turn": (-2, -1), "rows": (-2,)}
+FLIPS = {"flip_hw": (-2, -1), "flip_h": (-2,)}
 LARGEST_DENOMINATOR = 1024  # ten halvings
-PICTURES = ("frame", "merged", "warped0", "warped1", "residual")  # fields with colours
+IMAGES = ("frame", "merged", "warped0", "warped1", "residual")  # fields with colours
 
 
 class Interpolator:
@@ -37,7 +37,7 @@ class Interpolator:
             keeps those that the model has.
         scale: flow is estimated on frames resized by this (0.5 for 2K, 0.25 for 4K).
         tta: test-time augmentation: the mean of the answer and of the flipped-back answer for flipped frames.
-            "turn" flips rows and columns (RIFE, EMA-VFI, ATM-VFI), "rows" flips rows alone (AMT's Vimeo90K
+            "flip_hw" flips rows and columns (RIFE, EMA-VFI, ATM-VFI), "flip_h" flips rows alone (AMT's Vimeo90K
             script); True is the one of the model's family. Times stay, maps and references are flipped too.
         tta_batched: both passes as one batch (EMA-VFI's fast_TTA), or one after the other in half the memory;
             the numbers agree within float noise.
@@ -66,7 +66,7 @@ class Interpolator:
         *,
         weights: str | Path | None = None,
         scale: float = 1.0,
-        tta: bool | Literal["turn", "rows"] = False,
+        tta: bool | Literal["flip_hw", "flip_h"] = False,
         tta_batched: bool = True,
         times_at_once: int = 1,
         recursive: bool = False,
@@ -141,7 +141,7 @@ class Interpolator:
         """Frames between two frames, in the form of those given.
 
         Args:
-            frame0: RGB picture: NumPy H W 3 or B H W 3, torch 3 H W or B 3 H W; uint8, or floats in [0, 1].
+            frame0: RGB image: NumPy H W 3 or B H W 3, torch 3 H W or B 3 H W; uint8, or floats in [0, 1].
             frame1: the next one, of the same kind and size.
             times: 0..1; a number gives one frame, a list or 1-D array gives a list of frames. Where the model
                 `takes_time_map`, a distance index map (H W, B H W or B 1 H W) may stand for a number.
@@ -227,7 +227,7 @@ class Interpolator:
         def undo(name: str, x: Tensor) -> Tensor:
             if tuple(x.shape[-2:]) == padded and name not in ("features", "target_features"):
                 x = padding.crop(x)
-            if bgr and name in PICTURES:
+            if bgr and name in IMAGES:
                 x = x.flip(-3)
             return x.clamp(0, 1) if name == "frame" else x
 
@@ -335,7 +335,7 @@ class Interpolator:
 
 @dataclass(frozen=True)
 class Request:
-    """What a network is asked: pictures B 3 H W, and times as numbers or tensors."""
+    """What a network is asked: images B 3 H W, and times as numbers or tensors."""
 
     frame0: Tensor
     frame1: Tensor
@@ -344,18 +344,18 @@ class Request:
     reference: Tensor | None = None
     reference_time: float | Tensor | None = None
 
-    def map(self, picture: Callable[[Tensor], Tensor], plane: Callable[[Tensor], Tensor]) -> Request:
-        """Another request: `picture` applied to frames, `plane` to times and maps that are tensors."""
+    def map(self, image: Callable[[Tensor], Tensor], plane: Callable[[Tensor], Tensor]) -> Request:
+        """Another request: `image` applied to frames, `plane` to times and maps that are tensors."""
 
         def time(value: float | Tensor) -> float | Tensor:
             return plane(value) if isinstance(value, Tensor) and value.ndim == 4 else value
 
         return Request(
-            picture(self.frame0),
-            picture(self.frame1),
+            image(self.frame0),
+            image(self.frame1),
             [time(value) for value in self.times],
-            None if self.target is None else picture(self.target),
-            None if self.reference is None else picture(self.reference),
+            None if self.target is None else image(self.target),
+            None if self.reference is None else image(self.reference),
             None if self.reference_time is None else time(self.reference_time),
         )
 

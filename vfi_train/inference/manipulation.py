@@ -1,4 +1,4 @@
-"""Manipulated interpolation: the objects of a picture move by timings of their own.
+"""Manipulated interpolation: the objects of an image move by timings of their own.
 
 A mask says where an object is in frame 0, a curve how far along its way it has got at each moment. Together they make
 a time map for every frame wanted, which any network that takes maps can be asked for.
@@ -62,7 +62,7 @@ def compose(
     elsewhere: float | Sequence[float] = 0.0,
     steps: int = 64,
 ) -> list[NDArray]:
-    """As `manipulate`, by a network that takes one time for the whole picture.
+    """As `manipulate`, by a network that takes one time for the whole image.
 
     Whole frames are made for each timing, and a frame shows of each what its mask covers, with soft edges.
 
@@ -88,7 +88,7 @@ def compose(
 
 
 def retime(interpolate: Interpolator, frame0: Frame, frame1: Frame, curve: Sequence[float], count: int) -> list[Frame]:
-    """`count` frames of the whole picture by one curve; frame 0 and frame 1 are the first and the last.
+    """`count` frames of the whole image by one curve; frame 0 and frame 1 are the first and the last.
 
     Frames are made from the middle outwards, each between the nearest ones that there are by then (see `anchors`).
 

@@ -9,31 +9,33 @@ Frame = TypeVar("Frame")
 Ask = Callable[[Frame, Frame, list[float]], Iterable[Frame]]
 
 
-def insert_frames(interpolate: Ask[Frame], frames: Iterable[Frame], num: Sequence[int]) -> Iterator[Frame]:
+def insert_frames(interpolate: Ask[Frame], frames: Iterable[Frame], insert: Sequence[int]) -> Iterator[Frame]:
     """The frames with others between them, in the order of time.
 
-    In each round, `num[round]` frames at the times i / (num[round] + 1) come between all neighbours; for the next
+    In each round, `insert[round]` frames at the times i / (insert[round] + 1) come between all neighbours; for the next
     round they are neighbours too: [1, 1, 1] makes 9 frames of 2, [5, 5] makes 37.
 
     Args:
         interpolate: an `Interpolator`, or what else gives the frames between two at a list of times. Where frames are
             uint8, the next round works on rounded answers, as published (where they are truncated).
-        frames: pictures of one size. They are read as they are wanted, from a video for example, and come back
+        frames: images of one size. They are read as they are wanted, from a video for example, and come back
             unchanged.
-        num: how many frames come between two neighbours, a number for each round.
+        insert: how many frames come between two neighbours, a number for each round.
 
     Yields:
         One frame after another; a round holds one pair and what lies between.
 
     Raises:
-        ValueError: `num` holds something else than whole numbers from 1.
+        ValueError: `insert` holds something else than whole numbers from 1.
 
     Source: `--num` of InterpAny-Clearer's inference scripts (Zhong et al., ECCV 2024).
     """
-    if any(not isinstance(count, int) or count < 1 for count in num):
-        raise ValueError(f"num lists whole numbers from 1, how many frames come between two in each round; got {num}")
+    if any(not isinstance(count, int) or count < 1 for count in insert):
+        raise ValueError(
+            f"insert lists whole numbers from 1, how many frames come between two in each round; got {insert}"
+        )
     result: Iterable[Frame] = frames
-    for count in num:
+    for count in insert:
         result = _round(interpolate, result, [i / (count + 1) for i in range(1, count + 1)])
     return iter(result)
 

@@ -52,7 +52,7 @@ class Tiles:
 
 
 class Blend:
-    """The weighted mean of overlapping pieces of a picture."""
+    """The weighted mean of overlapping pieces of an image."""
 
     def __init__(self, tiles: Tiles) -> None:
         self.tiles = tiles
@@ -60,7 +60,7 @@ class Blend:
         self.weights: Tensor | None = None  # H W
 
     def add(self, piece: Tensor, rows: slice, columns: slice) -> None:
-        """Add a piece (... h w) of the picture at a window."""
+        """Add a piece (... h w) of the image at a window."""
         if self.total is None or self.weights is None:
             size = (self.tiles.height, self.tiles.width)
             self.total = piece.new_zeros((*piece.shape[:-2], *size))
@@ -70,7 +70,7 @@ class Blend:
         self.weights[rows, columns] += weight
 
     def result(self) -> Tensor:
-        """The picture, ... H W."""
+        """The image, ... H W."""
         if self.total is None or self.weights is None:
             raise ValueError("there is nothing to blend: add the pieces of all windows first")
         return self.total / self.weights

@@ -15,7 +15,7 @@ SIDE = 128  # pixels
 MOTION = 4.0  # pixels between the frames: what any trained network explains
 
 
-def knows_time(model: Architecture, iterations: int = 2) -> bool:
+def is_time_aware(model: Architecture, iterations: int = 2) -> bool:
     """Whether frames asked for at 1/4 and 3/4 lie nearer to the truth there than to the truth half way.
 
     Asked about a drawn texture that moves evenly. Networks without training give no answer that means anything.

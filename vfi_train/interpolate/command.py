@@ -1,4 +1,4 @@
-"""`python -m vfi_train.interpolate`: frames between the frames of pictures, folders and videos."""
+"""`python -m vfi_train.interpolate`: frames between the frames of images, folders and videos."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vfi_train.architectures import Architecture
 from vfi_train.config.targets import check_targets
 from vfi_train.errors import UserError
 from vfi_train.inference.interpolator import Interpolator
-from vfi_train.inference.time_probe import knows_time
+from vfi_train.inference.time_probe import is_time_aware
 from vfi_train.interpolate import pipeline
 from vfi_train.interpolate.engine import Engine
 from vfi_train.interpolate.frame_times import Plan, fraction, plan
@@ -47,7 +47,7 @@ def interpolate(config: DictConfig) -> Summary:
     """Interpolate `config.input` to `config.output`; see conf/interpolate.yaml."""
     given = OmegaConf.to_container(config.input) if isinstance(config.input, ListConfig) else str(config.input)
     output = str(config.output)
-    wanted = plan(config.factor, config.rate, _listed(config.times), _listed(config.num))
+    wanted = plan(config.factor, config.rate, _listed(config.times), _listed(config.insert))
     speed = fraction(config.speed, "speed")
     if speed <= 0:
         raise UserError(f"speed={config.speed} is not a pace: give a number above 0, as 0.5 for half as fast")
@@ -57,8 +57,8 @@ def interpolate(config: DictConfig) -> Summary:
     asked = _interpolator(config, source.clip, wanted)
     progress = FrameProgress(round(wanted.rate(Fraction(source.clip.count))) if source.clip.count else 0)
     engine = Engine(
-        asked, batch=config.batch, precision=config.precision, rounds=_listed(config.num), halvings=config.halvings,
-        note=progress.note,
+        asked, batch=config.batch, precision=config.precision, rounds=_listed(config.insert),
+        recursion_depth=config.recursion_depth, note=progress.note,
     )  # fmt: skip
     sound = source.clip.path if config.audio and speed == 1 else None
     encoding = Encoding(config.codec, config.quality, config.encoder_options or {}, config.pixel_format, sound)
@@ -66,7 +66,9 @@ def interpolate(config: DictConfig) -> Summary:
     sink = open_sink(output, written, encoding, config.frames, config.overwrite)
 
     frames = moving(source.frames()) if config.drop_repeats else source.frames()
-    reading = ReadAhead(pairs(frames, wanted, Judge(config.cut, config.still)), size=2 * config.batch + 1)
+    reading = ReadAhead(
+        pairs(frames, wanted, Judge(config.cut_threshold, config.static_threshold)), size=2 * config.batch + 1
+    )
     stop = pipeline.Stop()
     try:
         _notes(progress, asked, wanted, source.clip, speed, config)
@@ -119,7 +121,7 @@ def _interpolator(config: DictConfig, clip: Clip, wanted: Plan) -> Interpolator:
 def _halves(model: Architecture, wanted: Plan, config: DictConfig) -> bool:
     """Whether times other than the middle are wanted of a network, or of weights, that know the middle alone."""
     middle_alone = wanted.tick(Fraction(1)) in (1, Fraction(1, 2))
-    return not (middle_alone or knows_time(model, config.iterations))
+    return not (middle_alone or is_time_aware(model, config.iterations))
 
 
 def _written(clip: Clip, wanted: Plan, speed: Fraction, compare: str | None) -> Clip:
@@ -143,7 +145,7 @@ def _notes(
     if asked.recursive and config.recursive == "auto":
         tick = wanted.tick(Fraction(1))
         inexact = tick.denominator & (tick.denominator - 1)
-        nearest = f", to the nearest k/{1 << config.halvings}" if inexact else ""
+        nearest = f", to the nearest k/{1 << config.recursion_depth}" if inexact else ""
         progress.note(f"these weights know the middle frame alone: other times are reached by halving{nearest}")
 
 

@@ -18,12 +18,12 @@ from vfi_train.errors import UserError
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.inference.nested import insert_frames
 from vfi_train.interpolate.frame_times import Plan
-from vfi_train.interpolate.media import Frame, Picture
+from vfi_train.interpolate.media import Frame, ImageArray
 from vfi_train.interpolate.pairs import Pair
 
 SMALLEST_TILE = 128  # pixels a side
 QUEUED = 4  # pairs that need no computing wait behind each that does, at most
-TIMES_BY_TILES = 4  # that share the encoding of a tile: a picture of floats is held for each
+TIMES_BY_TILES = 4  # that share the encoding of a tile: an image of floats is held for each
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
@@ -43,8 +43,8 @@ class Engine:
         batch: pairs that are computed at once, where they want equally many frames.
         precision: "fp32", or "bf16" or "fp16" by autocast (coordinates of warps stay float32).
         rounds: how many frames each round inserts between neighbours (see `nested.insert_frames`), which here stay
-            unrounded; the plan is `Every` for the product of (n + 1).
-        halvings: with a recursive interpolator, times are taken to the nearest k / 2^halvings.
+            unrounded; the plan is `FactorPlan` for the product of (n + 1).
+        recursion_depth: with a recursive interpolator, times are taken to the nearest k / 2^recursion_depth.
         note: called with a line for the user.
 
     Attributes:
@@ -58,7 +58,7 @@ class Engine:
         batch: int = 1,
         precision: str = "fp32",
         rounds: Sequence[int] | None = None,
-        halvings: int = 5,
+        recursion_depth: int = 5,
         note: Callable[[str], None] = lambda line: None,
     ) -> None:
         dtypes = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -67,7 +67,7 @@ class Engine:
         if batch < 1:
             raise UserError(f"batch={batch} is not a number of pairs: give 1 or more")
         self.interpolator = interpolator
-        self.batch, self.rounds, self.halvings = batch, rounds, halvings
+        self.batch, self.rounds, self.recursion_depth = batch, rounds, recursion_depth
         self.counts: Counter[str] = Counter()
         self._autocast_dtype = dtypes[precision]
         self._note = note
@@ -84,19 +84,19 @@ class Engine:
                     yield from self._of_pair(item, made.get(id(item)))
                 else:
                     for moment in plan.after(item, held):
-                        yield Output(Frame(item.picture, moment.when, item.duration, item.native), item)
+                        yield Output(Frame(item.image, moment.when, item.duration, item.native), item)
 
-    def _of_pair(self, pair: Pair, made: Iterator[Picture] | None) -> Iterator[Output]:
+    def _of_pair(self, pair: Pair, made: Iterator[ImageArray] | None) -> Iterator[Output]:
         frame0, frame1 = pair.frame0, pair.frame1
         self.counts[pair.kind] += 1
         for moment in pair.moments:
-            picture, native = frame0.picture, frame0.native
+            image, native = frame0.image, frame0.native
             if moment.time == 1:
-                picture, native = frame1.picture, frame1.native
+                image, native = frame1.image, frame1.native
             elif moment.time > 0 and made is not None:
-                picture, native = next(made), None
+                image, native = next(made), None
                 self.counts["made"] += 1
-            yield Output(Frame(picture, moment.when, frame0.duration, native), frame0)
+            yield Output(Frame(image, moment.when, frame0.duration, native), frame0)
 
     def _groups(self, items: Iterable[Pair | Frame]) -> Iterator[list[Pair | Frame]]:
         """Stretches of pairs in which up to `batch` are computed, all wanting equally many frames."""
@@ -122,12 +122,12 @@ class Engine:
         inner = pair.inner()
         return tuple(moment.time for moment in inner) if self.interpolator.recursive else (len(inner),)
 
-    def _made(self, moving: list[Pair]) -> list[Iterator[Picture]]:
+    def _made(self, moving: list[Pair]) -> list[Iterator[ImageArray]]:
         """For each pair its frames in order."""
         if len(moving) > 1:
             try:
                 columns = list(self._columns(moving))
-                return [iter(pictures) for pictures in zip(*columns, strict=True)]
+                return [iter(images) for images in zip(*columns, strict=True)]
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
@@ -135,7 +135,7 @@ class Engine:
                 self._note("memory ran out: going on with one pair at a time (batch=1)")
         return [self._alone(pair) for pair in moving]
 
-    def _alone(self, pair: Pair) -> Iterator[Picture]:
+    def _alone(self, pair: Pair) -> Iterator[ImageArray]:
         """The frames of one pair as they come; in smaller tiles once memory has run out."""
         done = 0
         while True:
@@ -147,7 +147,7 @@ class Engine:
             except RuntimeError as error:
                 if not _out_of_memory(error):
                     raise
-                self._take_smaller_tiles(pair.frame0.picture.shape[:2])
+                self._take_smaller_tiles(pair.frame0.image.shape[:2])
 
     def _take_smaller_tiles(self, size: tuple[int, ...]) -> None:
         if self._like.is_cuda:
@@ -160,11 +160,11 @@ class Engine:
         self.interpolator.tile_overlap = min(self.interpolator.tile_overlap, side // 4)
         self._note(f"memory ran out: going on with tiles of {side}x{side} pixels (tile={side})")
 
-    def _columns(self, moving: list[Pair], done: int = 0) -> Iterator[list[Picture]]:
+    def _columns(self, moving: list[Pair], done: int = 0) -> Iterator[list[ImageArray]]:
         """The k-th frames of all pairs, for one k after the other from `done` on."""
-        frame0 = self._batch([pair.frame0.picture for pair in moving])
-        frame1 = self._batch([pair.frame1.picture for pair in moving])
-        sixteen = moving[0].frame0.picture.dtype == np.uint16
+        frame0 = self._batch([pair.frame0.image for pair in moving])
+        frame1 = self._batch([pair.frame1.image for pair in moving])
+        sixteen = moving[0].frame0.image.dtype == np.uint16
         if self.rounds:
             made = math.prod(count + 1 for count in self.rounds) - 1
             answers: Iterator[Tensor] = islice(
@@ -177,7 +177,7 @@ class Engine:
                 self._stream(frame0, frame1, times[k : k + together]) for k in range(done, len(times), together)
             )
         for answer in answers:
-            yield _pictures(answer, sixteen)
+            yield _images(answer, sixteen)
 
     def _stream(self, frame0: Tensor, frame1: Tensor, times: Sequence[float | Tensor]) -> Iterator[Tensor]:
         """Frames B 3 H W. Modes are entered anew for each frame, so that none is on while the caller has it."""
@@ -196,23 +196,23 @@ class Engine:
     def _time(self, times: Sequence[Fraction]) -> float | Tensor:
         """One time for all pairs, or a tensor B 1 1 1 of theirs."""
         if self.interpolator.recursive:
-            grid = 1 << self.halvings
+            grid = 1 << self.recursion_depth
             exact = times[0].denominator & (times[0].denominator - 1) == 0 and times[0].denominator <= 1024
             return float(times[0]) if exact else round(times[0] * grid) / grid
         if len(set(times)) == 1:
             return float(times[0])
         return self._like.new_tensor([float(time) for time in times]).reshape(-1, 1, 1, 1)
 
-    def _batch(self, pictures: Sequence[Picture]) -> Tensor:
+    def _batch(self, images: Sequence[ImageArray]) -> Tensor:
         """B 3 H W in [0, 1], on the network's device."""
-        stacked = np.stack(pictures)
+        stacked = np.stack(images)
         scale = 255 if stacked.dtype == np.uint8 else 65535
         wide = stacked if stacked.dtype == np.uint8 else stacked.astype(np.int32)
         return torch.from_numpy(wide).to(self._like.device).movedim(-1, 1).to(self._like.dtype) / scale
 
 
-def _pictures(frames: Tensor, sixteen: bool) -> list[Picture]:
-    """B 3 H W in [0, 1] as pictures, rounded to the nearest."""
+def _images(frames: Tensor, sixteen: bool) -> list[ImageArray]:
+    """B 3 H W in [0, 1] as images, rounded to the nearest."""
     arrays = frames.clamp(0, 1).movedim(1, -1).float()
     if sixteen:
         return list((arrays * 65535).round().int().cpu().numpy().astype(np.uint16))

@@ -42,7 +42,7 @@ class Plan(Protocol):
         ...
 
 
-class Every:
+class FactorPlan:
     """`factor` frames for each one of the source: the frame itself, and factor - 1 between it and the next."""
 
     def __init__(self, factor: int) -> None:
@@ -71,7 +71,7 @@ class Every:
         return source / self.factor
 
 
-class AtRate:
+class RatePlan:
     """Exactly `rate` frames per second, counted from the first frame."""
 
     def __init__(self, rate: Fraction) -> None:
@@ -106,7 +106,7 @@ class AtRate:
         return [self._origin + k / self._rate for k in range(first, last)]
 
 
-class AtTimes:
+class TimesPlan:
     """The same times between every two frames; 0 and 1 are the frames themselves, written once each."""
 
     def __init__(self, times: Sequence[Fraction]) -> None:
@@ -143,28 +143,28 @@ def plan(
     factor: int | None = None,
     rate: float | str | None = None,
     times: Sequence[float | str] | None = None,
-    num: Sequence[int] | None = None,
+    insert: Sequence[int] | None = None,
 ) -> Plan:
     """The plan that exactly one of these says; none means factor 2.
 
     Raises:
         UserError: two are given, or one makes no sense.
     """
-    named = {"factor": factor, "rate": rate, "times": times, "num": num}
+    named = {"factor": factor, "rate": rate, "times": times, "insert": insert}
     given = [name for name, value in named.items() if value is not None]
     if len(given) > 1:
         raise UserError(f"{' and '.join(given)} both say which frames are wanted: give one of them")
     if rate is not None:
-        return AtRate(fraction(rate, "rate"))
+        return RatePlan(fraction(rate, "rate"))
     if times is not None:
-        return AtTimes([fraction(time, "times") for time in times])
-    if num is not None:
-        if not num or min(num) < 1:
+        return TimesPlan([fraction(time, "times") for time in times])
+    if insert is not None:
+        if not insert or min(insert) < 1:
             raise UserError(
-                f"num={list(num)} are not numbers of frames to insert, round by round: give for example [1,1]"
+                f"insert={list(insert)} are not numbers of frames to insert, round by round: give for example [1,1]"
             )
-        return Every(math.prod(n + 1 for n in num))
-    return Every(2 if factor is None else factor)
+        return FactorPlan(math.prod(n + 1 for n in insert))
+    return FactorPlan(2 if factor is None else factor)
 
 
 def fraction(value: float | str, key: str) -> Fraction:

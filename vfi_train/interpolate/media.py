@@ -12,7 +12,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from numpy.typing import NDArray
 
-Picture = NDArray[Any]  # H W 3, RGB, uint8 or uint16; 16 bits are full scale, whatever the source's depth
+ImageArray = NDArray[Any]  # H W 3, RGB, uint8 or uint16; 16 bits are full scale, whatever the source's depth
 
 EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 UNSPECIFIED = 2  # of matrix, primaries and transfer
@@ -45,7 +45,7 @@ class Clip:
     rate: Fraction = Fraction(24)  # frames per second, the mean where it varies
     tick: Fraction = Fraction(1, 24)  # seconds; times of frames are multiples of it
     count: int = 0  # of frames; an estimate, 0 where nothing tells
-    pixel_format: str | None = None  # as FFmpeg calls it; None for pictures
+    pixel_format: str | None = None  # as FFmpeg calls it; None for images
     colour: Colour = field(default_factory=Colour)
     pixel_aspect: Fraction = Fraction(1)
     path: Path | None = None  # of a video whose sound can be copied
@@ -54,25 +54,25 @@ class Clip:
 
 @dataclass
 class Frame:
-    """A picture, when it appears and for how long, in seconds."""
+    """An image, when it appears and for how long, in seconds."""
 
-    picture: Picture
+    image: ImageArray
     time: Fraction
     duration: Fraction
     native: av.VideoFrame | None = None  # as it was decoded: encoded again without a detour over RGB
 
 
-def to_rgb(frame: av.VideoFrame, bits: int) -> Picture:
+def to_rgb(frame: av.VideoFrame, bits: int) -> ImageArray:
     """A decoded frame as H W 3, by the matrix and the range that it names: uint8, or uint16 where `bits` > 8."""
     form = "rgb24" if bits == 8 else "rgb48le"
     return frame.reformat(format=form, interpolation=EXACT).to_ndarray()
 
 
-def from_rgb(picture: Picture, pixel_format: str, colour: Colour) -> av.VideoFrame:
-    """A picture as a frame for an encoder. Odd sides get one more row or column where chroma has half the size."""
-    picture = fitted(picture, pixel_format)
-    form = "rgb24" if picture.dtype == np.uint8 else "rgb48le"
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=form)
+def from_rgb(image: ImageArray, pixel_format: str, colour: Colour) -> av.VideoFrame:
+    """An image as a frame for an encoder. Odd sides get one more row or column where chroma has half the size."""
+    image = fitted(image, pixel_format)
+    form = "rgb24" if image.dtype == np.uint8 else "rgb48le"
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=form)
     if av.VideoFormat(pixel_format).is_rgb:
         return frame.reformat(format=pixel_format, interpolation=EXACT)
     return frame.reformat(
@@ -83,11 +83,11 @@ def from_rgb(picture: Picture, pixel_format: str, colour: Colour) -> av.VideoFra
     )
 
 
-def fitted(picture: Picture, pixel_format: str) -> Picture:
-    """The picture with its last row or column repeated where the format takes even sides alone."""
-    height, width = fitted_size(picture.shape[0], picture.shape[1], pixel_format)
-    bottom, right = height - picture.shape[0], width - picture.shape[1]
-    return np.pad(picture, ((0, bottom), (0, right), (0, 0)), mode="edge") if bottom or right else picture
+def fitted(image: ImageArray, pixel_format: str) -> ImageArray:
+    """The image with its last row or column repeated where the format takes even sides alone."""
+    height, width = fitted_size(image.shape[0], image.shape[1], pixel_format)
+    bottom, right = height - image.shape[0], width - image.shape[1]
+    return np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="edge") if bottom or right else image
 
 
 def fitted_size(height: int, width: int, pixel_format: str) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from datamodules.storage import scene_cuts as cuts
 from vfi_train.interpolate.frame_times import Moment, Plan
-from vfi_train.interpolate.media import Frame, Picture
+from vfi_train.interpolate.media import Frame, ImageArray
 
 BLOCK = 16  # pixels a side, over which a pair is looked at for stillness
 
@@ -50,11 +50,11 @@ class Judge:
 
     def kind(self, frame0: Frame, frame1: Frame) -> Kind:
         """What lies between two frames: motion, a cut, or nothing."""
-        if self.still is not None and largest_change(frame0.picture, frame1.picture) <= self.still:
+        if self.still is not None and largest_change(frame0.image, frame1.image) <= self.still:
             return "still"
         if self.cut is not None:
-            before = self._last[1] if self._last and self._last[0] is frame0 else _small(frame0.picture)
-            after = _small(frame1.picture)
+            before = self._last[1] if self._last and self._last[0] is frame0 else _small(frame0.image)
+            after = _small(frame1.image)
             self._last = (frame1, after)
             if cuts.unexplained(before, after) > self.cut:
                 return "cut"
@@ -79,7 +79,7 @@ def moving(frames: Iterable[Frame]) -> Iterator[Frame]:
     shown: Frame | None = None
     repeated: Frame | None = None
     for frame in frames:
-        if shown is not None and np.array_equal(frame.picture, shown.picture):
+        if shown is not None and np.array_equal(frame.image, shown.image):
             repeated = frame
             continue
         yield frame
@@ -88,7 +88,7 @@ def moving(frames: Iterable[Frame]) -> Iterator[Frame]:
         yield repeated
 
 
-def largest_change(first: Picture, second: Picture) -> float:
+def largest_change(first: ImageArray, second: ImageArray) -> float:
     """The mean absolute difference of the 16x16 block that changes most, in grey levels of 255."""
     height, width = first.shape[:2]
     blocks = (max(1, width // BLOCK), max(1, height // BLOCK))
@@ -96,5 +96,5 @@ def largest_change(first: Picture, second: Picture) -> float:
     return float(means.max()) / (1 if first.dtype == np.uint8 else 257)
 
 
-def _small(picture: Picture) -> cuts.Small:
-    return cuts.small(picture if picture.dtype == np.uint8 else (picture >> 8).astype(np.uint8))  # type: ignore[arg-type]
+def _small(image: ImageArray) -> cuts.Small:
+    return cuts.small(image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8))  # type: ignore[arg-type]

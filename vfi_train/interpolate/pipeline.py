@@ -79,10 +79,10 @@ def run(
     def write(output: Output) -> None:
         nonlocal count
         frame = output.frame
-        picture, native = frame.picture, frame.native
+        image, native = frame.image, frame.native
         if compare is not None:
-            picture, native = np.concatenate((output.original.picture, picture), axis=SIDES[compare]), None
-        sink.write(Frame(picture, frame.time / speed, frame.duration / speed, native))
+            image, native = np.concatenate((output.original.image, image), axis=SIDES[compare]), None
+        sink.write(Frame(image, frame.time / speed, frame.duration / speed, native))
         count += 1
 
     writing = WriteBehind(write, ahead)

@@ -1,4 +1,4 @@
-"""What can be interpolated: pictures, folders, patterns, videos, and y4m through a pipe."""
+"""What can be interpolated: images, folders, patterns, videos, and y4m through a pipe."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import numpy as np
 
 from datamodules.storage.image_io import natural
 from vfi_train.errors import UserError
-from vfi_train.interpolate.media import IDENTITY, Clip, Colour, Frame, Picture, to_rgb
+from vfi_train.interpolate.media import IDENTITY, Clip, Colour, Frame, ImageArray, to_rgb
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 VIDEOS = "mp4, mov, mkv, webm, ..."
 PIPE = "-"
 Input = str | Path | Sequence[str | Path]
@@ -35,43 +35,43 @@ class Source(Protocol):
 
 
 def open_source(given: Input, frame_rate: Fraction = Fraction(24)) -> Source:
-    """The source that `input=` means: a video, a folder of pictures, a pattern, a list of pictures, or "-".
+    """The source that `input=` means: a video, a folder of images, a pattern, a list of images, or "-".
 
     Args:
-        given: a path, a pattern with *, ? or [...], a list of pictures, or "-" for y4m on standard input.
-        frame_rate: of pictures, which have no clock, per second.
+        given: a path, a pattern with *, ? or [...], a list of images, or "-" for y4m on standard input.
+        frame_rate: of images, which have no clock, per second.
 
     Raises:
         UserError: there is no such thing, it cannot be read, or it holds fewer than two frames.
     """
     if isinstance(given, (list, tuple)) or (not isinstance(given, (str, Path)) and isinstance(given, Sequence)):
-        return PictureFiles([Path(p).expanduser() for p in given], frame_rate)
+        return ImageFiles([Path(p).expanduser() for p in given], frame_rate)
     if str(given) == PIPE:
         return _pipe(sys.stdin.buffer)
     path = Path(given).expanduser()
     if path.is_dir():
-        return PictureFiles(_pictures_in(path), frame_rate)
+        return ImageFiles(_images_in(path), frame_rate)
     if path.is_file():
-        if path.suffix.lower() in PICTURES:
-            raise UserError(f"input={path} is one frame only: give two pictures or more, input=[{path},OTHER]")
+        if path.suffix.lower() in IMAGES:
+            raise UserError(f"input={path} is one frame only: give two images or more, input=[{path},OTHER]")
         return VideoFile(path)
     if glob.has_magic(str(given)):
         return _matching(str(path), frame_rate)
-    raise UserError(f"there is no file or folder input={path}: give a video, a folder, a pattern or a list of pictures")
+    raise UserError(f"there is no file or folder input={path}: give a video, a folder, a pattern or a list of images")
 
 
-class PictureFiles:
-    """Picture files of one size, in the order given, `rate` of them per second."""
+class ImageFiles:
+    """Image files of one size, in the order given, `rate` of them per second."""
 
     def __init__(self, paths: Sequence[Path], rate: Fraction) -> None:
         missing = next((p for p in paths if not p.is_file()), None)
         if missing is not None:
-            raise UserError(f"there is no picture {missing}, which input= names")
+            raise UserError(f"there is no image {missing}, which input= names")
         if len(paths) < 2:
             what = f"one frame only ({paths[0]})" if paths else "no frame"
             raise UserError(f"input= holds {what}: frames are made between two or more")
         self.paths, self.rate = list(paths), rate
-        first = read_picture(self.paths[0])
+        first = read_image(self.paths[0])
         bits = 8 if first.dtype == np.uint8 else 16
         self.clip = Clip(self.paths[0].name, first.shape[0], first.shape[1], bits, rate, 1 / rate, len(self.paths))
 
@@ -79,17 +79,17 @@ class PictureFiles:
         """See `Source`."""
         expected = (self.clip.height, self.clip.width)
         for number, path in enumerate(self.paths):
-            picture = read_picture(path)
-            if picture.shape[:2] != expected:
+            image = read_image(path)
+            if image.shape[:2] != expected:
                 raise UserError(
                     f"the frames have different sizes: {self.paths[0]} is {expected[0]}x{expected[1]}, {path} is "
-                    f"{picture.shape[0]}x{picture.shape[1]} (height x width): bring them to one size"
+                    f"{image.shape[0]}x{image.shape[1]} (height x width): bring them to one size"
                 )
-            if picture.dtype == np.uint8 and self.clip.bits > 8:
-                picture = picture.astype(np.uint16) * 257
-            elif picture.dtype == np.uint16 and self.clip.bits == 8:
-                picture = (picture / 257).round().astype(np.uint8)
-            yield Frame(picture, number / self.rate, 1 / self.rate)
+            if image.dtype == np.uint8 and self.clip.bits > 8:
+                image = image.astype(np.uint16) * 257
+            elif image.dtype == np.uint16 and self.clip.bits == 8:
+                image = (image / 257).round().astype(np.uint8)
+            yield Frame(image, number / self.rate, 1 / self.rate)
 
 
 class VideoFile:
@@ -130,9 +130,9 @@ class VideoFile:
 
     def _frame(self, decoded: av.VideoFrame, time: Fraction) -> Frame:
         turns = _turns(decoded)
-        picture = np.rot90(to_rgb(decoded, self.clip.bits), turns)
+        image = np.rot90(to_rgb(decoded, self.clip.bits), turns)
         duration = Fraction(decoded.duration or 0) * Fraction(decoded.time_base or 1) or 1 / self.clip.rate
-        return Frame(np.ascontiguousarray(picture), time, duration, None if turns else decoded)
+        return Frame(np.ascontiguousarray(image), time, duration, None if turns else decoded)
 
     def _describe(self, video: Any, first: av.VideoFrame) -> Clip:
         rate = Fraction(video.average_rate or video.guessed_rate or 24)
@@ -169,7 +169,7 @@ class VideoFile:
             raise UserError(f"input={self.name} cannot be read as {takes}: {error.strerror}") from error
         if not container.streams.video:
             container.close()
-            raise UserError(f"input={self.name} holds no video: give a video ({VIDEOS}) or pictures")
+            raise UserError(f"input={self.name} holds no video: give a video ({VIDEOS}) or images")
         return container
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
@@ -189,20 +189,20 @@ class VideoFile:
         yield from self._frames
 
 
-def read_picture(path: Path) -> Picture:
-    """A picture file as H W 3, RGB, uint8 or uint16; grey becomes RGB, transparency is left out.
+def read_image(path: Path) -> ImageArray:
+    """An image file as H W 3, RGB, uint8 or uint16; grey becomes RGB, transparency is left out.
 
     Raises:
         UserError: it cannot be decoded.
     """
     content = np.frombuffer(path.read_bytes(), np.uint8)
     cut_off = path.suffix.lower() == ".png" and b"IEND" not in content[-12:].tobytes()  # decoders fill in with grey
-    picture = None
+    image = None
     if len(content) and not cut_off:
-        picture = cv2.imdecode(content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    if picture is None or picture.dtype not in (np.uint8, np.uint16):
-        raise UserError(f"{path} is not a picture that can be decoded ({len(content):,} bytes): give another")
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+        image = cv2.imdecode(content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if image is None or image.dtype not in (np.uint8, np.uint16):
+        raise UserError(f"{path} is not an image that can be decoded ({len(content):,} bytes): give another")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
 
 class _Pipe:
@@ -218,10 +218,10 @@ def _pipe(stream: BinaryIO) -> VideoFile:
     return VideoFile(None, stream)
 
 
-def _pictures_in(folder: Path) -> list[Path]:
-    paths = [p for p in folder.iterdir() if p.suffix.lower() in PICTURES and not p.name.startswith(".")]
+def _images_in(folder: Path) -> list[Path]:
+    paths = [p for p in folder.iterdir() if p.suffix.lower() in IMAGES and not p.name.startswith(".")]
     if not paths:
-        raise UserError(f"the folder input={folder} holds no pictures ({', '.join(PICTURES[:3])}, ...)")
+        raise UserError(f"the folder input={folder} holds no images ({', '.join(IMAGES[:3])}, ...)")
     return sorted(paths, key=lambda p: natural(p.name))
 
 
@@ -229,16 +229,14 @@ def _matching(pattern: str, frame_rate: Fraction) -> Source:
     paths = sorted((Path(p) for p in glob.glob(pattern)), key=lambda p: natural(str(p)))
     if not paths:
         raise UserError(f"no file matches the pattern input={pattern}")
-    if len(paths) == 1 and paths[0].suffix.lower() not in PICTURES:
+    if len(paths) == 1 and paths[0].suffix.lower() not in IMAGES:
         return open_source(paths[0], frame_rate)
-    other = next((p for p in paths if p.suffix.lower() not in PICTURES), None)
+    other = next((p for p in paths if p.suffix.lower() not in IMAGES), None)
     if other is not None:
-        raise UserError(
-            f"the pattern input={pattern} matches {other}, which is no picture: give one video, or pictures"
-        )
-    return PictureFiles(paths, frame_rate)
+        raise UserError(f"the pattern input={pattern} matches {other}, which is no image: give one video, or images")
+    return ImageFiles(paths, frame_rate)
 
 
 def _turns(frame: av.VideoFrame) -> int:
-    """Quarter turns to the left that a player makes (pictures from telephones)."""
+    """Quarter turns to the left that a player makes (images from telephones)."""
     return round((frame.rotation or 0) / 90) % 4

@@ -72,7 +72,7 @@ def may_keep(interpolator: Interpolator, size: tuple[int, int], batch: int, memo
 
 
 def needed(interpolator: Interpolator, size: tuple[int, int], batch: int, tile: int | None) -> int:
-    """Bytes counted for frames of this size: whole, or one tile beside the pictures that tiles are blended into."""
+    """Bytes counted for frames of this size: whole, or one tile beside the images that tiles are blended into."""
     times = [0.5] * max(interpolator.times_at_once, 1 if tile is None else TIMES_BY_TILES)
     before, interpolator.tile = interpolator.tile, None
     try:
@@ -80,8 +80,8 @@ def needed(interpolator: Interpolator, size: tuple[int, int], batch: int, tile: 
         peak = peak_memory(interpolator.model, lambda *pair: _answer(interpolator, pair, times), seen, batch)
     finally:
         interpolator.tile = before
-    pictures = 0 if tile is None else 2 + len(times) + 1  # the frames, a blend for each time, and the result
-    return peak + 4 * size[0] * size[1] * (3 * pictures * batch + (0 if tile is None else len(times)))
+    images = 0 if tile is None else 2 + len(times) + 1  # the frames, a blend for each time, and the result
+    return peak + 4 * size[0] * size[1] * (3 * images * batch + (0 if tile is None else len(times)))
 
 
 def free_memory(device: torch.device) -> float:

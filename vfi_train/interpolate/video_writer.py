@@ -120,12 +120,12 @@ class VideoSink:
         """The frame as it was decoded where it can stay so, else made from its colours."""
         context, native = self._video.codec_context, frame.native
         if native is None or (native.height, native.width) != (context.height, context.width):
-            return from_rgb(frame.picture, context.pix_fmt, self.clip.colour)
+            return from_rgb(frame.image, context.pix_fmt, self.clip.colour)
         if native.format.name == context.pix_fmt:
             return native
         if native.format.name == context.pix_fmt.replace("yuv", "yuvj", 1):
             return native.reformat(format=context.pix_fmt, dst_color_range=2)
-        return from_rgb(frame.picture, context.pix_fmt, self.clip.colour)
+        return from_rgb(frame.image, context.pix_fmt, self.clip.colour)
 
     def _add_video(self, encoding: Encoding) -> Any:
         clip = self.clip
@@ -182,7 +182,7 @@ class VideoSink:
             return wanted
         deep = ["yuv420p10le", "yuv420p12le", "yuv420p16le"] if self.clip.bits > 8 else []
         if codec.name == "ffv1" and self.clip.pixel_format is None:
-            deep = ["gbrp16le" if self.clip.bits > 8 else "bgr0"]  # pictures stay as they are
+            deep = ["gbrp16le" if self.clip.bits > 8 else "bgr0"]  # images stay as they are
         for form in (self.clip.pixel_format, *deep, "yuv420p"):
             if form in formats:
                 return str(form)

@@ -1,4 +1,4 @@
-"""Where frames go: a video, a folder of pictures, one picture, an animated picture, or y4m through a pipe.
+"""Where frames go: a video, a folder of images, one image, an animated image, or y4m through a pipe.
 
 Everything is written beside its place, under a hidden name, and renamed when it is whole.
 """
@@ -17,11 +17,11 @@ import numpy as np
 from PIL import Image
 
 from vfi_train.errors import UserError, nearest
-from vfi_train.interpolate.media import Clip, Frame, Picture
+from vfi_train.interpolate.media import Clip, Frame, ImageArray
 from vfi_train.interpolate.video_writer import CONTAINERS, Encoding, VideoSink
 
 ANIMATIONS = (".gif", ".webp", ".apng")
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff")
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff")
 DEEP = (".png", ".ppm", ".tif", ".tiff")  # these hold 16 bits
 SHORTEST = {".gif": 20, ".webp": 1, ".apng": 1}  # milliseconds; browsers take shorter GIF frames for 100
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -52,10 +52,10 @@ def open_sink(output: str, clip: Clip, encoding: Encoding, frames: str = "png", 
     """The sink that `output=` means.
 
     Args:
-        output: a path or "-"; its ending says what is written, no ending means a folder of pictures.
+        output: a path or "-"; its ending says what is written, no ending means a folder of images.
         clip: what is written: size, depth, rate, colour.
         encoding: of videos.
-        frames: ending of the pictures in a folder.
+        frames: ending of the images in a folder.
         overwrite: replace a file that is there.
 
     Raises:
@@ -85,12 +85,12 @@ def _open(output: str, clip: Clip, encoding: Encoding, frames: str, overwrite: b
     path = Path(output).expanduser()
     ending = path.suffix.lower()
     if path.is_dir() or not ending or output.endswith("/"):
-        if f".{frames}" not in PICTURES:
-            raise UserError(f"frames={frames} is no kind of picture: {nearest(frames, [e[1:] for e in PICTURES])}")
+        if f".{frames}" not in IMAGES:
+            raise UserError(f"frames={frames} is no kind of image: {nearest(frames, [e[1:] for e in IMAGES])}")
         return FolderSink(path, f".{frames}", clip.bits)
     if path.exists() and not overwrite:
         raise UserError(f"output={path} exists: choose another, or overwrite=true")
-    known = (*CONTAINERS, *ANIMATIONS, *PICTURES)
+    known = (*CONTAINERS, *ANIMATIONS, *IMAGES)
     if ending not in known:
         raise UserError(
             f"output={path} ends in {ending}, which is none of {', '.join(known)}: give one of these, a folder "
@@ -99,11 +99,11 @@ def _open(output: str, clip: Clip, encoding: Encoding, frames: str, overwrite: b
     path.parent.mkdir(parents=True, exist_ok=True)
     if ending in CONTAINERS:
         return VideoSink(path, clip, encoding)
-    return AnimationSink(path, clip.rate) if ending in ANIMATIONS else PictureSink(path, clip.bits)
+    return AnimationSink(path, clip.rate) if ending in ANIMATIONS else ImageSink(path, clip.bits)
 
 
 class FolderSink:
-    """Pictures 000000.png, 000001.png, ... in a folder that is new or empty."""
+    """Images 000000.png, 000001.png, ... in a folder that is new or empty."""
 
     def __init__(self, folder: Path, ending: str, bits: int) -> None:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -116,7 +116,7 @@ class FolderSink:
 
     def write(self, frame: Frame) -> None:
         """See `Sink`."""
-        (self.partial / f"{self.count:06d}{self.ending}").write_bytes(encode(frame.picture, self.ending))
+        (self.partial / f"{self.count:06d}{self.ending}").write_bytes(encode(frame.image, self.ending))
         self.count += 1
 
     def finish(self) -> None:
@@ -130,8 +130,8 @@ class FolderSink:
         shutil.rmtree(self.partial, ignore_errors=True)
 
 
-class PictureSink:
-    """One picture in one file."""
+class ImageSink:
+    """One image in one file."""
 
     def __init__(self, path: Path, bits: int) -> None:
         self.path, self.bits = path, bits
@@ -141,10 +141,10 @@ class PictureSink:
         """See `Sink`."""
         if self.content is not None:
             raise UserError(
-                f"output={self.path} is one picture, but more frames are wanted: give a folder, or times=[0.5] and "
-                "two pictures"
+                f"output={self.path} is one image, but more frames are wanted: give a folder, or times=[0.5] and "
+                "two images"
             )
-        self.content = encode(frame.picture, self.path.suffix.lower())
+        self.content = encode(frame.image, self.path.suffix.lower())
 
     def finish(self) -> None:
         """See `Sink`."""
@@ -169,7 +169,7 @@ class AnimationSink:
 
     def write(self, frame: Frame) -> None:
         """See `Sink`. Frames are kept, those of a GIF with their 256 colours alone."""
-        image = Image.fromarray(eight_bits(frame.picture))
+        image = Image.fromarray(eight_bits(frame.image))
         self.images.append(image.quantize(256) if self.path.suffix.lower() == ".gif" else image)
         self.times.append(frame.time)
 
@@ -202,17 +202,17 @@ class AnimationSink:
         return [max((after - before) * unit, SHORTEST[ending]) for before, after in pairwise(marks)]
 
 
-def encode(picture: Picture, ending: str) -> bytes:
-    """A picture file's content; 16 bits where the ending holds them."""
-    shown = picture if ending in DEEP else eight_bits(picture)
+def encode(image: ImageArray, ending: str) -> bytes:
+    """An image file's content; 16 bits where the ending holds them."""
+    shown = image if ending in DEEP else eight_bits(image)
     options = {".png": [cv2.IMWRITE_PNG_COMPRESSION, 3], ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95]}
     _, content = cv2.imencode(ending, cv2.cvtColor(shown, cv2.COLOR_RGB2BGR), options.get(ending.replace("e", ""), []))
     return content.tobytes()
 
 
-def eight_bits(picture: Picture) -> np.ndarray:
-    """The picture as uint8, rounded."""
-    return picture if picture.dtype == np.uint8 else (picture / 257).round().astype(np.uint8)
+def eight_bits(image: ImageArray) -> np.ndarray:
+    """The image as uint8, rounded."""
+    return image if image.dtype == np.uint8 else (image / 257).round().astype(np.uint8)
 
 
 def _partial(path: Path) -> Path:

@@ -57,7 +57,7 @@ class WandbLog(WandbLogger):
 
     @rank_zero_only
     def log_image(self, *args: Any, **kwargs: Any) -> None:
-        """Log pictures, while W&B is there."""
+        """Log images, while W&B is there."""
         self.attempt(super().log_image, *args, **kwargs)
 
     def attempt(self, log_it: Callable[..., Any], *args: Any, **kwargs: Any) -> None:

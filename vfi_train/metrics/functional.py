@@ -1,6 +1,6 @@
-"""How far a predicted picture is from the true one: pure functions, one number for each picture.
+"""How far a predicted image is from the true one: pure functions, one number for each image.
 
-All take RGB pictures B 3 H W in [0, 1] and give B numbers in float64. They compute in float32 (float64 where
+All take RGB images B 3 H W in [0, 1] and give B numbers in float64. They compute in float32 (float64 where
 the inputs are) with float64 sums, whatever autocast says, and without convolutions or matrix products, which
 GPUs may compute with ten-bit factors.
 """
@@ -30,7 +30,7 @@ def psnr(prediction: Tensor, target: Tensor, *, rounded: bool = False, luma: boo
         luma: compare Y = 0.299 R + 0.587 G + 0.114 B alone (the HD protocols).
 
     Returns:
-        B numbers, float64; infinite for equal pictures.
+        B numbers, float64; infinite for equal images.
 
     Source: unrounded in IFRNet, AMT and EMA-VFI on Vimeo90K and SNU-FILM; rounded in RIFE and on UCF101.
     """
@@ -45,7 +45,7 @@ def psnr(prediction: Tensor, target: Tensor, *, rounded: bool = False, luma: boo
 def ssim3d(prediction: Tensor, target: Tensor, *, rounded: bool = False) -> Tensor:
     """Structural similarity with a window over colours too ("matlab" variant): what VFI papers report.
 
-    The picture is a volume of depth 3; the window is an 11x11x11 Gaussian of standard deviation 1.5, borders
+    The image is a volume of depth 3; the window is an 11x11x11 Gaussian of standard deviation 1.5, borders
     are repeated on all three axes. Arguments and result as in `psnr`.
 
     Source: IFRNet, AMT, EMA-VFI, RIFE and ATM-VFI benchmark scripts (`ssim_matlab`).
@@ -77,7 +77,7 @@ def ssim_uniform(prediction: Tensor, target: Tensor, *, rounded: bool = False) -
 
 
 def interpolation_error(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference of the pictures rounded to 8 bit, in grey levels 0..255 (Middlebury).
+    """Mean absolute difference of the images rounded to 8 bit, in grey levels 0..255 (Middlebury).
 
     Takes B 3 H W in [0, 1] twice, gives B numbers, float64.
 
@@ -97,16 +97,16 @@ def ssim_map(prediction: Tensor, target: Tensor, *, depth: bool) -> Tensor:
     return _similarity(prediction, target, smooth)
 
 
-def round_to_8_bit(picture: Tensor) -> Tensor:
+def round_to_8_bit(image: Tensor) -> Tensor:
     """Values k / 255, rounded to the nearest (halves to even)."""
-    return (255 * picture).round() / 255
+    return (255 * image).round() / 255
 
 
 def _ready(prediction: Tensor, target: Tensor, rounded: bool) -> tuple[Tensor, Tensor]:
-    """Both pictures checked, in float32 at least."""
+    """Both images checked, in float32 at least."""
     if prediction.shape != target.shape or prediction.ndim != 4 or prediction.shape[1] != 3:
         raise ValueError(
-            f"a metric compares two pictures B 3 H W; got {tuple(prediction.shape)} and {tuple(target.shape)}"
+            f"a metric compares two images B 3 H W; got {tuple(prediction.shape)} and {tuple(target.shape)}"
         )
     if not (prediction.dtype == target.dtype == torch.float64):
         prediction, target = prediction.float(), target.float()
@@ -119,9 +119,9 @@ def _mean(x: Tensor) -> Tensor:
 
 
 def _similarity(x: Tensor, y: Tensor, smooth: Callable[[Tensor], Tensor], correction: float = 1.0) -> Tensor:
-    """SSIM of every pixel from windowed means and variances of sum and difference of the pictures.
+    """SSIM of every pixel from windowed means and variances of sum and difference of the images.
 
-    With means a, b, variances u, v and covariance w of the two pictures, those of sum and difference give
+    With means a, b, variances u, v and covariance w of the two images, those of sum and difference give
     4 a b = p - m and 2 (a^2 + b^2) = p + m (p, m: the squared means), and 4 w, 2 (u + v) by the variances
     likewise. That needs four windows instead of five.
     """
@@ -134,7 +134,7 @@ def _similarity(x: Tensor, y: Tensor, smooth: Callable[[Tensor], Tensor], correc
 
 
 def _moments(x: Tensor, smooth: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-    """Windowed mean and variance; the picture's mean is taken off first, for its square would cost digits."""
+    """Windowed mean and variance; the image's mean is taken off first, for its square would cost digits."""
     centre = x.mean(dim=(1, 2, 3), keepdim=True)
     x = x - centre
     mean = smooth(x)

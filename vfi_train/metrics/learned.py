@@ -8,10 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from losses.learned import lpips_network
-from vfi_train.metrics.pictures import PictureMetric
+from vfi_train.metrics.torchmetrics import ImageMetric
 
 
-class LPIPS(PictureMetric):
+class LPIPS(ImageMetric):
     """Mean of LPIPS (version 0.1, lower is better), which needs a backbone's weights.
 
     Args:
@@ -32,6 +32,6 @@ class LPIPS(PictureMetric):
         self.network = lpips_network(net, folder, reader="the metric lpips")
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """LPIPS of each picture."""
+        """LPIPS of each image."""
         distance: Tensor = self.network(2 * prediction - 1, 2 * target - 1)
         return distance.flatten()

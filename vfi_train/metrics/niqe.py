@@ -1,6 +1,6 @@
-"""NIQE: how natural a picture looks, without a true one to compare it with.
+"""NIQE: how natural an image looks, without a true one to compare it with.
 
-A picture's blocks are described by 36 numbers each; NIQE is the distance of their mean and covariance from those of
+An image's blocks are described by 36 numbers each; NIQE is the distance of their mean and covariance from those of
 pristine photographs. The statistics of the photographs are read from a file that the user names (`read_pristine`).
 
 Source: Mittal, Soundararajan and Bovik, "Making a 'Completely Blind' Image Quality Analyzer", SPL 2013, as BasicSR
@@ -66,40 +66,40 @@ def read_pristine(path: str | Path) -> Pristine:
     return Pristine(arrays["mu_pris_param"][0], arrays["cov_pris_param"], arrays["gaussian_window"])
 
 
-def niqe(picture: Tensor, pristine: Pristine, *, rounded: bool = False) -> Tensor:
-    """Distance of pictures from pristine ones: the lower, the more natural.
+def niqe(image: Tensor, pristine: Pristine, *, rounded: bool = False) -> Tensor:
+    """Distance of images from pristine ones: the lower, the more natural.
 
     Args:
-        picture: B 3 H W, RGB, 0..1; two blocks of 96x96 at least, what is beyond whole blocks is left out.
+        image: B 3 H W, RGB, 0..1; two blocks of 96x96 at least, what is beyond whole blocks is left out.
         pristine: what `read_pristine` gives.
-        rounded: round the picture to 8 bit first, as the [D], [T,R] and [D,R] benchmarks do.
+        rounded: round the image to 8 bit first, as the [D], [T,R] and [D,R] benchmarks do.
 
     Returns:
         B numbers, float64, on the CPU.
 
     Raises:
-        ValueError: a picture is too small or has fewer than two blocks with texture.
+        ValueError: an image is too small or has fewer than two blocks with texture.
 
     Source: InterpAny-Clearer's benchmarks (BasicSR's function without a crop of the border).
     """
-    if picture.ndim != 4 or picture.shape[1] != 3 or (picture.shape[2] // BLOCK) * (picture.shape[3] // BLOCK) < 2:
+    if image.ndim != 4 or image.shape[1] != 3 or (image.shape[2] // BLOCK) * (image.shape[3] // BLOCK) < 2:
         raise ValueError(
-            f"NIQE takes pictures B 3 H W of two blocks of {BLOCK}x{BLOCK} at least; got {tuple(picture.shape)}"
+            f"NIQE takes images B 3 H W of two blocks of {BLOCK}x{BLOCK} at least; got {tuple(image.shape)}"
         )
-    pictures = picture.detach().double().cpu().numpy().transpose(0, 2, 3, 1)
+    images = image.detach().double().cpu().numpy().transpose(0, 2, 3, 1)
     if rounded:
-        pictures = (pictures * 255).round() / 255
-    distances = [_distance(features(luma(p).round(), pristine.window), pristine) for p in pictures]
+        images = (images * 255).round() / 255
+    distances = [_distance(features(luma(p).round(), pristine.window), pristine) for p in images]
     return torch.tensor(distances, dtype=torch.float64)
 
 
-def luma(picture: Array) -> Array:
-    """Y of a picture H W 3, RGB 0..1, in the 16..235 of BT.601, not rounded."""
-    return picture @ LUMA + 16
+def luma(image: Array) -> Array:
+    """Y of an image H W 3, RGB 0..1, in the 16..235 of BT.601, not rounded."""
+    return image @ LUMA + 16
 
 
 def features(y: Array, window: Array) -> Array:
-    """36 numbers for each block of a grey picture H W in 0..255: N 36, 18 from full size and 18 from half size."""
+    """36 numbers for each block of a grey image H W in 0..255: N 36, 18 from full size and 18 from half size."""
     height, width = (side // BLOCK * BLOCK for side in y.shape)
     y = y[:height, :width]
     full = block_features(_blocks(normalise(y, window), BLOCK))
@@ -108,14 +108,14 @@ def features(y: Array, window: Array) -> Array:
 
 
 def normalise(y: Array, window: Array) -> Array:
-    """A grey picture H W less its windowed mean, over its windowed standard deviation plus 1."""
+    """A grey image H W less its windowed mean, over its windowed standard deviation plus 1."""
     mean = cv2.filter2D(y, cv2.CV_64F, window, borderType=cv2.BORDER_REPLICATE)
     square = cv2.filter2D(y * y, cv2.CV_64F, window, borderType=cv2.BORDER_REPLICATE)
     return np.asarray((y - mean) / (np.sqrt(np.abs(square - mean * mean)) + 1))
 
 
 def halve(y: Array) -> Array:
-    """A picture H W of even sides at half size: MATLAB's bicubic `imresize` with antialiasing."""
+    """An image H W of even sides at half size: MATLAB's bicubic `imresize` with antialiasing."""
     for _ in range(2):
         padded = np.pad(y, ((3, 3), (0, 0)), mode="symmetric")
         rows = y.shape[0]
@@ -159,8 +159,8 @@ def _distance(described: Array, pristine: Pristine) -> float:
     whole = described[~np.isnan(described).any(axis=1)]
     if len(whole) < 2:
         raise ValueError(
-            f"NIQE needs two blocks with texture at least; this picture has {len(whole)} of {len(described)}: "
-            "leave out flat pictures"
+            f"NIQE needs two blocks with texture at least; this image has {len(whole)} of {len(described)}: "
+            "leave out flat images"
         )
     off = pristine.mean - np.nanmean(described, axis=0)
     covariance = (pristine.covariance + np.cov(whole, rowvar=False)) / 2

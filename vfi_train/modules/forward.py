@@ -10,7 +10,7 @@ from vfi_train.architectures import Architecture
 from vfi_train.contract import Batch, Prediction
 from vfi_train.inference.interpolator import Interpolator
 
-PICTURES = ("frame0", "frame1", "target", "reference")
+IMAGES = ("frame0", "frame1", "target", "reference")
 
 
 def predict(architecture: Callable[..., Prediction], batch: Batch) -> Prediction:
@@ -26,13 +26,13 @@ def predict(architecture: Callable[..., Prediction], batch: Batch) -> Prediction
 
 
 def in_network_order(batch: Batch, architecture: Architecture) -> Batch:
-    """The batch with its pictures in the channel order that the network takes."""
+    """The batch with its images in the channel order that the network takes."""
     if architecture.channel_order == "rgb":
         return batch
-    return {**batch, **{name: batch[name].flip(1) for name in PICTURES if name in batch}}  # type: ignore[return-value, typeddict-item, literal-required]
+    return {**batch, **{name: batch[name].flip(1) for name in IMAGES if name in batch}}  # type: ignore[return-value, typeddict-item, literal-required]
 
 
-def seed_chance(seed: int, position: int) -> None:
+def seed_rng(seed: int, position: int) -> None:
     """Seed PyTorch's random numbers for one micro-batch."""
     torch.manual_seed((seed * 1_000_003 + position) % 2**63)
 

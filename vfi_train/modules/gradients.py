@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from vfi_train.errors import UserError
 
 
-def carry_fault(loss: Tensor) -> Tensor:
+def propagate_nonfinite(loss: Tensor) -> Tensor:
     """The loss, bit for bit, whose gradient is NaN wherever the loss is not finite.
 
     So that a loss that is not finite on one process is seen by all of them, in the gradients that they share.

@@ -15,17 +15,17 @@ from losses.base import LossSet
 from vfi_train.architectures import Architecture
 from vfi_train.contract import Batch, Prediction
 from vfi_train.inference.interpolator import Interpolator
-from vfi_train.modules.forward import in_network_order, predict, seed_chance, validation_prediction
-from vfi_train.modules.gradients import Gradients, carry_fault
+from vfi_train.modules.forward import in_network_order, predict, seed_rng, validation_prediction
+from vfi_train.modules.gradients import Gradients, propagate_nonfinite
 from vfi_train.modules.step_options import (
     Compile,
     checkpointed,
     compiled,
-    lay_channels_last,
+    set_channels_last,
     to_channels_last,
 )
 from vfi_train.optim.optimizers import build_optimizer, build_scheduler, learning_rate
-from vfi_train.optim.parameters import ParameterGroup, still_modules
+from vfi_train.optim.parameters import ParameterGroup, frozen_modules
 from vfi_train.optim.schedules import Schedule
 from vfi_train.runtime.devices import keep_freed_memory
 
@@ -89,7 +89,7 @@ class InterpolationModule(L.LightningModule):
     def train(self, mode: bool = True) -> InterpolationModule:
         """As ever; frozen parts of the network stay in evaluation mode."""
         super().train(mode)
-        for part in still_modules(self.architecture):
+        for part in frozen_modules(self.architecture):
             part.eval()
         return self
 
@@ -98,7 +98,7 @@ class InterpolationModule(L.LightningModule):
         values = self.losses(batch)
         if self.is_logged:
             self._terms.append({name: value.detach() for name, value in values.items()})
-        return carry_fault(values["total"])
+        return propagate_nonfinite(values["total"])
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Every loss term of a batch, weighted, and their `total`."""
@@ -106,7 +106,7 @@ class InterpolationModule(L.LightningModule):
         return self.judge(self.predict(batch), batch)
 
     def prepare(self, batch: Batch) -> Batch:
-        """The batch with its pictures in the network's channel order and layout."""
+        """The batch with its images in the network's channel order and layout."""
         batch = in_network_order(batch, self.architecture)
         return to_channels_last(batch) if self._is_channels_last else batch
 
@@ -121,13 +121,13 @@ class InterpolationModule(L.LightningModule):
         return values
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """Predict; the metric and picture callbacks do the rest."""
+        """Predict; the metric and image callbacks do the rest."""
         return {"prediction": validation_prediction(self.interpolator, batch), "batch": batch}
 
     def configure_model(self) -> None:
         """Lay the weights out before DDP does so with the gradients, which a fused optimizer takes to lie alike."""
         if self._is_channels_last:
-            lay_channels_last(self.architecture)
+            set_channels_last(self.architecture)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer over trainable parameters, its learning rate set before every optimizer step."""
@@ -180,7 +180,7 @@ class InterpolationModule(L.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make chance a pure function of seed, micro-batch and rank, so that a resumed run draws alike."""
-        seed_chance(self.seed, self.random_position)
+        seed_rng(self.seed, self.random_position)
 
     @property
     def random_position(self) -> int:

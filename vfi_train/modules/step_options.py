@@ -37,7 +37,7 @@ def checkpointed(network: Architecture, switched_on: bool = True) -> Iterator[No
             del vars(block)["forward"]
 
 
-def lay_channels_last(network: Architecture) -> None:
+def set_channels_last(network: Architecture) -> None:
     """Let the channels of a pixel lie together, in the weights of convolutions and so in what they give."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for part in network.contiguous_parts:
@@ -45,7 +45,7 @@ def lay_channels_last(network: Architecture) -> None:
 
 
 def to_channels_last(batch: Batch) -> Batch:
-    """The batch with its pictures laid out so."""
+    """The batch with its images laid out so."""
 
     def lay(value: Any) -> Any:
         is_map = isinstance(value, Tensor) and value.ndim == 4

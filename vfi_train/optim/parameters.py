@@ -62,12 +62,12 @@ def select_trainable(network: nn.Module, train: Sequence[str] | None, freeze: Se
         parameter.requires_grad_(name in chosen)
 
 
-def still_modules(network: nn.Module) -> list[nn.Module]:
+def frozen_modules(network: nn.Module) -> list[nn.Module]:
     """The largest parts of a network that have parameters and train none of them."""
     parameters = list(network.parameters())
     if parameters and not any(p.requires_grad for p in parameters):
         return [network]
-    return [found for child in network.children() for found in still_modules(child)]
+    return [found for child in network.children() for found in frozen_modules(child)]
 
 
 def optimizer_groups(network: nn.Module, groups: Sequence[ParameterGroup]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A sheet of small pictures that shows at a glance what clips were taken."""
+"""A sheet of small images that shows at a glance what clips were taken."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-TILE = 224  # pixels of a picture's longer side
+TILE = 224  # pixels of an image's longer side
 COLUMNS = 4
 CAPTION = 18  # rows
 MOST = 48  # clips
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 
 
-def contact_sheet(clips: Sequence[tuple[str, Picture, Picture, Picture]]) -> Picture:
+def contact_sheet(clips: Sequence[tuple[str, Image, Image, Image]]) -> Image:
     """Of each clip: its two ends, one over the other, beside its middle; double edges show the motion.
 
     Args:
@@ -31,12 +31,12 @@ def contact_sheet(clips: Sequence[tuple[str, Picture, Picture, Picture]]) -> Pic
     return sheet
 
 
-def _tile(caption: str, first: Picture, middle: Picture, last: Picture) -> Picture:
+def _tile(caption: str, first: Image, middle: Image, last: Image) -> Image:
     ends = cv2.addWeighted(first, 0.5, last, 0.5, 0)
     scale = TILE / max(first.shape[:2])
     size = max(1, round(first.shape[1] * scale)), max(1, round(first.shape[0] * scale))
-    pictures = np.hstack([cv2.resize(np.asarray(p), size, interpolation=cv2.INTER_AREA) for p in (ends, middle)])
-    tile = np.full((pictures.shape[0] + CAPTION + 4, pictures.shape[1] + 4, 3), 255, np.uint8)
-    tile[CAPTION : CAPTION + pictures.shape[0], : pictures.shape[1]] = pictures
+    images = np.hstack([cv2.resize(np.asarray(p), size, interpolation=cv2.INTER_AREA) for p in (ends, middle)])
+    tile = np.full((images.shape[0] + CAPTION + 4, images.shape[1] + 4, 3), 255, np.uint8)
+    tile[CAPTION : CAPTION + images.shape[0], : images.shape[1]] = images
     place = (2, CAPTION - 5)
     return cv2.putText(tile, caption, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)  # type: ignore[return-value]

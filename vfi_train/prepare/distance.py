@@ -55,7 +55,7 @@ def triples(count: int) -> list[tuple[int, int, int]]:
 
 
 def frames_of(clip: str, count: int) -> list[str]:
-    """The pictures of a clip."""
+    """The images of a clip."""
     return [f"sequences/{clip}/im{i + 1}.png" for i in range(count)]
 
 

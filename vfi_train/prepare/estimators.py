@@ -21,7 +21,7 @@ from vfi_train.errors import UserError
 from vfi_train.prepare.raft import load_raft, raft_flow
 
 FlowFunction = Callable[[Tensor, Tensor], Tensor]  # two frames B 3 H W, RGB, 0..1: the flow B 2 H W, pixels
-Pair = tuple[str, str]  # names of pictures: the flow is from the first to the second
+Pair = tuple[str, str]  # names of images: the flow is from the first to the second
 RAFT_FILE = "raft_large_C_T_V1-22a6c225.pth"
 
 
@@ -51,7 +51,7 @@ def estimator(config: DictConfig) -> tuple[FlowFunction, dict[str, Any]]:
 def flows(
     store: Store, pairs: Sequence[Pair], function: FlowFunction, batch_size: int
 ) -> Iterator[tuple[Pair, NDArray[np.float32]]]:
-    """The flow of each pair, H W 2, pixels. While one batch is computed, the pictures of the next are read."""
+    """The flow of each pair, H W 2, pixels. While one batch is computed, the images of the next are read."""
     with ThreadPoolExecutor(1) as reader:
         batches = [pairs[start : start + batch_size] for start in range(0, len(pairs), batch_size)]
         coming = reader.submit(_read, store, batches[0])
@@ -75,11 +75,11 @@ def _computed(frames: Tensor, batch: Sequence[Pair], function: FlowFunction) -> 
 
 def _read(store: Store, batch: Sequence[Pair]) -> Tensor:
     """2 B 3 H W, in [0, 1]."""
-    pictures = {name: store.read(name, name) for pair in batch for name in pair}
-    sizes = {picture.shape for picture in pictures.values()}
+    images = {name: store.read(name, name) for pair in batch for name in pair}
+    sizes = {image.shape for image in images.values()}
     if len(sizes) > 1:
-        raise UserError(f"the pictures of {batch[0]} ... {batch[-1]} differ in size: give flow.batch_size=1")
-    stacked = np.stack([[pictures[pair[end]] for pair in batch] for end in (0, 1)])
+        raise UserError(f"the images of {batch[0]} ... {batch[-1]} differ in size: give flow.batch_size=1")
+    stacked = np.stack([[images[pair[end]] for pair in batch] for end in (0, 1)])
     return torch.from_numpy(stacked).permute(0, 1, 4, 2, 3).float().div_(255)
 
 

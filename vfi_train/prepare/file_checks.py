@@ -12,12 +12,12 @@ import numpy as np
 
 from datamodules.core.samplers import DataError
 from datamodules.storage import flow_io
-from datamodules.storage import image_io as pictures
+from datamodules.storage import image_io as images
 from datamodules.storage.file_dataset import StoredData
 from datamodules.storage.pack import Pack
 from datamodules.storage.store import Store
-from vfi_train.prepare.faults import Fault
-from vfi_train.prepare.workers import spread
+from vfi_train.prepare.faults import DatasetIssue
+from vfi_train.prepare.workers import parallel_map
 
 CHUNK = 256  # files of one job
 FLOWS = (".flo", ".pfm")
@@ -26,28 +26,28 @@ Size = tuple[int, int]  # height, width
 
 @dataclass
 class Findings:
-    """What a job found: faults, and the sizes of pictures in each folder with the first file of that size."""
+    """What a job found: faults, and the sizes of images in each folder with the first file of that size."""
 
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[DatasetIssue] = field(default_factory=list)
     sizes: dict[str, dict[Size, str]] = field(default_factory=dict)
 
 
 def broken_files(
     data: StoredData, files: Sequence[tuple[str, str]], size: Size | None, decode: bool, processes: int | None
-) -> Iterator[Fault]:
+) -> Iterator[DatasetIssue]:
     """Files that are missing, cannot be read, or have another size than they should.
 
     Args:
         data: the dataset they belong to.
         files: names in its store, each with the key of a sample.
-        size: of all pictures; None: those of a folder are to have one.
+        size: of all images; None: those of a folder are to have one.
         decode: read them; otherwise it is only looked whether they are there.
-        processes: see `workers.spread`.
+        processes: see `parallel_map`.
     """
     again = f"extract or fetch it again (from {data.origin})"
     jobs = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
     sizes: dict[str, dict[Size, str]] = {}
-    for _, found in spread(partial(check_files, data.store, size, decode, again), jobs, processes, "files"):
+    for _, found in parallel_map(partial(check_files, data.store, size, decode, again), jobs, processes, "files"):
         yield from found.faults
         for folder, ones in found.sizes.items():
             for found_size, name in ones.items():
@@ -55,13 +55,13 @@ def broken_files(
     for folder, ones in sizes.items():
         if len(ones) > 1:
             shown = ", ".join(f"{PurePosixPath(name).name} is {h}x{w}" for (h, w), name in ones.items())
-            yield Fault("size", f"the pictures in {data.root}/{folder} differ in size: {shown}", again)
+            yield DatasetIssue("size", f"the images in {data.root}/{folder} differ in size: {shown}", again)
     if hasattr(data, "video"):  # raw videos
         for name, _ in files:
             try:
                 data.video(name)
             except (DataError, ValueError, OSError) as error:
-                yield Fault("broken file", str(error), again)
+                yield DatasetIssue("broken file", str(error), again)
 
 
 def check_files(
@@ -72,27 +72,27 @@ def check_files(
     for name, key in files:
         path = store.root / name
         if not store.exists(name):
-            found.faults.append(Fault("missing file", f"{path} (of sample {key})", again))
+            found.faults.append(DatasetIssue("missing file", f"{path} (of sample {key})", again))
         elif decode:
             try:
                 _check_file(store, name, key, expected, found, again)
             except DataError as error:
-                found.faults.append(Fault("broken file", str(error), again))
+                found.faults.append(DatasetIssue("broken file", str(error), again))
     return found
 
 
-def broken_arrays(store: Store, processes: int | None) -> Iterator[Fault]:
+def broken_arrays(store: Store, processes: int | None) -> Iterator[DatasetIssue]:
     """Arrays in packs whose numbers are not those that were packed."""
     jobs = [
         (pack, range(start, min(start + CHUNK, len(pack))))
         for pack in store.packs
         for start in range(0, len(pack), CHUNK)
     ]
-    for _, found in spread(check_arrays, jobs, processes, "checksums") if jobs else ():
+    for _, found in parallel_map(check_arrays, jobs, processes, "checksums") if jobs else ():
         yield from found
 
 
-def check_arrays(job: tuple[Pack, range]) -> list[Fault]:
+def check_arrays(job: tuple[Pack, range]) -> list[DatasetIssue]:
     """Compare arrays of a pack with their checksums."""
     pack, rows = job
     faults = []
@@ -100,13 +100,13 @@ def check_arrays(job: tuple[Pack, range]) -> list[Fault]:
         if not pack.is_whole(row):
             shard = pack.folder / f"{int(pack.entries['shard'][row]):05d}.bin"
             what = f"{pack.names[row].decode()} in {shard} is not what was packed"
-            faults.append(Fault("broken pack", what, f"delete {shard} and give the task=pack command again"))
+            faults.append(DatasetIssue("broken pack", what, f"delete {shard} and give the task=pack command again"))
     return faults
 
 
 def _check_file(store: Store, name: str, key: str, expected: Size | None, found: Findings, again: str) -> None:
     array: Any
-    if name.lower().endswith(pictures.ENDINGS):
+    if name.lower().endswith(images.ENDINGS):
         array = store.read(name, key)
         size = (array.shape[0], array.shape[1])
         if expected is None:
@@ -119,19 +119,19 @@ def _check_file(store: Store, name: str, key: str, expected: Size | None, found:
             found.faults.append(_wrong_size(store, name, array.shape[:2], expected, "make the flow labels anew"))
         if not np.isfinite(array).all():
             what = f"{store.root / name} holds numbers that are not finite"
-            found.faults.append(Fault("broken flow", what, "make the flow labels anew"))
+            found.faults.append(DatasetIssue("broken flow", what, "make the flow labels anew"))
     elif name.endswith(".npy"):
         array = store.read_array(name, key)
         if expected is not None and not _is_shrunk(array.shape, expected):
             what = f"{store.root / name} has the shape {array.shape}, no part of {expected[0]}x{expected[1]}"
-            found.faults.append(Fault("size", what, "make the distance maps anew (task=distance)"))
+            found.faults.append(DatasetIssue("size", what, "make the distance maps anew (task=distance)"))
     elif name.endswith(tuple(flow_io.FORMATS)):
         flow_io.read(store.root / name)
 
 
-def _wrong_size(store: Store, name: str, size: Sequence[int], expected: Size, fix: str) -> Fault:
+def _wrong_size(store: Store, name: str, size: Sequence[int], expected: Size, fix: str) -> DatasetIssue:
     what = f"{store.root / name} is {size[0]}x{size[1]} pixels, not {expected[0]}x{expected[1]}"
-    return Fault("size", what, fix)
+    return DatasetIssue("size", what, fix)
 
 
 def _is_shrunk(shape: tuple[int, ...], size: Size) -> bool:

@@ -12,14 +12,14 @@ from omegaconf import DictConfig
 
 from datamodules.storage.file_dataset import StoredData
 from datamodules.storage.store import Store
-from datamodules.vimeo_septuplet import COUNTS, FRAMES, LAST, VimeoSeptuplet, picture
+from datamodules.vimeo_septuplet import COUNTS, FRAMES, LAST, VimeoSeptuplet, image
 from datamodules.vimeo_septuplet import label as label_file
 from vfi_train.errors import UserError
 from vfi_train.prepare.dataset import name_of, output_folder, stored_dataset
 from vfi_train.prepare.estimators import FlowFunction, Pair, estimator, flows
 from vfi_train.prepare.making import Made, Unit, make
 
-Labels = Sequence[tuple[str, Pair]]  # files, and the two pictures that the flow is between
+Labels = Sequence[tuple[str, Pair]]  # files, and the two images that the flow is between
 
 
 def flow(config: DictConfig) -> None:
@@ -52,10 +52,10 @@ def targets_of(data: StoredData) -> Iterator[Labels]:
         for clip in (clip for name in COUNTS for clip in data.list_lines(name)):
             for a in range(1, LAST):
                 others = [b for b in range(FRAMES) if b != a]
-                yield [(label_file(clip, a, b), (picture(clip, a), picture(clip, b))) for b in others]
+                yield [(label_file(clip, a, b), (image(clip, a), image(clip, b))) for b in others]
         return
     seen = set()
-    for item in itertools.chain(data.train_items() if data.trains else (), data.held_out_items()):
+    for item in itertools.chain(data.train_items() if data.trains else (), data.val_items()):
         if item.flow is not None and item.target is not None and item.flow not in seen:
             seen.add(item.flow)
             yield [(item.flow[0], (item.target, item.frame0)), (item.flow[1], (item.target, item.frame1))]

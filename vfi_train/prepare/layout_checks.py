@@ -10,7 +10,7 @@ from datamodules.core.samplers import DataError
 from datamodules.storage import videos as clips
 from datamodules.storage.file_dataset import StoredData
 from vfi_train.prepare.dataset import name_of
-from vfi_train.prepare.faults import Fault
+from vfi_train.prepare.faults import DatasetIssue
 
 MOST_LOOKED_AT = 1000  # videos, and clips
 # Of datasets that are taken for one another: their training list, their folder, and the frames of a clip.
@@ -21,8 +21,8 @@ TWINS = {
 CLIP_LENGTHS = {"x4k1000fps": {"train": 65, "test": 33}}  # frames of the clips two levels below these folders
 
 
-def layout_faults(data: StoredData, subset: bool) -> Iterator[Fault]:
-    """Faults that need no look into pictures.
+def layout_faults(data: StoredData, subset: bool) -> Iterator[DatasetIssue]:
+    """NonFiniteGuard that need no look into images.
 
     Args:
         data: the dataset.
@@ -34,7 +34,7 @@ def layout_faults(data: StoredData, subset: bool) -> Iterator[Fault]:
     yield from broken
     for name, expected in data.published.items():
         if name in counts and counts[name] != expected and not (subset and counts[name] < expected):
-            yield Fault(
+            yield DatasetIssue(
                 "count",
                 f"{name}: {counts[name]:,} of {expected:,} published",
                 f"extract or fetch what is missing (from {data.origin}); verify.subset=true where a part is meant",
@@ -45,7 +45,7 @@ def layout_faults(data: StoredData, subset: bool) -> Iterator[Fault]:
         yield from _videos(data)
 
 
-def _counted(data: StoredData) -> tuple[dict[str, int], list[Fault]]:
+def _counted(data: StoredData) -> tuple[dict[str, int], list[DatasetIssue]]:
     """What the dataset counts, and what it says when it looks for its samples."""
     counts: dict[str, int] = {}
     broken = []
@@ -53,7 +53,7 @@ def _counted(data: StoredData) -> tuple[dict[str, int], list[Fault]]:
         counts = data.counts()
     except DataError as error:
         broken.append(misplaced(data, error))
-    for items in (data.train_items, data.held_out_items) if data.trains else (data.held_out_items,):
+    for items in (data.train_items, data.val_items) if data.trains else (data.val_items,):
         try:
             items()
         except NotImplementedError:
@@ -63,12 +63,14 @@ def _counted(data: StoredData) -> tuple[dict[str, int], list[Fault]]:
     return counts, broken
 
 
-def misplaced(data: StoredData, error: DataError) -> Fault:
+def misplaced(data: StoredData, error: DataError) -> DatasetIssue:
     """What a dataset says when it does not find its way."""
-    return Fault("layout", str(error), f"compare with the folder {data.folder} as published (from {data.origin})")
+    return DatasetIssue(
+        "layout", str(error), f"compare with the folder {data.folder} as published (from {data.origin})"
+    )
 
 
-def _mixed_up(data: StoredData) -> Iterator[Fault]:
+def _mixed_up(data: StoredData) -> Iterator[DatasetIssue]:
     """Triplets taken for septuplets and the other way round."""
     assert data.root is not None
     name = name_of(data)
@@ -78,16 +80,16 @@ def _mixed_up(data: StoredData) -> Iterator[Fault]:
     ((twin, (theirs, folder, their_length)),) = ((n, t) for n, t in TWINS.items() if n != name)
     fix = f"give data={twin}, or for data={name} the folder {data.folder}"
     if data.store.exists(theirs) and not data.store.exists(own):
-        yield Fault("mix-up", f"{data.root} has {theirs} and no {own}: it is {folder}", fix)
+        yield DatasetIssue("mix-up", f"{data.root} has {theirs} and no {own}: it is {folder}", fix)
         return
     clips_ = [clip for group in data.store.folders("sequences") for clip in data.store.folders(group)]
     for clip in clips_[:: len(clips_) // MOST_LOOKED_AT + 1]:
         if len(data.store.listed(clip)) == their_length:
-            what = f"{data.root}/{clip} holds {their_length} pictures as in {folder}, not {length}"
-            yield Fault("mix-up", what, fix)
+            what = f"{data.root}/{clip} holds {their_length} images as in {folder}, not {length}"
+            yield DatasetIssue("mix-up", what, fix)
 
 
-def _blank_lines(data: StoredData) -> Iterator[Fault]:
+def _blank_lines(data: StoredData) -> Iterator[DatasetIssue]:
     """Blank lines in the middle of a list; at its end, the published ones have one, too."""
     for list_ in (name for name in data.published if name.endswith(".txt")):
         for name in (list_, f"eval_modes/{list_}"):
@@ -95,32 +97,32 @@ def _blank_lines(data: StoredData) -> Iterator[Fault]:
                 continue
             lines = data.store.read_text(name).rstrip().splitlines()
             for number in (number for number, line in enumerate(lines, start=1) if not line.strip()):
-                yield Fault(
+                yield DatasetIssue(
                     "blank line",
                     f"line {number} of {data.root}/{name} is blank",
                     "delete the line: it is passed over here, but published code takes it for a clip without a name",
                 )
 
 
-def _wrong_lengths(data: StoredData) -> Iterator[Fault]:
+def _wrong_lengths(data: StoredData) -> Iterator[DatasetIssue]:
     """Clips with another number of frames than all have."""
     for folder, length in CLIP_LENGTHS.get(name_of(data), {}).items():
         for clip in (clip for scene in data.store.folders(folder) for clip in data.store.folders(scene)):
             count = len(data.store.listed(clip))
             if count != length:
-                what = f"{data.root}/{clip} has {count} pictures, not {length}"
-                yield Fault("clip length", what, f"extract or fetch it again (from {data.origin})")
+                what = f"{data.root}/{clip} has {count} images, not {length}"
+                yield DatasetIssue("clip length", what, f"extract or fetch it again (from {data.origin})")
 
 
-def _videos(data: StoredData) -> Iterator[Fault]:
-    """Videos where pictures were expected."""
+def _videos(data: StoredData) -> Iterator[DatasetIssue]:
+    """Videos where images were expected."""
     assert data.root is not None
     found = (path for path in data.root.rglob("*") if path.suffix.lower() in clips.ENDINGS and path.is_file())
     for path in itertools.islice(found, MOST_LOOKED_AT):
         folder = path.with_suffix("")
-        yield Fault(
+        yield DatasetIssue(
             "video",
-            f"{path} is a video where pictures are expected",
+            f"{path} is a video where images are expected",
             f"decode each video to a folder: {_command(path, folder)}",
         )
 

@@ -48,11 +48,11 @@ def make(
     Raises:
         UserError: files of another making are there, or the disk has no room.
     """
-    if config.flow.form not in FORMS:
-        raise UserError(f"flow.form={config.flow.form} is not known: {nearest(config.flow.form, FORMS)}")
-    number, parts = share(config.flow.share)
+    if config.flow.format not in FORMS:
+        raise UserError(f"flow.format={config.flow.format} is not known: {nearest(config.flow.format, FORMS)}")
+    number, parts = share(config.flow.shard)
     mine = units[len(units) * (number - 1) // parts : len(units) * number // parts]
-    if config.flow.form == "packed":
+    if config.flow.format == "packed":
         name = kind if parts == 1 else f"{kind}-{number}-of-{parts}"
         _make_pack(output / "packed" / name, mine, size, facts, config.pack.shard)
     else:
@@ -68,7 +68,7 @@ def share(text: str) -> tuple[int, int]:
     """
     number, slash, parts = str(text).partition("/")
     if not (slash and number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
-        raise UserError(f"flow.share={text} is not a part of the work: give 1/4, 2/4, 3/4 or 4/4 for four parts")
+        raise UserError(f"flow.shard={text} is not a part of the work: give 1/4, 2/4, 3/4 or 4/4 for four parts")
     return int(number), int(parts)
 
 

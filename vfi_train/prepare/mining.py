@@ -1,4 +1,4 @@
-"""Clips of a few frames out of long videos: without cuts and standing pictures, with motion of a wanted size.
+"""Clips of a few frames out of long videos: without cuts and standing images, with motion of a wanted size.
 
 Source: Vimeo90K (Xue et al., IJCV 2019), whose triplets were chosen so.
 """
@@ -15,7 +15,7 @@ from datamodules.storage.frame_cache import Frames
 from datamodules.video import usable
 
 LONGER_SIDE = 512  # pixels at which motion is measured
-FASTEST = 95  # percentile of the picture's pixels
+FASTEST = 95  # percentile of the image's pixels
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Excerpt:
     Args:
         video: its name.
         numbers: of the frames in it.
-        motion: from the first to the last frame, in pixels, of the fastest 5 % of the picture.
-        mean_motion: of the whole picture.
+        motion: from the first to the last frame, in pixels, of the fastest 5 % of the image.
+        mean_motion: of the whole image.
     """
 
     video: str
@@ -42,7 +42,7 @@ class Found:
     Args:
         excerpts: those to take.
         frames: that it has.
-        candidates: excerpts without cuts and standing pictures that share no frame.
+        candidates: excerpts without cuts and standing images that share no frame.
         slow, fast: how many of them move too little, and too much.
     """
 
@@ -94,7 +94,7 @@ def measured(frames: Frames, start: int, count: int, gap: int) -> Excerpt:
     scale = min(1.0, LONGER_SIDE / max(height, width))
     size = max(32, round(width * scale)), max(32, round(height * scale))
     small = [cv2.resize(frames[number], size, interpolation=cv2.INTER_AREA) for number in (numbers[0], numbers[-1])]
-    first, last = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in small)
+    first, last = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in small)
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = estimator.calc(first, last, None)  # type: ignore[call-overload]
     length = np.linalg.norm(flow * (width / size[0], height / size[1]), axis=2)

@@ -1,4 +1,4 @@
-"""`task=pack`: the pictures, flows and maps of a dataset decoded, into a few large files to be memory-mapped."""
+"""`task=pack`: the images, flows and maps of a dataset decoded, into a few large files to be memory-mapped."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from datamodules.storage import flow_io
-from datamodules.storage import image_io as pictures
+from datamodules.storage import image_io as images
 from datamodules.storage.pack_writer import finish, is_whole, write_shard
 from datamodules.storage.store import Store, open_store
 from vfi_train.errors import UserError
 from vfi_train.prepare import disk
 from vfi_train.prepare.dataset import name_of, output_folder, stored_dataset
-from vfi_train.prepare.workers import spread
+from vfi_train.prepare.workers import parallel_map
 
 MEASURED = 400  # files whose size is looked up to estimate that of all
 MIB = 2**20
-PACKED = (*pictures.ENDINGS, *flow_io.FORMATS, ".npy")
+PACKED = (*images.ENDINGS, *flow_io.FORMATS, ".npy")
 
 
 def pack(config: DictConfig) -> None:
@@ -67,7 +67,7 @@ def write_pack(store: Store, names: Sequence[str], folder: Path, config: DictCon
     )
     disk.require(folder, size * len(left) // len(jobs), f"the pack {folder.name}")
     with disk.told_when_full(folder):
-        for _ in spread(partial(pack_shard, store, folder), left, config.processes, "shards"):
+        for _ in parallel_map(partial(pack_shard, store, folder), left, config.processes, "shards"):
             pass
         finish(folder, len(jobs), {"files": len(names)})
     print(f"packed {len(names):,} files in {time.monotonic() - began:,.0f} s")
@@ -106,7 +106,7 @@ def pack_shard(store: Store, folder: Path, job: tuple[int, Sequence[str]]) -> in
 
 def read_any(store: Store, name: str) -> np.ndarray:
     """The array that a file holds, by the ending of its name."""
-    if name.lower().endswith(pictures.ENDINGS):
+    if name.lower().endswith(images.ENDINGS):
         return store.read(name, name)
     return store.read_array(name, name) if name.endswith(".npy") else store.read_flow(name, name)
 
@@ -125,11 +125,11 @@ def beside(store: Store, files: Sequence[str]) -> list[str]:
 
 def _unpacked_size(store: Store, name: str) -> int:
     path = store.root / name
-    if not path.is_file() or not name.lower().endswith(pictures.ENDINGS):
+    if not path.is_file() or not name.lower().endswith(images.ENDINGS):
         return path.stat().st_size if path.is_file() else read_any(store, name).nbytes
     try:
-        with Image.open(path) as picture:  # reads the header alone
-            return picture.width * picture.height * 3
+        with Image.open(path) as image:  # reads the header alone
+            return image.width * image.height * 3
     except OSError:
         return read_any(store, name).nbytes
 

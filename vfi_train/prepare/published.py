@@ -56,7 +56,7 @@ DATASETS = {
     "x4k1000fps": Published(
         "X-TRAIN and X-TEST",
         "research and education only",
-        by_hand="follow the links on https://github.com/JihyongOh/XVFI, then decode the videos of X-TRAIN to pictures",
+        by_hand="follow the links on https://github.com/JihyongOh/XVFI, then decode the videos of X-TRAIN to images",
     ),
     "gopro": Published(
         "GOPRO_Large_all, 33 videos",
@@ -66,7 +66,7 @@ DATASETS = {
     "adobe240": Published(
         "Adobe240, high-speed videos",
         "to be read on https://www.cs.ubc.ca/labs/imager/tr/2017/DeepVideoDeblurring",
-        by_hand="fetch the original high-speed videos there and decode each to a folder of pictures",
+        by_hand="fetch the original high-speed videos there and decode each to a folder of images",
     ),
     "snu_film": Published(
         "SNU-FILM, four splits",

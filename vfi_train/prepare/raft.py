@@ -89,7 +89,7 @@ def raft_flow(raft: RAFT, frame0: Tensor, frame1: Tensor, updates: int = UPDATES
 def flow_labels(raft: RAFT, frame0: Tensor, target: Tensor, frame1: Tensor, updates: int = UPDATES) -> Tensor:
     """Flow from the target to both frames, as `Batch` holds it.
 
-    Takes three pictures B 3 H W as `raft_flow` does.
+    Takes three images B 3 H W as `raft_flow` does.
 
     Returns:
         B 4 H W, float32, pixels: x and y from `target` to `frame0`, then to `frame1`.

@@ -25,7 +25,7 @@ from vfi_train.prepare import disk
 from vfi_train.prepare.contact_sheet import MOST, contact_sheet
 from vfi_train.prepare.dataset import dataset, name_of, output_folder
 from vfi_train.prepare.mining import Excerpt, Found, mine
-from vfi_train.prepare.workers import spread
+from vfi_train.prepare.workers import parallel_map
 
 LISTS = {3: ("tri_trainlist.txt", "tri_testlist.txt"), 7: ("sep_trainlist.txt", "sep_testlist.txt")}
 DATASETS = {3: "vimeo90k", 7: "vimeo_septuplet"}
@@ -38,7 +38,7 @@ class Chosen:
 
     clip: str
     excerpt: Excerpt
-    held_out: bool
+    val_split: bool
 
 
 def triplets(config: DictConfig) -> None:
@@ -59,11 +59,17 @@ def triplets(config: DictConfig) -> None:
     data.prepare_data()
     videos = [data.cache.open(clip) for clip in clips.find(Path(str(data.root)))]
     motion = (float(settings.least_motion), float(settings.most_motion))
-    rules = {"count": settings.frames, "gap": data.gap, "cut": data.cut, "still": data.still, "motion": motion}
-    found = dict(spread(partial(mine, **rules, most=settings.per_video), videos, config.processes, "videos"))
+    rules = {
+        "count": settings.frames,
+        "gap": data.gap,
+        "cut": data.cut_threshold,
+        "still": data.static_threshold,
+        "motion": motion,
+    }
+    found = dict(parallel_map(partial(mine, **rules, most=settings.per_video), videos, config.processes, "videos"))
     results = [found[video] for video in videos]
     show(results)
-    chosen = choose(results, data.held_out)
+    chosen = choose(results, data.val_split)
     write(output, chosen, videos, {**rules, "per_video": settings.per_video}, config.processes)
     name = DATASETS[settings.frames]
     print(f"{len(chosen):,} clips and contact_sheet.png are in {output}: data={name} data.root={output} trains on them")
@@ -87,11 +93,11 @@ def choose(results: Sequence[Found], share: float) -> list[Chosen]:
         for number in used
         for i, excerpt in enumerate(results[number].excerpts)
     ]
-    held_out = sum(one.held_out for one in chosen)
-    if not 0 < held_out < len(chosen):
+    val_split = sum(one.val_split for one in chosen)
+    if not 0 < val_split < len(chosen):
         raise UserError(
-            f"{len(chosen) - held_out} clips are left to train on and {held_out} to hold out: give more footage, or "
-            "other data.gap, data.cut, data.still, triplets.least_motion, triplets.most_motion"
+            f"{len(chosen) - val_split} clips are left to train on and {val_split} to hold out: give more footage, or "
+            "other data.gap, data.cut_threshold, data.static_threshold, triplets.least_motion, triplets.most_motion"
         )
     return chosen
 
@@ -105,7 +111,7 @@ def write(
         UserError: clips of other videos or settings are there, or the disk has no room.
     """
     by_name = {video.name: video for video in videos}
-    note = {"rules": rules, "clips": [{"clip": c.clip, "held_out": c.held_out, **asdict(c.excerpt)} for c in chosen]}
+    note = {"rules": rules, "clips": [{"clip": c.clip, "val_split": c.val_split, **asdict(c.excerpt)} for c in chosen]}
     text = json.dumps(note, indent=1) + "\n"
     place = output / NOTE
     if place.is_file() and place.read_text() != text:
@@ -115,13 +121,13 @@ def write(
     with disk.told_when_full(output):
         output.mkdir(parents=True, exist_ok=True)
         _write_text(place, text)
-        for _ in spread(partial(_write_clip, output, by_name), list(chosen), processes, "clips"):
+        for _ in parallel_map(partial(_write_clip, output, by_name), list(chosen), processes, "clips"):
             pass
-        for name, held_out in zip(LISTS[len(chosen[0].excerpt.numbers)], (False, True), strict=True):
-            _write_text(output / name, "".join(f"{c.clip}\n" for c in chosen if c.held_out == held_out))
+        for name, val_split in zip(LISTS[len(chosen[0].excerpt.numbers)], (False, True), strict=True):
+            _write_text(output / name, "".join(f"{c.clip}\n" for c in chosen if c.val_split == val_split))
         shown = [chosen[i] for i in np.unique(np.linspace(0, len(chosen) - 1, MOST).round().astype(int))]
         sheet = contact_sheet([_on_sheet(c, by_name[c.excerpt.video]) for c in shown])
-        _write_picture(output / "contact_sheet.png", sheet)
+        _write_image(output / "contact_sheet.png", sheet)
 
 
 def show(results: Sequence[Found]) -> None:
@@ -139,7 +145,7 @@ def show(results: Sequence[Found]) -> None:
         motion = Table(title="motion from end to end, pixels, over the clips")
         for name in ("of", "5 %", "median", "95 %", "most"):
             motion.add_column(name, justify="right" if name != "of" else "left")
-        for label, key in (("the fastest 5 %", "motion"), ("the whole picture", "mean_motion")):
+        for label, key in (("the fastest 5 %", "motion"), ("the whole image", "mean_motion")):
             values = np.percentile([getattr(excerpt, key) for excerpt in taken], (5, 50, 95, 100))
             motion.add_row(label, *(f"{value:.1f}" for value in values))
         console.print(motion)
@@ -154,7 +160,7 @@ def _write_clip(output: Path, videos: dict[str, Frames], chosen: Chosen) -> None
     shutil.rmtree(partial_folder, ignore_errors=True)
     partial_folder.mkdir(parents=True)
     for i, number in enumerate(chosen.excerpt.numbers):
-        _write_picture(partial_folder / f"im{i + 1}.png", videos[chosen.excerpt.video][number])
+        _write_image(partial_folder / f"im{i + 1}.png", videos[chosen.excerpt.video][number])
     partial_folder.rename(folder)
 
 
@@ -164,8 +170,8 @@ def _on_sheet(chosen: Chosen, frames: Frames) -> tuple[str, Any, Any, Any]:
     return caption, frames[numbers[0]], frames[numbers[len(numbers) // 2]], frames[numbers[-1]]
 
 
-def _write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
-    whole, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
+    whole, content = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     assert whole
     path.write_bytes(content.tobytes())
 

@@ -20,7 +20,7 @@ from datamodules.storage.file_dataset import StoredData
 from datamodules.video import Video
 from vfi_train.errors import UserError
 from vfi_train.prepare.dataset import dataset, name_of
-from vfi_train.prepare.faults import Fault
+from vfi_train.prepare.faults import DatasetIssue
 from vfi_train.prepare.file_checks import broken_arrays, broken_files
 from vfi_train.prepare.layout_checks import layout_faults, misplaced
 from vfi_train.prepare.video_checks import broken_videos
@@ -45,7 +45,7 @@ def verify(config: DictConfig) -> None:
         sys.exit(FAULTY)
 
 
-def verify_dataset(name: str, data: Any, config: DictConfig) -> list[Fault]:
+def verify_dataset(name: str, data: Any, config: DictConfig) -> list[DatasetIssue]:
     """The faults of one dataset, printed as a table."""
     if isinstance(data, StoredData):
         faults = list(dict.fromkeys(stored_faults(data, config)))
@@ -58,12 +58,12 @@ def verify_dataset(name: str, data: Any, config: DictConfig) -> list[Fault]:
     return faults
 
 
-def stored_faults(data: StoredData, config: DictConfig) -> Iterator[Fault]:
-    """Faults of packs, lists, counts and files."""
+def stored_faults(data: StoredData, config: DictConfig) -> Iterator[DatasetIssue]:
+    """NonFiniteGuard of packs, lists, counts and files."""
     try:
         store = data.store
     except DataError as error:
-        yield Fault("folder", str(error), "see there")
+        yield DatasetIssue("folder", str(error), "see there")
         return
     yield from layout_faults(data, subset=config.verify.subset)
     yield from broken_arrays(store, config.processes)
@@ -73,11 +73,11 @@ def stored_faults(data: StoredData, config: DictConfig) -> Iterator[Fault]:
         yield misplaced(data, error)
         return
     print(f"{len(files):,} files belong to {name_of(data)}", flush=True)
-    size = data.picture_size if config.verify.size is None else tuple(config.verify.size)
+    size = data.image_size if config.verify.size is None else tuple(config.verify.size)
     yield from broken_files(data, files, size, config.verify.decode, config.processes)
 
 
-def print_faults(title: str, faults: list[Fault]) -> None:
+def print_faults(title: str, faults: list[DatasetIssue]) -> None:
     """A table with a row for each kind of fault: how many, the first, and what to do."""
     console = Console()
     if not faults:
@@ -93,7 +93,7 @@ def print_faults(title: str, faults: list[Fault]) -> None:
     console.print(table)
 
 
-def _write(path: Path, faults: list[Fault]) -> None:
+def _write(path: Path, faults: list[DatasetIssue]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.part")
     partial.write_text(json.dumps([asdict(fault) for fault in faults], indent=1) + "\n")

@@ -7,22 +7,22 @@ from collections.abc import Iterator
 from datamodules.core.samplers import DataError
 from datamodules.storage import videos as clips
 from datamodules.video import Video
-from vfi_train.prepare.faults import Fault
-from vfi_train.prepare.workers import spread
+from vfi_train.prepare.faults import DatasetIssue
+from vfi_train.prepare.workers import parallel_map
 
 
-def broken_videos(data: Video, processes: int | None) -> Iterator[Fault]:
+def broken_videos(data: Video, processes: int | None) -> Iterator[DatasetIssue]:
     """Clips of `data` that cannot be decoded."""
     try:
         if data.root is None:
             raise DataError("data.root is not set: give a video, a folder of videos, or folders of frames")
         found = clips.find(data.root)
     except DataError as error:
-        yield Fault("folder", str(error), "see there")
+        yield DatasetIssue("folder", str(error), "see there")
         return
-    for clip, reason in spread(decode, found, processes, "clips"):
+    for clip, reason in parallel_map(decode, found, processes, "clips"):
         if reason is not None:
-            yield Fault("broken video", reason, f"repair {clip.path}, or take it out of data.root")
+            yield DatasetIssue("broken video", reason, f"repair {clip.path}, or take it out of data.root")
 
 
 def decode(clip: clips.Clip) -> str | None:

@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
 
-def spread(
+def parallel_map(
     function: Callable[[Job], Result], jobs: Sequence[Job], processes: int | None, title: str
 ) -> Iterator[tuple[Job, Result]]:
     """Each job with its result, as they are done; an exception of one ends all.

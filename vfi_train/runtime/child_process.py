@@ -14,7 +14,7 @@ FIRST = "VFI_TRAIN_FIRST_PROCESS"  # the environment's variable that tells its n
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
-def die_with_parent() -> None:
+def exit_with_parent() -> None:
     """Let this process end when the first one is gone, however it went, and whenever: also while this one is loaded.
 
     To be called by the first process too, before it starts others (Lightning does, telling them their LOCAL_RANK).

@@ -42,7 +42,7 @@ def strategy(config: DictConfig) -> str | Strategy:
     count = process_count(config)
     if config.trainer.strategy not in ("auto", "ddp") or count == 1:
         return str(config.trainer.strategy)
-    _, accumulate = split_batch(config.data.batch_size, count, config.data.device_batch_size)
+    _, accumulate = split_batch(config.data.batch_size, count, config.data.micro_batch_size)
     known = inspect.signature(DistributedDataParallel).parameters
     options: dict[str, Any] = {}
     options["forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"] = False  # its old name
@@ -80,7 +80,7 @@ def gather(items: list[Any]) -> list[Any]:
     return [item for part in found for item in part]
 
 
-class Companions:
+class RankMonitor:
     """Watches the processes that the first one started, over all trainings of a program."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class Companions:
         launcher = trainer.strategy.launcher
         if self._launcher is None and hasattr(launcher, "procs"):
             self._launcher = launcher
-            threading.Thread(target=self._look, name="companions", daemon=True).start()
+            threading.Thread(target=self._look, name="rank_monitor", daemon=True).start()
 
     def _look(self) -> None:
         while True:
@@ -106,20 +106,20 @@ class Companions:
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}, see above"
         count = len(self._launcher.procs) + 1
         print(f"error: process {number} of {count} (counted from 0) {how}: all end", file=sys.stderr)
-        leave(code if code > 0 else 1)
+        exit_now(code if code > 0 else 1)
 
 
-companions = Companions()
+rank_monitor = RankMonitor()
 
 
-def wait_for_verdict(error: BaseException) -> None:
+def wait_for_failed_rank(error: BaseException) -> None:
     """Before an error is told: if it says that another process is gone, let that one's own error end this one."""
     said = str(error).lower()
     if dist.is_initialized() and (isinstance(error, dist.DistError) or "gloo" in said or "nccl" in said):
         time.sleep(VERDICT)
 
 
-def leave(code: int) -> NoReturn:
+def exit_now(code: int) -> NoReturn:
     """End this process at once, whatever it waits for."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -143,4 +143,4 @@ def device_shares(config: DictConfig) -> tuple[int, int]:
     Raises:
         ValueError: the batch does not divide.
     """
-    return split_batch(config.data.batch_size, device_count(config) or 1, config.data.device_batch_size)
+    return split_batch(config.data.batch_size, device_count(config) or 1, config.data.micro_batch_size)

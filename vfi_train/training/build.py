@@ -68,7 +68,7 @@ def build_trainer(config: DictConfig, run: RunDirectory, data: Any) -> L.Trainer
         plugins=[plugin for plugin in (AtomicCheckpointIO(), cluster_environment()) if plugin is not None],
     )
     take_over(trainer)
-    _, accumulate = split_batch(config.data.batch_size, trainer.world_size, config.data.device_batch_size)
+    _, accumulate = split_batch(config.data.batch_size, trainer.world_size, config.data.micro_batch_size)
     trainer.accumulate_grad_batches = accumulate
     trainer.val_check_interval = config.validate_every * accumulate
     return trainer

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from vfi_train.config.targets import check_targets
 from vfi_train.loggers.wandb import close_wandb
 from vfi_train.runtime.console import is_first_process
-from vfi_train.runtime.distributed import check_launcher, device_count, wait_for_verdict
+from vfi_train.runtime.distributed import check_launcher, device_count, wait_for_failed_rank
 from vfi_train.runtime.slurm import check_job, requeue
 from vfi_train.runtime.stop_signals import Stopped, stop_signals
 from vfi_train.training.build import plain
@@ -36,7 +36,7 @@ def train(config: DictConfig) -> None:
             stop_signals.answer_early_ones()
             train_what(config)
         except BaseException as error:
-            wait_for_verdict(error)
+            wait_for_failed_rank(error)
             closing = threading.Thread(target=close_wandb, args=(True,))
             closing.start()
             if isinstance(error, Stopped) and is_first_process():

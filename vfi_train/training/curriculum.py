@@ -36,7 +36,7 @@ def train_curriculum(config: DictConfig) -> None:
         return check_all(trainings)
     waiting = [training for training in trainings if not training.run.finished]
     for training in waiting:
-        prove(training)
+        validate_phase(training)
     for number, training in enumerate(trainings, 1):
         say(f"phase {training.phase.name}, {number} of {len(trainings)}")
         train_run(training.config, training.run)
@@ -64,9 +64,9 @@ def plan(config: DictConfig) -> list[Training]:
         overrides = phase_overrides(phase, config.curriculum)
         try:
             composed, choices = compose_phase(phase, config, overrides)
-            start_from(composed, source(phase, phases, folder), phase.optimizer_state)
+            set_initial_weights(composed, source(phase, phases, folder), phase.optimizer_state)
             if config.weights is not None and phase is chosen[0]:
-                start_from(composed, config.weights, "fresh")
+                set_initial_weights(composed, config.weights, "fresh")
             check_targets(composed)
         except Exception as error:
             said = explain(error, overrides, "train")
@@ -75,7 +75,7 @@ def plan(config: DictConfig) -> list[Training]:
             raise UserError(f"phase {phase.name}: {said}") from error
         run = RunDirectory(Path(config.runs) / folder / phase.name, plain(composed), f"{folder}/{phase.name}")
         trainings.append(Training(phase, composed, run, choices))
-    foresee(trainings)
+    set_remaining_steps(trainings)
     if not (config.dry_run or config.check):
         check_sources(trainings, phases, config, folder)
     return trainings
@@ -128,7 +128,7 @@ def source(phase: Phase, phases: Sequence[Phase], folder: str) -> str | None:
     return f"{folder}/{name}{colon}{kind}" if name in earlier else phase.weights
 
 
-def start_from(config: DictConfig, weights: str | None, optimizer_state: str) -> None:
+def set_initial_weights(config: DictConfig, weights: str | None, optimizer_state: str) -> None:
     """Write into a phase's configuration where its weights and its optimizer's memory come from."""
     config.weights = weights
     config.optimizer_state = weights if optimizer_state == "previous" else None
@@ -166,7 +166,7 @@ def check_all(trainings: Sequence[Training]) -> None:
         raise SystemExit(status)
 
 
-def foresee(trainings: Sequence[Training]) -> None:
+def set_remaining_steps(trainings: Sequence[Training]) -> None:
     """Tell each phase's progress bar how many steps the later ones have."""
     later = 0
     for training in reversed(trainings):
@@ -176,7 +176,7 @@ def foresee(trainings: Sequence[Training]) -> None:
             later += training.config.trainer.max_steps or 0
 
 
-def prove(training: Training) -> None:
+def validate_phase(training: Training) -> None:
     """Build a phase's network and losses and look for its data: what is missing shows now, not in a week.
 
     Raises:

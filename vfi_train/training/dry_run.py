@@ -23,8 +23,8 @@ from vfi_train.training.recipe import DataRecipe, averages, batch_shapes, datase
 from vfi_train.training.run_directory import run_name
 
 BARS = "▁▂▃▄▅▆▇█"
-COLUMNS = 60  # of the picture of the learning rate
-UNKNOWN_EPOCH = 1000  # optimizer steps of an epoch whose data was not counted, for the picture alone
+COLUMNS = 60  # of the image of the learning rate
+UNKNOWN_EPOCH = 1000  # optimizer steps of an epoch whose data was not counted, for the image alone
 GIB = 2**30
 
 
@@ -104,7 +104,7 @@ def _data(config: DictConfig, data: list[DataRecipe]) -> Iterable[str]:
         parts = [recipe.name]
         parts += [f"{name} {count:,}" for name, count in recipe.published.items()]
         if recipe.size is not None:
-            parts.append(f"pictures of {recipe.size[0]}x{recipe.size[1]}")
+            parts.append(f"images of {recipe.size[0]}x{recipe.size[1]}")
         if recipe.flow:
             parts.append("with flow labels")
         if len(data) > 1:
@@ -182,7 +182,7 @@ def _precision(config: DictConfig) -> str:
 
 
 def memory_on_device(config: DictConfig, architecture: Architecture, loss: LossSet) -> TrainingMemory | None:
-    """The most that a training step of any of the datasets takes; None: the size of pictures is not known."""
+    """The most that a training step of any of the datasets takes; None: the size of images is not known."""
     each, _ = device_shares(config)
     make: Callable[..., Any] = instantiate(config.optimizer, _convert_="all")
     found: list[TrainingMemory] = []
@@ -200,7 +200,7 @@ def _memory(config: DictConfig, architecture: Architecture) -> str:
     loss, missing = _usable_losses(config)
     most = memory_on_device(config, architecture, loss)
     if most is None:
-        return "not known without the size of the pictures"
+        return "not known without the size of the images"
     text = f"about {in_words(most.total)} on each device, {in_words(most.activations)} of it activations"
     if device_count(config) is None:
         text += " (with one device)"

@@ -87,7 +87,7 @@ def try_data(config: DictConfig) -> str:
     count_epoch(config, data)
     counts, published = _counts(data), getattr(data, "published", {})
     missing = [f"{name}: {counts[name]:,} of {n:,}" for name, n in published.items() if counts.get(name, n) < n]
-    for source in (data.train_source(), data.held_out_source()):
+    for source in (data.train_source(), data.val_source()):
         for index in sorted({0, len(source) - 1}):
             source.sample(index, np.random.default_rng(0))
     text = f"{data.train_size:,} samples to train on, {data.val_size:,} held out; first and last ones can be read"

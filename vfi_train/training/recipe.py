@@ -21,8 +21,8 @@ class DataRecipe:
 
     Attributes:
         name: the dataset.
-        batch_size: pictures to predict in an optimizer step, over all devices.
-        size: height and width of the training pictures, where the configuration says it.
+        batch_size: images to predict in an optimizer step, over all devices.
+        size: height and width of the training images, where the configuration says it.
         flow: there are flow labels.
         published: published counts by what they count.
     """
@@ -43,13 +43,13 @@ def batch_shapes(
     recipe: DataRecipe, architecture: Architecture, samples: int, size: tuple[int, int]
 ) -> dict[str, tuple[int, ...]]:
     """The shapes of a micro-batch's tensors, by their names in `Batch`."""
-    picture = (samples, 3, *size)
-    shapes: dict[str, tuple[int, ...]] = {"frame0": picture, "frame1": picture, "target": picture}
+    image = (samples, 3, *size)
+    shapes: dict[str, tuple[int, ...]] = {"frame0": image, "frame1": image, "target": image}
     shapes["time"] = (samples, 1, *size) if architecture.takes_time_map else (samples, 1, 1, 1)
     if recipe.flow:
         shapes["flow"] = (samples, 4, *size)
     if architecture.takes_reference:
-        shapes |= {"reference": picture, "reference_time": (samples, 1, *size)}
+        shapes |= {"reference": image, "reference_time": (samples, 1, *size)}
     return shapes
 
 
@@ -86,5 +86,5 @@ def _size(block: DictConfig) -> tuple[int, int] | None:
         return None
     pair = (found, found) if isinstance(found, int) else tuple(found)
     if len(pair) != 2:
-        raise UserError(f"a size of pictures is a number, or a height and a width; got {found}")
+        raise UserError(f"a size of images is a number, or a height and a width; got {found}")
     return int(pair[0]), int(pair[1])

@@ -72,7 +72,7 @@ def score(predictors: dict[str, Predictor], data: Any, device: torch.device) -> 
 
 @rank_zero_only
 def publish(scores: dict[str, dict[str, float]], trainer: L.Trainer, run: RunDirectory) -> None:
-    """Print the table, say where the pictures lie and what comes next; keep the numbers in the run's folder."""
+    """Print the table, say where the images lie and what comes next; keep the numbers in the run's folder."""
     (run.path / "report.json").write_text(json.dumps(scores, indent=1) + "\n")
     table = Table(title=f"{run.name} after {trainer.global_step:,} steps, held-out samples")
     table.add_column("predictor")
@@ -84,7 +84,7 @@ def publish(scores: dict[str, dict[str, float]], trainer: L.Trainer, run: RunDir
     console.print(table)
     network, mean = (list(scores.values())[i]["PSNR"] for i in (0, 1))
     say(f"{network - mean:+.2f} dB over the mean of the two frames")
-    if (run.path / "pictures").is_dir():
-        say(f"pictures: {run.path / 'pictures'}")
+    if (run.path / "images").is_dir():
+        say(f"images: {run.path / 'images'}")
     say(f"log: {run.path / 'metrics.csv'}")
     say(f"next: python -m vfi_train experiment=quickstart_video data.root=FOLDER_WITH_VIDEOS weights={run.name}")

@@ -19,7 +19,7 @@ from vfi_train.loggers.csv import CSVLog
 from vfi_train.loggers.wandb import close_wandb
 from vfi_train.modules.interpolation_module import InterpolationModule
 from vfi_train.runtime.console import is_first_process, say
-from vfi_train.runtime.distributed import companions
+from vfi_train.runtime.distributed import rank_monitor
 from vfi_train.training.build import build_module, build_trainer, check_pairing
 from vfi_train.training.run_directory import RunDirectory
 from vfi_train.weights import load_weights
@@ -50,7 +50,7 @@ def train_run(config: DictConfig, run: RunDirectory) -> None:
     rewind_logs(trainer, step)
     began = time.monotonic()
     say(describe(config, run, module, data, trainer, checkpoint))
-    companions.watch(trainer)
+    rank_monitor.watch(trainer)
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt

@@ -19,10 +19,10 @@ from vfi_train.errors import UserError
 NOT_THE_RUN = (
     "resume", "runs", "traceback", "report", "logger", "sweep", "checkpoint_every", "log_every",
     "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.accelerator",
-    "data.num_workers", "data.root", "data.cache_dir", "data.pin_memory", "data.device_batch_size",
+    "data.num_workers", "data.root", "data.cache_dir", "data.pin_memory", "data.micro_batch_size",
     "data.*.num_workers", "data.*.root", "data.*.cache_dir",
     "backbones", "loss.terms.*.folder", "published", "dry_run", "check", "roots", "curriculum",
-    "callbacks.faults", "callbacks.published", "callbacks.artifacts", "callbacks.progress", "callbacks.pictures",
+    "callbacks.nan_guard", "callbacks.published", "callbacks.artifacts", "callbacks.progress", "callbacks.images",
     "callbacks.throughput", "callbacks.samples", "callbacks.last", "callbacks.metrics",
 )  # fmt: skip
 

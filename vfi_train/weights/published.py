@@ -40,10 +40,10 @@ def load_published(model: Architecture, source: str | Path | Mapping[str, Any]) 
         for name, tensor in tensors.items()
         if not any(fnmatch.fnmatchcase(name, pattern) for pattern in dropped)
     }
-    load_strict(model, settle_options(model, ours), origin)
+    load_strict(model, match_optional_parts(model, ours), origin)
 
 
-def settle_options(model: Architecture, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def match_optional_parts(model: Architecture, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Leave out an optional part that the model lacks; keep the model's where the checkpoint lacks it whole."""
     own = model.state_dict()
     for pattern in family_options(model.family):

@@ -11,8 +11,8 @@ import torch
 
 from datamodules.core import shared_memory as parcels
 from datamodules.core.collate import collate
-from datamodules.core.fast_copy import joined, paste
-from datamodules.core.samplers import GlobalBatches, SeededSamples, TrainLoader
+from datamodules.core.fast_copy import fast_copy, joined
+from datamodules.core.samplers import GlobalBatchSampler, SeededDataset, TrainLoader
 from tests.helpers.sources import NumbersData
 
 
@@ -31,7 +31,7 @@ def test_every_view_is_pasted_as_it_reads(dtype: Any, channels: int) -> None:
         views["fewer channels"] = whole[..., :1]
     for name, view in views.items():
         place = np.full(view.shape, 7, dtype)
-        paste(view, place)
+        fast_copy(view, place)
         np.testing.assert_array_equal(place, view, err_msg=str(name))
 
 
@@ -42,8 +42,8 @@ def test_two_flows_are_joined_whatever_their_layout_in_memory() -> None:
         np.testing.assert_array_equal(joined(list(pair)), np.concatenate(list(pair), axis=2))
 
 
-class Pictures:
-    """Sample i: pictures, flow and a distance map of random numbers that i alone decides."""
+class Images:
+    """Sample i: images, flow and a distance map of random numbers that i alone decides."""
 
     def __len__(self) -> int:
         return 60
@@ -56,7 +56,7 @@ class Pictures:
 
 
 def expected(name: str, indices: list[int]) -> np.ndarray:
-    arrays = [Pictures().sample(index, None)[name] for index in indices]
+    arrays = [Images().sample(index, None)[name] for index in indices]
     return np.stack([(array if array.ndim == 3 else array[..., None]).transpose(2, 0, 1) for array in arrays])
 
 
@@ -67,8 +67,8 @@ def assert_true(batch: Any) -> None:
 
 
 def loader(workers: int, **options: Any) -> TrainLoader:
-    batches = GlobalBatches(60, 3, 3, seed=0)
-    samples = SeededSamples(Pictures(), 0)
+    batches = GlobalBatchSampler(60, 3, 3, seed=0)
+    samples = SeededDataset(Images(), 0)
     return TrainLoader(samples, batch_sampler=batches, num_workers=workers, collate_fn=collate, **options)
 
 
@@ -121,9 +121,9 @@ def test_more_batches_than_a_worker_keeps_memory_for() -> None:
         assert_true(batch)
 
 
-def test_pictures_are_float_planes_of_their_own_on_the_device() -> None:
+def test_images_are_float_planes_of_their_own_on_the_device() -> None:
     data = NumbersData(batch_size=3)
-    raw = collate([Pictures().sample(index, None) for index in range(3)])
+    raw = collate([Images().sample(index, None) for index in range(3)])
     batch = data.on_after_batch_transfer(raw)
     for name in ("frame0", "flow", "time"):
         assert batch[name].is_contiguous()

@@ -31,7 +31,7 @@ class SaveEverywhere(L.Callback):
 
 def run(folder: Path, *hooks: str, ckpt: Path | None = None, data: dict | None = None, **options: Any) -> Recorder:
     settings = {"batch_size": 4, "seed": 5, **(data or {})}
-    accumulate = settings["batch_size"] // settings.get("device_batch_size", settings["batch_size"])
+    accumulate = settings["batch_size"] // settings.get("micro_batch_size", settings["batch_size"])
     recorder = Recorder()
     options = {"max_steps": STEPS, "accumulate_grad_batches": accumulate, **options}
     fit = trainer(folder, callbacks=[SaveEverywhere(folder, *hooks)], enable_checkpointing=False, **options)
@@ -76,13 +76,13 @@ def test_resumed_with_workers_and_several_times(tmp_path: Path, done: int) -> No
 @pytest.mark.parametrize(("before", "after"), [(2, 2), (4, 2), (2, 4), (1, 2), (2, 1)])
 def test_resumed_with_another_number_of_accumulated_micro_batches(tmp_path: Path, before: int, after: int) -> None:
     """Also from the middle of an accumulated step, which begins again."""
-    whole = steps(run(tmp_path, "on_train_batch_end", data={"device_batch_size": before}))
+    whole = steps(run(tmp_path, "on_train_batch_end", data={"micro_batch_size": before}))
     assert sorted(whole) == list(range(STEPS))
     accumulate = 4 // before
     checkpoints = saved(tmp_path, "on_train_batch_end")
     assert len(checkpoints) == STEPS * accumulate
     for done, path in checkpoints:
-        rest = run(tmp_path, ckpt=path, data={"device_batch_size": after})
+        rest = run(tmp_path, ckpt=path, data={"micro_batch_size": after})
         expected = {step: keys for step, keys in whole.items() if step >= done // accumulate}
         assert steps(rest) == expected, f"resumed after {done} micro-batches"
         assert all(len(keys) == after for keys in micro_batches(rest))
@@ -136,7 +136,7 @@ def test_an_epoch_cut_short_by_a_limit_goes_on_with_the_next(tmp_path: Path) -> 
 
 def test_a_wrong_accumulation_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"takes trainer\.accumulate_grad_batches=2, not 1"):
-        run(tmp_path, data={"device_batch_size": 2}, accumulate_grad_batches=1)
+        run(tmp_path, data={"micro_batch_size": 2}, accumulate_grad_batches=1)
 
 
 class NotesOnDisk(Recorder):

@@ -13,9 +13,9 @@ import torch
 from datamodules.core.collate import collate
 from datamodules.core.samplers import (
     DataError,
-    EverySample,
-    GlobalBatches,
-    SeededSamples,
+    GlobalBatchSampler,
+    SeededDataset,
+    ShardedEvalSampler,
     split_batch,
 )
 from datamodules.joint import JointSource
@@ -32,7 +32,7 @@ def micro_batches(
     epoch: int = 3,
     done: int = 0,
 ) -> list[list[tuple[int, int]]]:
-    batches = GlobalBatches(size, 24, per_device, seed, rank, world, position=lambda: (epoch, done))
+    batches = GlobalBatchSampler(size, 24, per_device, seed, rank, world, position=lambda: (epoch, done))
     batches.begin()
     assert len(batches) == size // 24 * 24 // (per_device * world)  # the whole epoch, wherever it starts
     return list(batches)
@@ -77,19 +77,19 @@ def test_the_middle_of_an_epoch_is_its_rest(done: int) -> None:
 
 def test_a_dataset_smaller_than_a_batch_is_refused() -> None:
     with pytest.raises(ValueError, match=r"5 samples.*data\.batch_size=8"):
-        GlobalBatches(5, 8, 8, 0)
+        GlobalBatchSampler(5, 8, 8, 0)
 
 
 @pytest.mark.parametrize(("size", "world", "batch"), [(11, 2, 3), (11, 4, 2), (3, 4, 2), (8, 1, 8), (7, 3, 1)])
 def test_held_out_samples_come_exactly_once(size: int, world: int, batch: int) -> None:
-    loaders = [EverySample(size, batch, rank, world) for rank in range(world)]
+    loaders = [ShardedEvalSampler(size, batch, rank, world) for rank in range(world)]
     assert all(len(list(loader)) == len(loader) for loader in loaders)
     seen = [index for loader in loaders for b in loader for _, index in b]
     assert sorted(seen) == list(range(size))
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "world", "device_batch_size", "expected"),
+    ("batch_size", "world", "micro_batch_size", "expected"),
     [
         (24, 1, None, (24, 1)),
         (24, 4, None, (6, 1)),
@@ -99,17 +99,17 @@ def test_held_out_samples_come_exactly_once(size: int, world: int, batch: int) -
         (24, 4, 100, (6, 1)),
     ],
 )
-def test_split_batch(batch_size: int, world: int, device_batch_size: int | None, expected: tuple) -> None:
-    assert split_batch(batch_size, world, device_batch_size) == expected
+def test_split_batch(batch_size: int, world: int, micro_batch_size: int | None, expected: tuple) -> None:
+    assert split_batch(batch_size, world, micro_batch_size) == expected
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ((24, 5), r"^data\.batch_size=24 does not divide by 5 devices: choose a multiple of 5$"),
-        ((24, 2, 5), r"12 samples for each of 2 devices.*device_batch_size=5: choose 4$"),
+        ((24, 2, 5), r"12 samples for each of 2 devices.*micro_batch_size=5: choose 4$"),
         ((0, 1), r"data\.batch_size=0 is not"),
-        ((8, 1, 0), r"data\.device_batch_size=0 is not"),
+        ((8, 1, 0), r"data\.micro_batch_size=0 is not"),
     ],
 )
 def test_split_batch_refuses_what_does_not_divide(arguments: tuple, message: str) -> None:
@@ -130,7 +130,7 @@ def test_workers_give_the_same_stream_as_none(workers: int) -> None:
 
 
 def test_random_numbers_depend_on_seed_epoch_and_index_alone() -> None:
-    samples = SeededSamples(Numbers(9), seed=2)
+    samples = SeededDataset(Numbers(9), seed=2)
     expected = np.random.default_rng((2, 5, 7)).random()
     assert samples[(5, 7)]["key"] == f"7:{expected:.12f}"
     assert samples[(None, 7)]["key"] == "7:held-out"
@@ -138,13 +138,13 @@ def test_random_numbers_depend_on_seed_epoch_and_index_alone() -> None:
 
 def test_collate_keeps_uint8_and_shapes_times_and_maps() -> None:
     rng = np.random.default_rng(0)
-    picture = rng.integers(0, 255, (4, 5, 3), dtype=np.uint8)
+    image = rng.integers(0, 255, (4, 5, 3), dtype=np.uint8)
     flow = rng.standard_normal((4, 5, 4)).astype(np.float32)
-    sample = {"frame0": picture, "frame1": picture, "target": picture, "time": 0.25, "flow": flow, "key": "a"}
+    sample = {"frame0": image, "frame1": image, "target": image, "time": 0.25, "flow": flow, "key": "a"}
     batch = collate([sample, sample])
     assert batch["frame0"].dtype == torch.uint8
     assert batch["frame0"].shape == (2, 3, 4, 5)
-    assert np.array_equal(batch["frame0"][1].permute(1, 2, 0).numpy(), picture)
+    assert np.array_equal(batch["frame0"][1].permute(1, 2, 0).numpy(), image)
     assert batch["time"].tolist() == [[[[0.25]]], [[[0.25]]]]
     assert batch["time"].dtype == batch["flow"].dtype == torch.float32
     assert np.array_equal(batch["flow"][0].permute(1, 2, 0).numpy(), flow)
@@ -153,7 +153,7 @@ def test_collate_keeps_uint8_and_shapes_times_and_maps() -> None:
     assert collate([distance, distance])["time"].shape == (2, 1, 4, 5)
 
 
-def test_pictures_of_different_sizes_are_one_sentence() -> None:
+def test_images_of_different_sizes_are_one_sentence() -> None:
     small, large = ({"frame0": np.zeros((n, n, 3), np.uint8), "time": 0.5, "key": f"size{n}"} for n in (4, 6))
     with pytest.raises(DataError, match=r"size4 ... size6 .*\(4, 4, 3\), \(6, 6, 3\)"):
         collate([small, large])
@@ -226,7 +226,7 @@ def test_more_broken_samples_than_allowed_stop(workers: int) -> None:
 
 def test_broken_held_out_samples_always_stop() -> None:
     data = skipping()
-    data._sources = {"held_out": SomeBroken(5)}
+    data._sources = {"val_split": SomeBroken(5)}
     with pytest.raises(DataError, match=r"^sample 3: file"):
         list(data.val_dataloader())
 
@@ -235,7 +235,7 @@ def test_what_takes_a_broken_samples_place_is_of_its_own_dataset() -> None:
     """Datasets that are trained on in turn crop to other sizes: a batch cannot mix them."""
     joint = JointSource([Numbers(3), SomeBroken(5)])
     assert [joint.after(index) for index in range(8)] == [1, 2, 0, 4, 5, 6, 7, 3]
-    drawn = SeededSamples(joint, 0, skips=2)[(0, 6)]  # samples 3 and 4 of the second are broken: its first is next
+    drawn = SeededDataset(joint, 0, skips=2)[(0, 6)]  # samples 3 and 4 of the second are broken: its first is next
     assert isinstance(drawn, dict)
     assert drawn["key"].startswith("0:")
     assert drawn["skipped"] == [f"sample {i}: file /x/im{i}.png is missing" for i in (3, 4)]

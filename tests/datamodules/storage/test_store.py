@@ -18,7 +18,7 @@ from datamodules.storage.pack_writer import finish, write_shard
 from datamodules.storage.store import Store, open_store
 
 RNG = np.random.default_rng(0)
-PICTURES = {
+IMAGES = {
     f"sequences/0000{group}/000{clip}/im{frame}.png": RNG.integers(0, 256, (6, 5 + group, 3), dtype=np.uint8)
     for group in (1, 2)
     for clip in (1, 2)
@@ -30,9 +30,9 @@ FLOW_NAME, MAP_NAME = "flow/00001/0001/flow_t0.flo", "sequences/00001/0001/dis_i
 
 
 def write_files(root: Path) -> Path:
-    for name, picture in PICTURES.items():
+    for name, image in IMAGES.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(root / name), picture[..., ::-1])
+        cv2.imwrite(str(root / name), image[..., ::-1])
     (root / FLOW_NAME).parent.mkdir(parents=True)
     flow_io.write(root / FLOW_NAME, FLOW)
     np.save(root / MAP_NAME, MAP)
@@ -44,9 +44,9 @@ def write_packs(root: Path) -> Path:
     frames, others = root / "packed" / "frames", root / "packed" / "others"
     frames.mkdir(parents=True)
     others.mkdir()
-    pictures = list(PICTURES.items())
-    write_shard(frames, 0, pictures[:7])
-    write_shard(frames, 1, pictures[7:])
+    images = list(IMAGES.items())
+    write_shard(frames, 0, images[:7])
+    write_shard(frames, 1, images[7:])
     finish(frames, 2, {})
     write_shard(others, 0, [(MAP_NAME, MAP), (FLOW_NAME, FLOW)])
     finish(others, 1, {})
@@ -55,7 +55,7 @@ def write_packs(root: Path) -> Path:
 
 
 def write_mixed(root: Path) -> Path:
-    """Pictures as files, the rest packed."""
+    """Images as files, the rest packed."""
     write_files(root)
     write_packs(root)
     shutil.rmtree(root / "packed" / "frames")
@@ -70,8 +70,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 
 def test_all_kinds_of_contents_are_read_as_they_were_written(store: Store) -> None:
-    for name, picture in PICTURES.items():
-        np.testing.assert_array_equal(store.read(name, "key"), picture)
+    for name, image in IMAGES.items():
+        np.testing.assert_array_equal(store.read(name, "key"), image)
     flow, distance = store.read_flow(FLOW_NAME, "key"), store.read_array(MAP_NAME, "key")
     np.testing.assert_array_equal(flow, FLOW)
     np.testing.assert_array_equal(distance, MAP)
@@ -89,17 +89,17 @@ def test_folders_are_listed_as_names_in_natural_order(store: Store) -> None:
 
 
 def test_what_exists(store: Store) -> None:
-    for name in (FLOW_NAME, MAP_NAME, *PICTURES, "sequences", "sequences/00001/0001", "list.txt"):
+    for name in (FLOW_NAME, MAP_NAME, *IMAGES, "sequences", "sequences/00001/0001", "list.txt"):
         assert store.exists(name), name
     for name in ("sequences/00001/0001/im3.png", "seq", "sequences/0000", "x" * 200, "x" * 200 + "/"):
         assert not store.exists(name), name
 
 
 def test_another_process_maps_for_itself(store: Store) -> None:
-    name = next(iter(PICTURES))
+    name = next(iter(IMAGES))
     store.read(name, "key")
     assert len(pickle.dumps(store)) < 2000
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(store)).read(name, "key"), PICTURES[name])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(store)).read(name, "key"), IMAGES[name])
 
 
 def test_what_is_missing_or_broken_is_one_sentence(store: Store) -> None:
@@ -115,10 +115,10 @@ def test_what_is_missing_or_broken_is_one_sentence(store: Store) -> None:
 
 def test_what_is_of_another_kind_is_one_sentence(tmp_path: Path) -> None:
     packed = open_store(write_packs(tmp_path))
-    with pytest.raises(DataError, match=r"^sample a: \S+flow_t0\.flo is packed as float32 6x5x2, not as a picture$"):
+    with pytest.raises(DataError, match=r"^sample a: \S+flow_t0\.flo is packed as float32 6x5x2, not as an image$"):
         packed.read(FLOW_NAME, "a")
     with pytest.raises(DataError, match=r"im1\.png is packed as uint8 6x6x3, not as a flow$"):
-        packed.read_flow(next(iter(PICTURES)), "a")
+        packed.read_flow(next(iter(IMAGES)), "a")
 
 
 def cut(name: str, by: int) -> Callable[[Path], object]:
@@ -146,12 +146,12 @@ def test_a_changed_byte_is_found_by_the_checksum(tmp_path: Path) -> None:
     write_packs(tmp_path)
     shard = tmp_path / "packed" / "frames" / "00001.bin"
     content = bytearray(shard.read_bytes())
-    content[-65] ^= 1  # the last picture is 6*7*3 = 126 bytes, 2 bytes before the end of its two times 64
+    content[-65] ^= 1  # the last image is 6*7*3 = 126 bytes, 2 bytes before the end of its two times 64
     shard.write_bytes(content)
     (pack,) = (p for p in open_store(tmp_path).packs if p.folder.name == "frames")
-    assert pack.broken() == [list(PICTURES)[-1]]
+    assert pack.broken() == [list(IMAGES)[-1]]
     whole = pack.entries[0]
-    assert int(whole["checksum"]) == zlib.crc32(next(iter(PICTURES.values())).tobytes())
+    assert int(whole["checksum"]) == zlib.crc32(next(iter(IMAGES.values())).tobytes())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class MatchingEncoder(nn.Module):
-    """Features of a picture for correlation.
+    """Features of an image for correlation.
 
     Args:
         widths: channels of the residual stages, two blocks each; the second and the third halve the size.

@@ -67,7 +67,7 @@ class AMT(Architecture):
     size_multiple = 16
     min_size = 128  # the published lookup divides by zero where the coarsest correlation is one pixel wide
     arbitrary_time = True
-    published_tta = "rows"
+    published_tta = "flip_h"
     contiguous_parts = ("feat_encoder",)  # instance norms want each channel in one piece
     faster_channels_last = True
     checkpointed = ("feat_encoder.layer*.*", "encoder.*", "decoder*", "update*", "comb_block")

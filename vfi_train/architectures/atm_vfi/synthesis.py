@@ -54,8 +54,8 @@ class Refinement(nn.Module):
     def __init__(self, width: int, decoder_widths: tuple[int, int, int]) -> None:
         super().__init__()
         quarter, half, full = decoder_widths
-        pictures = 5 * 3  # both frames, both warped frames, the blend
-        self.proj = conv_prelu(full + ESTIMATE_CHANNELS + pictures, width)
+        images = 5 * 3  # both frames, both warped frames, the blend
+        self.proj = conv_prelu(full + ESTIMATE_CHANNELS + images, width)
         self.down1 = nn.Sequential(conv_prelu(width, width, stride=2))
         self.down2 = nn.Sequential(conv_prelu(width + half, 2 * width, stride=2), conv_prelu(2 * width, 2 * width))
         self.down3 = nn.Sequential(

@@ -1,4 +1,4 @@
-"""Flow heads: from features and pictures to what is added to flow and mask."""
+"""Flow heads: from features and images to what is added to flow and mask."""
 
 from __future__ import annotations
 
@@ -17,33 +17,31 @@ class FlowHead(nn.Module):
 
     Args:
         features: channels of the feature after it is spread over four times its height and width.
-        pictures: channels of the pictures, and of the previous flow if there is one.
+        images: channels of the images, and of the previous flow if there is one.
         width: hidden channels.
         stride: the frames' size in units of the head's; four strides are one step of the feature.
 
     Source: EMA-VFI (CVPR 2023), section 3.3.
     """
 
-    def __init__(self, features: int, pictures: int, width: int, stride: int) -> None:
+    def __init__(self, features: int, images: int, width: int, stride: int) -> None:
         super().__init__()
         self.stride = stride
-        self.conv = nn.Sequential(
-            conv_prelu(features + pictures, width), conv_prelu(width, width), conv_prelu(width, 5)
-        )
+        self.conv = nn.Sequential(conv_prelu(features + images, width), conv_prelu(width, width), conv_prelu(width, 5))
 
-    def forward(self, feature: Tensor, pictures: Sequence[Tensor], flow: Tensor | None = None) -> Tensor:
-        """What is to be added to flow (4 channels, pixels of the pictures) and mask logit (1 channel).
+    def forward(self, feature: Tensor, images: Sequence[Tensor], flow: Tensor | None = None) -> Tensor:
+        """What is to be added to flow (4 channels, pixels of the images) and mask logit (1 channel).
 
         Args:
             feature: B 16C h w, h = H / (4 stride).
-            pictures: B C H W each: frames, and later warped frames and the mask's logit.
+            images: B C H W each: frames, and later warped frames and the mask's logit.
             flow: B 4 H W, the flow so far.
 
         Returns:
             B 5 H W, float32 at least.
         """
         # Twice by two is not once by four: the order of channels differs.
-        parts = [F.pixel_shuffle(F.pixel_shuffle(feature, 2), 2), resize(join(pictures), 1 / self.stride)]
+        parts = [F.pixel_shuffle(F.pixel_shuffle(feature, 2), 2), resize(join(images), 1 / self.stride)]
         if flow is not None:
             parts.append(resize_flow(flow, 1 / self.stride))
         hidden = self.conv[:2](torch.cat([part.to(feature.dtype) for part in parts], dim=1))

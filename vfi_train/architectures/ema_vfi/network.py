@@ -54,8 +54,8 @@ class EMAVFI(Architecture):
         self.feature_bone = Backbone(width, depths, in_channels)
         self.block = nn.ModuleList(
             (
-                FlowHead(features=4 * width, pictures=6, width=4 * width, stride=4),
-                FlowHead(features=2 * width, pictures=17, width=4 * width, stride=2),
+                FlowHead(features=4 * width, images=6, width=4 * width, stride=4),
+                FlowHead(features=2 * width, images=17, width=4 * width, stride=2),
             )
         )
         self.unet = Refinement(width)
@@ -86,8 +86,8 @@ class EMAVFI(Architecture):
         e, frames = encoding, encoding.small_frames
         coarse = self.block[0](timed_features(e.estimation, 1, time), frames.chunk(2))
         first = Blend(frames, coarse)
-        pictures = (*frames.chunk(2), *first.warped.chunk(2), first.logit)
-        fine = coarse + self.block[1](timed_features(e.estimation, 0, time), pictures, first.flow)
+        images = (*frames.chunk(2), *first.warped.chunk(2), first.logit)
+        fine = coarse + self.block[1](timed_features(e.estimation, 0, time), images, first.flow)
         last = Blend(e.frames, enlarge(fine, 1 / e.scale))
         residual = self.unet(
             (*e.frames.chunk(2), *last.warped.chunk(2), last.logit, last.flow),

@@ -35,17 +35,17 @@ class Refinement(nn.Module):
         self.conv = nn.Conv2d(2 * w, 3, 3, padding=1)
         initialise(self)
 
-    def forward(self, pictures: Sequence[Tensor], features: list[Tensor]) -> Tensor:
+    def forward(self, images: Sequence[Tensor], features: list[Tensor]) -> Tensor:
         """What is added to the blend.
 
         Args:
-            pictures: frames, warped frames, mask logit, flow: 17 channels, B C H W each.
+            images: frames, warped frames, mask logit, flow: 17 channels, B C H W each.
             features: warped, 2B C h w each, frame0's first, strides 1 to 16.
 
         Returns:
-            B 3 H W in [-1, 1], in the pictures' dtype.
+            B 3 H W in [-1, 1], in the images' dtype.
         """
-        x0 = self.down0(*(picture.to(features[0].dtype) for picture in pictures), *features[0].chunk(2))
+        x0 = self.down0(*(image.to(features[0].dtype) for image in images), *features[0].chunk(2))
         x1 = self.down1(x0, *features[1].chunk(2))
         x2 = self.down2(x1, *features[2].chunk(2))
         x3 = self.down3(x2, *features[3].chunk(2))
@@ -54,7 +54,7 @@ class Refinement(nn.Module):
         x = self.up2(x, x1)
         x = self.conv(self.up3(x, x0))
         # 2 sigmoid(x) - 1, without the half-precision steps of a sigmoid near one half.
-        return torch.tanh(x.to(pictures[0].dtype) / 2)
+        return torch.tanh(x.to(images[0].dtype) / 2)
 
 
 class Down(nn.Module):

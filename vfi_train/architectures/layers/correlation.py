@@ -15,13 +15,13 @@ from torch.autograd.function import once_differentiable
 class CorrelationPyramid:
     """How every pixel of one frame resembles every pixel of the other, both ways, on several levels.
 
-    Made by `correlate`. A row of the volume belongs to one pixel and holds its pictures of all levels one after
+    Made by `correlate`. A row of the volume belongs to one pixel and holds its images of all levels one after
     another, so that a single gather reads them all.
     """
 
     shared: SharedVolume  # 2B h*w (pixels of all levels): frame0 over frame1, then frame1 over frame0
     grid: Tensor  # 2 h w, x then y of each pixel
-    sizes: Tensor  # levels 2, width then height of each level's picture
+    sizes: Tensor  # levels 2, width then height of each level's image
     radius: int
 
     def repeated(self, count: int) -> CorrelationPyramid:
@@ -62,7 +62,7 @@ class CorrelationPyramid:
 
         Returns:
             Indices into the rows of `volume`, 2B h*w levels n+1 (x) n+1 (y); weights of the neighbours before
-            and after each sample, 2B h*w levels 2 (x, y) n each: zero for neighbours outside of the picture.
+            and after each sample, 2B h*w levels 2 (x, y) n each: zero for neighbours outside of the image.
         """
         radius, sizes = self.radius, self.sizes
         scales = torch.pow(2.0, torch.arange(len(sizes), device=sizes.device)).to(centres.dtype)
@@ -87,18 +87,18 @@ def correlate(features0: Tensor, features1: Tensor, levels: int = 4, radius: int
     Args:
         features0: B C h w.
         features1: the same shape.
-        levels: pictures per pixel, each half the size (rounded down) of the one before, by 2x2 means.
+        levels: images per pixel, each half the size (rounded down) of the one before, by 2x2 means.
         radius: of the window that `lookup` reads.
     """
     with torch.autocast(device_type=features0.device.type, enabled=False):
         features = torch.cat((features0, features1))
         features = features.to(torch.promote_types(features.dtype, torch.float32))
         # The mean of correlations is the correlation with the mean: pool the features, not the large volume.
-        pictures = [features.roll(len(features0), dims=0)]
+        images = [features.roll(len(features0), dims=0)]
         for _ in range(levels - 1):
-            pictures.append(F.avg_pool2d(pictures[-1], 2))
+            images.append(F.avg_pool2d(images[-1], 2))
         rows = features.flatten(2).transpose(1, 2) * features.shape[1] ** -0.5
-        volume = torch.bmm(rows, torch.cat([picture.flatten(2) for picture in pictures], dim=2))
+        volume = torch.bmm(rows, torch.cat([image.flatten(2) for image in images], dim=2))
     height, width = features.shape[-2:]
     x = torch.arange(width, device=volume.device, dtype=volume.dtype).expand(height, width)
     y = torch.arange(height, device=volume.device, dtype=volume.dtype).unsqueeze(1).expand(height, width)

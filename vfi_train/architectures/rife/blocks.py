@@ -42,7 +42,7 @@ class FlowBlock(nn.Module):
         self,
         last: Stage | None,
         frames: Tensor,
-        pictures: Tensor,
+        images: Tensor,
         index: list[Tensor],
         shrink: float,
         target: Tensor | None = None,
@@ -52,7 +52,7 @@ class FlowBlock(nn.Module):
         Args:
             last: None before the first block.
             frames: 2B 3 H W, frame 0's first.
-            pictures: both beside each other at the block's size, B 6 H/shrink W/shrink.
+            images: both beside each other at the block's size, B 6 H/shrink W/shrink.
             index: full-size maps that tell of the time.
             shrink: how many times smaller than the frames the block works.
             target: the true frame, for the teacher.
@@ -60,7 +60,7 @@ class FlowBlock(nn.Module):
         # The block sees the mask's logit, not the mask, and the flow after everything else.
         seen = [*last.warped.chunk(2), last.logit] if last else []
         beside = [*index, *seen, *([] if target is None else [target])]
-        parts = [pictures]
+        parts = [images]
         if beside:
             parts.append(resize(torch.cat(beside, dim=1), 1 / shrink))
         if last:
@@ -120,10 +120,10 @@ class UNet(nn.Module):
         self.up3 = up_conv_prelu(64, 16)
         self.conv = nn.Conv2d(16, 3, 3, stride=2 // stride, padding=1)
 
-    def forward(self, pictures: list[Tensor], context: list[Tensor], flow: Tensor) -> Tensor:
+    def forward(self, images: list[Tensor], context: list[Tensor], flow: Tensor) -> Tensor:
         """A residual B 3 H W in [-1, 1], from maps of 13 channels, both frames' context and their flow B 4 H W."""
         c0, c1, c2, c3 = self.warped_context(context, flow)
-        x0 = self.down0(*pictures, flow)
+        x0 = self.down0(*images, flow)
         x1 = self.down1(x0, *c0.chunk(2))
         x2 = self.down2(x1, *c1.chunk(2))
         x3 = self.down3(x2, *c2.chunk(2))

@@ -28,7 +28,7 @@ class RIFEEncoding(Encoding):
     frames: Tensor  # 2B 3 H W, frame 0's first
     pair: Tensor  # B 6 H W: both beside each other
     shrinks: list[float]  # how many times smaller than the frames each flow block works
-    pictures: list[Tensor]  # for each flow block B 6 h w: `pair` at its size
+    images: list[Tensor]  # for each flow block B 6 h w: `pair` at its size
     context: list[Tensor]  # four levels, fine to coarse, 2B C h w, as `frames`
 
 
@@ -87,8 +87,8 @@ class RIFE(Architecture):
         """
         frames, pair = torch.cat((frame0, frame1)), torch.cat((frame0, frame1), dim=1)
         shrinks = [shrink / scale for shrink in (4, 2, 1)]
-        pictures = [resize(pair, 1 / shrink) for shrink in shrinks]
-        return RIFEEncoding(frame0, frame1, scale, frames, pair, shrinks, pictures, self.contextnet(frames))
+        images = [resize(pair, 1 / shrink) for shrink in shrinks]
+        return RIFEEncoding(frame0, frame1, scale, frames, pair, shrinks, images, self.contextnet(frames))
 
     def decode(
         self,
@@ -113,8 +113,8 @@ class RIFE(Architecture):
         student: Stage | None = None
         stages = []
         blocks = (self.block0, self.block1, self.block2)
-        for block, pictures, shrink in zip(blocks, e.pictures, e.shrinks, strict=True):
-            student = block(student, e.frames, pictures, index, shrink)
+        for block, images, shrink in zip(blocks, e.images, e.shrinks, strict=True):
+            student = block(student, e.frames, images, index, shrink)
             stages.append(student)
         last = stages[-1]
         residual = self.unet([e.pair, *last.warped.chunk(2), last.logit], e.context, last.flow)

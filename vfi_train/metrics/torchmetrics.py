@@ -1,4 +1,4 @@
-"""Metrics over datasets: the mean over pictures, exact whatever the batches and processes."""
+"""Metrics over datasets: the mean over images, exact whatever the batches and processes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from vfi_train.metrics.functional import interpolation_error, psnr, ssim2d, ssim
 VARIANTS = {"3d": ssim3d, "2d": ssim2d, "uniform": ssim_uniform}
 
 
-class PictureMetric(Metric):
-    """The mean over pictures of a number for each picture.
+class ImageMetric(Metric):
+    """The mean over images of a number for each image.
 
     Sum and count are the states, both added up over processes, so that uneven shares and a last short batch
-    count each picture once.
+    count each image once.
     """
 
     is_differentiable = False
@@ -27,27 +27,27 @@ class PictureMetric(Metric):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        # float64 keeps a sum over any dataset exact to the digits of a picture; Apple's GPUs have none.
+        # float64 keeps a sum over any dataset exact to the digits of an image; Apple's GPUs have none.
         wide = torch.float32 if torch.backends.mps.is_available() else torch.float64
         self.add_state("total", torch.zeros((), dtype=wide), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """B numbers for RGB pictures B 3 H W in [0, 1]."""
+        """B numbers for RGB images B 3 H W in [0, 1]."""
         raise NotImplementedError
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Count B pictures, B 3 H W in [0, 1]."""
+        """Count B images, B 3 H W in [0, 1]."""
         scores = self.score(prediction, target)
         self.total += scores.sum().to(self.total.dtype)
         self.count += len(scores)
 
     def compute(self) -> Tensor:
-        """The mean so far; NaN before the first picture."""
+        """The mean so far; NaN before the first image."""
         return (self.total / self.count).float()
 
 
-class PSNR(PictureMetric):
+class PSNR(ImageMetric):
     """Mean of `functional.psnr`, dB.
 
     Args:
@@ -63,11 +63,11 @@ class PSNR(PictureMetric):
         self.rounded, self.luma = rounded, luma
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """PSNR of each picture."""
+        """PSNR of each image."""
         return psnr(prediction, target, rounded=self.rounded, luma=self.luma)
 
 
-class SSIM(PictureMetric):
+class SSIM(ImageMetric):
     """Mean of a structural similarity.
 
     Args:
@@ -87,15 +87,15 @@ class SSIM(PictureMetric):
         self.variant, self.rounded = variant, rounded
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """SSIM of each picture."""
+        """SSIM of each image."""
         return VARIANTS[self.variant](prediction, target, rounded=self.rounded)
 
 
-class InterpolationError(PictureMetric):
+class InterpolationError(ImageMetric):
     """Mean of `functional.interpolation_error`, grey levels."""
 
     higher_is_better = False
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Interpolation error of each picture."""
+        """Interpolation error of each image."""
         return interpolation_error(prediction, target)

@@ -1,4 +1,4 @@
-"""Pictures of held-out samples after validation."""
+"""Images of held-out samples after validation."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from vfi_train.visualization import grid, sample_strip, save_png
 
 
-class Pictures(L.Callback):
-    """Writes the first held-out samples as `pictures/step_0001000.png` and `pictures/latest.png`.
+class ValidationImages(L.Callback):
+    """Writes the first held-out samples as `images/step_0001000.png` and `images/latest.png`.
 
-    Each row is one sample as `vfi_train.visualization.sample_strip` draws it; W&B and TensorBoard get the same picture
-    as `val/pictures`. Only the first process draws, and nothing waits for it.
+    Each row is one sample as `vfi_train.visualization.sample_strip` draws it; W&B and TensorBoard get the same image
+    as `val/images`. Only the first process draws, and nothing waits for it.
 
     Args:
         every_n_validations: draw after the first validation and each n-th from there.
@@ -29,7 +29,7 @@ class Pictures(L.Callback):
         if every_n_validations < 1 or samples < 1:
             raise ValueError(
                 f"every_n_validations and samples are 1 or more; got {every_n_validations} and {samples}: "
-                "leave the callback out (~callbacks.pictures) for no pictures"
+                "leave the callback out (~callbacks.images) for no images"
             )
         self.every_n_validations = every_n_validations
         self.samples = samples
@@ -58,21 +58,21 @@ class Pictures(L.Callback):
             self._strips.append(sample_strip(outputs["batch"], outputs["prediction"], index))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write the picture and hand it to W&B or TensorBoard."""
+        """Write the image and hand it to W&B or TensorBoard."""
         if not trainer.sanity_checking:
             self.validations += 1
         if not self._strips:
             return
-        picture = grid(self._strips)
+        image = grid(self._strips)
         self._strips = []
-        folder = Path(trainer.default_root_dir) / "pictures"
-        save_png(folder / f"step_{trainer.global_step:07d}.png", picture)
-        save_png(folder / "latest.png", picture)
+        folder = Path(trainer.default_root_dir) / "images"
+        save_png(folder / f"step_{trainer.global_step:07d}.png", image)
+        save_png(folder / "latest.png", image)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.log_image("val/pictures", [picture], step=trainer.global_step)
+                logger.log_image("val/images", [image], step=trainer.global_step)
             elif isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image("val/pictures", picture, trainer.global_step, dataformats="HWC")
+                logger.experiment.add_image("val/images", image, trainer.global_step, dataformats="HWC")
 
     def state_dict(self) -> dict[str, Any]:
         """How many validations there were, so that a resumed run keeps the rhythm."""

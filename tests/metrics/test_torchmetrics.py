@@ -1,4 +1,4 @@
-"""Metric objects: means over pictures that do not depend on batches and processes."""
+"""Metric objects: means over images that do not depend on batches and processes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.helpers.golden_cases import frame
 from vfi_train.metrics import (
     PSNR,
     SSIM,
+    ImageMetric,
     InterpolationError,
-    PictureMetric,
     interpolation_error,
     psnr,
     ssim2d,
@@ -30,14 +30,14 @@ PAIRS = [
 ]
 
 
-def pictures(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+def images(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     return frame(20, 24, 0.0, 9, count), frame(20, 24, 0.5, 9, count)
 
 
 @pytest.mark.parametrize(("metric", "function"), PAIRS)
 @pytest.mark.parametrize("sizes", [[7], [3, 3, 1], [1] * 7])
-def test_the_mean_does_not_depend_on_batches(metric: PictureMetric, function, sizes: list[int]) -> None:
-    a, b = pictures(7)
+def test_the_mean_does_not_depend_on_batches(metric: ImageMetric, function, sizes: list[int]) -> None:
+    a, b = images(7)
     metric.reset()
     for x, y in zip(a.split(sizes), b.split(sizes), strict=True):
         metric.update(x, y)
@@ -45,7 +45,7 @@ def test_the_mean_does_not_depend_on_batches(metric: PictureMetric, function, si
 
 
 def test_options_reach_the_functions() -> None:
-    a, b = pictures(2)
+    a, b = images(2)
     for metric, expected in (
         (PSNR(rounded=True), psnr(a, b, rounded=True)),
         (PSNR(luma=True), psnr(a, b, luma=True)),
@@ -63,7 +63,7 @@ def test_directions() -> None:
 
 def test_a_long_sum_keeps_its_digits() -> None:
     metric = PSNR()
-    a, b = pictures(1)
+    a, b = images(1)
     expected = psnr(a, b).item()
     metric.total += 100_000 * expected
     metric.count += 100_000
@@ -78,11 +78,11 @@ def test_unknown_variants_are_refused_and_empty_means_are_nan() -> None:
     assert math.isnan(PSNR().compute())
 
 
-def test_uneven_processes_give_the_mean_over_pictures(tmp_path: Path) -> None:
-    """Five pictures on one process, two on the other."""
+def test_uneven_processes_give_the_mean_over_images(tmp_path: Path) -> None:
+    """Five images on one process, two on the other."""
     arguments = (str(tmp_path / "meeting"), str(tmp_path))
     mp.start_processes(process, args=arguments, nprocs=2, start_method="fork")  # imports nothing anew
-    a, b = pictures(7)
+    a, b = images(7)
     for rank in (0, 1):
         got = torch.load(tmp_path / f"{rank}.pt")
         assert got["psnr"] == pytest.approx(psnr(a, b).mean().item(), abs=1e-6)
@@ -91,7 +91,7 @@ def test_uneven_processes_give_the_mean_over_pictures(tmp_path: Path) -> None:
 
 def process(rank: int, meeting: str, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
-    a, b = (x[:5] if rank == 0 else x[5:] for x in pictures(7))
+    a, b = (x[:5] if rank == 0 else x[5:] for x in images(7))
     metrics = {"psnr": PSNR(), "ssim": SSIM()}
     for metric in metrics.values():
         for x, y in zip(a.split(2), b.split(2), strict=True):
