@@ -244,7 +244,7 @@ def test_training_on_a_test_set_is_one_sentence(name: str, roots: dict[str, Path
 
 @pytest.mark.parametrize("name", ["gopro_flat", "xiph_flat"])
 def test_other_layouts_in_use_give_the_same_samples(name: str, roots: dict[str, Path], tmp_path: Path) -> None:
-    from tests.datamodules import layouts
+    from tests.helpers import layouts
 
     base = name.partition("_")[0]
     layout = LAYOUTS[base]

@@ -20,7 +20,7 @@ from hydra.errors import (
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vfi_train import epochs  # noqa: F401 (its import makes ${epochs:N} known)
+from vfi_train.config import epochs  # noqa: F401 (its import makes ${epochs:N} known)
 from vfi_train.errors import UserError, nearest
 
 

@@ -70,7 +70,7 @@ def write_safetensors(request: Request, path: Path) -> str:
 
 def write_onnx(request: Request, path: Path) -> str:
     """An ONNX graph; see `vfi_train.export.graphs`."""
-    from vfi_train import graphs
+    from vfi_train.export import graphs
 
     facts = _facts(request, "onnx", path)
     difference = graphs.write_onnx(request.model, facts, path)
@@ -79,7 +79,7 @@ def write_onnx(request: Request, path: Path) -> str:
 
 def write_torch_export(request: Request, path: Path) -> str:
     """An archive of torch.export; see `vfi_train.export.graphs`."""
-    from vfi_train import graphs
+    from vfi_train.export import graphs
 
     facts = _facts(request, "torch_export", path)
     return f"torch.export archive ({_described(facts, graphs.write_torch_export(request.model, facts, path))})"
@@ -87,7 +87,7 @@ def write_torch_export(request: Request, path: Path) -> str:
 
 def write_aotinductor(request: Request, path: Path) -> str:
     """A compiled package of AOTInductor; see `vfi_train.export.graphs`."""
-    from vfi_train import graphs
+    from vfi_train.export import graphs
 
     facts = _facts(request, "aotinductor", path)
     return f"AOTInductor package ({_described(facts, graphs.write_aotinductor(request.model, facts, path))})"
