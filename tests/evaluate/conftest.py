@@ -21,7 +21,7 @@ from vfi_train.evaluate.command import evaluate, work
 from vfi_train.evaluate.jobs import Task
 from vfi_train.evaluate.networks import Subject
 from vfi_train.evaluate.predictor import set_up
-from vfi_train.evaluate.protocol import Protocols, settle
+from vfi_train.evaluate.protocol import Protocols, resolve
 from vfi_train.evaluate.results import Result
 from vfi_train.evaluate.scorer import Scorer
 
@@ -70,7 +70,7 @@ def part(
         said = protocols.setdefault(protocol, Protocols(protocol).of(model, benchmark))
         block = configured("benchmark", benchmark)
         found = Benchmark(block, dataset(block.data), roots[block.data])
-        settings = settle(said, benchmark, split, model)
+        settings = resolve(said, benchmark, split, model)
         taken = {**found.options(split, settings.data, None), **OPTIONS.get(block.data, {}), **options}
         source, notes = found.open(taken)
         network = toy.KINDS[model]()

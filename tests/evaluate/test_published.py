@@ -12,7 +12,7 @@ import conf
 from tests.evaluate.conftest import composed
 from tests.evaluate.test_comparison import result
 from vfi_train.evaluate.console_table import beside_published
-from vfi_train.evaluate.protocol import Protocols, is_own, settle
+from vfi_train.evaluate.protocol import Protocols, is_own, resolve
 from vfi_train.evaluate.published import blocks, distances, find
 from vfi_train.evaluate.results import Result
 
@@ -47,7 +47,7 @@ def test_every_number_belongs_to_a_network_a_part_and_a_protocol_that_measures_i
         for model, texts in block["results"].items():
             assert model in MODELS
             assert is_own(protocol, model)
-            settings = settle(protocol, block["benchmark"], block["split"], model)
+            settings = resolve(protocol, block["benchmark"], block["split"], model)
             assert set(block["columns"]) <= set(settings.metrics)
             assert len(texts) == len(block["columns"])
 
