@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.core.samplers import DataError, Sample, SampleSource
+from datamodules.core.samplers import Sample, SampleSource
 from datamodules.storage.file_dataset import Item, StoredData, first_uses
 from datamodules.storage.store import Store
 from datamodules.transforms import Compose
+from vfi_train.errors import DataError, UserError
 
 COUNTS = {"objects": 88}
 Triplet = tuple[int, int, int]  # positions of frame0, target and frame1
@@ -42,7 +43,7 @@ class CO3D(StoredData):
     def __init__(self, *, packs: int = 18, multi: bool = True, drop_last_exact: bool = False, **data: Any) -> None:
         super().__init__(**data)
         if packs < 1:
-            raise ValueError(f"data.packs={packs} is no number of packs per object: give 1 or more")
+            raise UserError(f"data.packs={packs} is no number of packs per object: give 1 or more")
         self.packs, self.multi, self.drop_last_exact = packs, multi, drop_last_exact
 
     def train_items(self) -> list[Item]:
@@ -126,10 +127,10 @@ def packs(images: int, wanted: int = 18, *, drop_last_exact: bool = False) -> li
         Positions; none where a pack would be a single image.
 
     Raises:
-        ValueError: wanted is not positive.
+        UserError: wanted is not positive.
     """
     if wanted < 1:
-        raise ValueError(f"an object is cut into one pack or more; got wanted={wanted}")
+        raise UserError(f"an object is cut into one pack or more; got wanted={wanted}")
     size = images // wanted
     if size < 2:
         return []
@@ -169,13 +170,13 @@ def subsample(images: int, kept: int) -> list[int]:
     """Positions of so many images, both ends among them, evenly spread and rounded down.
 
     Raises:
-        ValueError: more are to be kept than there are.
+        UserError: more are to be kept than there are.
     """
     if not 1 <= kept <= images:
-        raise ValueError(f"of {images} images, 1 to {images} can be kept; got {kept}")
+        raise UserError(f"of {images} images, 1 to {images} can be kept; got {kept}")
     return [int(position) for position in np.linspace(0, images - 1, kept)]
 
 
 def _check(size: int) -> None:
     if size < 3:
-        raise ValueError(f"a pack of {size} images has no triplet; give one of 3 or more (fewer packs per object)")
+        raise UserError(f"a pack of {size} images has no triplet; give one of 3 or more (fewer packs per object)")

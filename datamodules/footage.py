@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from datamodules.core.datamodule import VFIDataModule
-from datamodules.core.samplers import DataError, Sample, SampleSource
+from datamodules.core.samplers import Sample, SampleSource
 from datamodules.storage import videos as clips
 from datamodules.storage.file_dataset import spread
 from datamodules.storage.frame_cache import FrameCache, Frames
 from datamodules.transforms import Compose, Transform
+from vfi_train.errors import DataError, UserError
 
 Moment = tuple[Frames, int, int]  # clip, number of frame0, frames from there to the target
 
@@ -50,7 +51,7 @@ class Footage(VFIDataModule):
     ) -> None:
         super().__init__(**loader)
         if factor < 2:
-            raise ValueError(f"data.factor={factor} leaves no frame between two: give 2 or more")
+            raise UserError(f"data.factor={factor} leaves no frame between two: give 2 or more")
         self.root = None if root is None else Path(root).expanduser()
         self.factor, self.cut_threshold, self.val_samples = factor, cut_threshold, val_samples
         self.arbitrary_time = factor != 2

@@ -14,10 +14,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from datamodules.core.samplers import DataError, Sample, SampleSource
+from datamodules.core.samplers import Sample, SampleSource
 from datamodules.storage.file_dataset import Item, Items, StoredData, check_numbers, one_of
 from datamodules.storage.store import Store
 from datamodules.transforms import Compose
+from vfi_train.errors import DataError, UserError
 
 GROUP = 9  # frames, both ends included
 COUNTS = {"train": 22, "test": 11}  # videos
@@ -150,10 +151,10 @@ def groups(frames: int, size: int = GROUP) -> list[range]:
     A video shorter than a group has none.
 
     Raises:
-        ValueError: a group of fewer than three frames, which has no target.
+        UserError: a group of fewer than three frames, which has no target.
     """
     if size < 3:
-        raise ValueError(f"a group is two inputs and the targets between them, 3 frames or more; got size={size}")
+        raise UserError(f"a group is two inputs and the targets between them, 3 frames or more; got size={size}")
     return [range(start, start + size) for start in range(0, frames - size + 1, size - 1)]
 
 

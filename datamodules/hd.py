@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from datamodules.core.samplers import DataError, Sample
+from datamodules.core.samplers import Sample
 from datamodules.storage.file_dataset import HeldOutData, first_uses, one_of, spread
 from datamodules.storage.yuv import Chroma, YUVFile
 from datamodules.transforms import Compose
+from vfi_train.errors import DataError
 
 VIDEOS = {
     "544p": tuple(f"Sintel_{name}_1280x544" for name in ("Alley2", "Market5", "Temple1", "Temple2")),

@@ -11,8 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from datamodules.core.datamodule import VFIDataModule
-from datamodules.core.samplers import DataError, GlobalBatchSampler, Sample, SampleSource
+from datamodules.core.samplers import GlobalBatchSampler, Sample, SampleSource
 from datamodules.storage.file_dataset import one_of
+from vfi_train.errors import DataError, UserError
 
 
 class Joint(VFIDataModule):
@@ -44,11 +45,11 @@ class Joint(VFIDataModule):
         super().__init__(**loader)
         one_of("data.every", every, ("epoch", "step"))
         if not datasets:
-            raise ValueError("data.datasets is empty: name one dataset or more")
+            raise UserError("data.datasets is empty: name one dataset or more")
         self.datasets, self.every = dict(datasets), every
         name, first = next(iter(self.datasets.items()))
         if first.batch_size != self.batch_size:
-            raise ValueError(
+            raise UserError(
                 f"data.batch_size={self.batch_size} is to be that of the first dataset, "
                 f"data.datasets.{name}.batch_size={first.batch_size}"
             )
@@ -92,7 +93,7 @@ class Joint(VFIDataModule):
         for (name, data), size in zip(self.datasets.items(), source.sizes, strict=True):
             per_part, rest = divmod(data.batch_size, world * accumulated)
             if rest:
-                raise ValueError(
+                raise UserError(
                     f"data.datasets.{name}.batch_size={data.batch_size} does not divide by {world} devices and "
                     f"{accumulated} accumulated micro-batches, as data.batch_size={self.batch_size} does: choose a "
                     f"multiple of {world * accumulated}"
@@ -191,7 +192,7 @@ def _part(name: str, size: int, *rest: Any) -> GlobalBatchSampler:
     try:
         return GlobalBatchSampler(size, *rest)
     except ValueError as error:
-        raise ValueError(f"data.datasets.{name}: {error}") from error
+        raise UserError(f"data.datasets.{name}: {error}") from error
 
 
 def _named(block: str, make: Callable[[], SampleSource]) -> SampleSource:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from datamodules.core.samplers import DataError
 from datamodules.storage.file_dataset import HeldOutData, Item, first_uses, one_of
+from vfi_train.errors import DataError
 
 SPLITS = ("easy", "medium", "hard", "extreme")
 COUNTS = {f"test-{split}.txt": 310 for split in SPLITS}

@@ -12,6 +12,7 @@ from datamodules.core.samplers import Sample
 from datamodules.scenes.scene import Floats, Scene
 from datamodules.scenes.style import SceneStyle
 from datamodules.storage.distance_maps import distance_map
+from vfi_train.errors import UserError
 
 HELD_OUT = 2**32 - 1  # an epoch that no training reaches: the stream of the held-out scenes
 
@@ -123,4 +124,4 @@ def _times(times: float | Sequence[float] | str) -> tuple[float, ...]:
 
 def _require(key: str, value: object, condition: bool, wanted: str) -> None:
     if not condition:
-        raise ValueError(f"{key}={value} is not {wanted}")
+        raise UserError(f"{key}={value} is not {wanted}")

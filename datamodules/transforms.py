@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.core.fast_copy import fast_copy
-from datamodules.core.samplers import DataError, Sample
+from datamodules.core.samplers import Sample
+from vfi_train.errors import DataError, UserError
 
 FRAMES = ("frame0", "frame1", "target", "reference")
 MAPS = ("time", "reference_time")  # where they are H W
@@ -37,7 +38,7 @@ class Transform:
 
     def __init__(self, probability: float = 1.0) -> None:
         if not 0 <= probability <= 1:
-            raise ValueError(f"{type(self).__name__} takes a probability from 0 to 1; got {probability}")
+            raise UserError(f"{type(self).__name__} takes a probability from 0 to 1; got {probability}")
         self.probability = probability
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -99,7 +100,7 @@ class Resize(Transform):
     def __init__(self, size: int | Sequence[int], method: str = "bilinear", rounded: bool = True) -> None:
         super().__init__()
         if method not in METHODS:
-            raise ValueError(f"Resize takes the method {' or '.join(METHODS)}; got {method}")
+            raise UserError(f"Resize takes the method {' or '.join(METHODS)}; got {method}")
         self.height, self.width = (size, size) if isinstance(size, int) else size
         self.method, self.rounded = METHODS[method], rounded
 

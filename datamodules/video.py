@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from datamodules.core.datamodule import VFIDataModule
-from datamodules.core.samplers import DataError, Sample
+from datamodules.core.samplers import Sample
 from datamodules.storage import scene_cuts as cuts
 from datamodules.storage import videos as clips
 from datamodules.storage.frame_cache import FrameCache, Frames
 from datamodules.transforms import Compose, Transform
+from vfi_train.errors import DataError, UserError
 
 
 class Video(VFIDataModule):
@@ -55,9 +56,9 @@ class Video(VFIDataModule):
     ) -> None:
         super().__init__(**loader)
         if gap < 1:
-            raise ValueError(f"data.gap={gap} is not a number of frames from an input to the target: give 1 or more")
+            raise UserError(f"data.gap={gap} is not a number of frames from an input to the target: give 1 or more")
         if not 0 < val_split < 1:
-            raise ValueError(f"data.val_split={val_split} is not a share between 0 and 1")
+            raise UserError(f"data.val_split={val_split} is not a share between 0 and 1")
         self.root = None if root is None else Path(root).expanduser()
         self.gap, self.cut_threshold, self.static_threshold, self.val_split = (
             gap,

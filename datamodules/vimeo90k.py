@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from datamodules.core.samplers import DataError, SampleSource
+from datamodules.core.samplers import SampleSource
 from datamodules.storage.file_dataset import Item, Items, StoredData, one_of, spread
 from datamodules.transforms import Compose
+from vfi_train.errors import DataError, UserError
 
 COUNTS = {"tri_trainlist.txt": 51_312, "tri_testlist.txt": 3_782}
 FRAMES = ("im1.png", "im2.png", "im3.png")
@@ -102,11 +103,11 @@ def check_share(share: float, val_split: str) -> tuple[float, str]:
     """The two, where they go together.
 
     Raises:
-        ValueError: they do not.
+        UserError: they do not.
     """
     one_of("data.val_split", val_split, ("test", "rest"))
     if not 0 < share <= 1:
-        raise ValueError(f"data.train_fraction={share} is not a share of the list: give a number above 0, up to 1")
+        raise UserError(f"data.train_fraction={share} is not a share of the list: give a number above 0, up to 1")
     if val_split == "rest" and share == 1:
-        raise ValueError("data.val_split=rest leaves nothing to validate on: give data.train_fraction below 1, as 0.95")
+        raise UserError("data.val_split=rest leaves nothing to validate on: give data.train_fraction below 1, as 0.95")
     return share, val_split

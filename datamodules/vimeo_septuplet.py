@@ -13,11 +13,12 @@ from typing import Any, Literal
 import numpy as np
 
 from datamodules.core.fast_copy import joined
-from datamodules.core.samplers import DataError, Sample, SampleSource
+from datamodules.core.samplers import Sample, SampleSource
 from datamodules.storage.distance_maps import PREPARATIONS, TIME_EPSILON, MapPreparation, time_index, time_indices
 from datamodules.storage.file_dataset import StoredData, first_uses, one_of, spread
 from datamodules.storage.store import Store
 from datamodules.vimeo90k import check_share, split
+from vfi_train.errors import DataError
 
 COUNTS = {"sep_trainlist.txt": 64_612, "sep_testlist.txt": 7_824}
 FRAMES = 7

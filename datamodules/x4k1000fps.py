@@ -10,10 +10,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from datamodules.core.samplers import DataError, Sample, SampleSource
+from datamodules.core.samplers import Sample, SampleSource
 from datamodules.storage.file_dataset import Item, StoredData, check_numbers, first_uses, one_of
 from datamodules.storage.store import Store
 from datamodules.transforms import Compose, Resize
+from vfi_train.errors import DataError, UserError
 
 COUNTS = {"train": 4_408, "test": 15}  # samples of 65 frames, scenes of 33
 TRAIN_FRAMES = 65
@@ -54,7 +55,7 @@ class X4K1000FPS(StoredData):
         one_of("data.resolution", resolution, ("4k", "2k"))
         smallest, largest = gap
         if not 2 <= smallest <= largest < TRAIN_FRAMES or (smallest == largest and smallest % 2 and not odd_gaps):
-            raise ValueError(
+            raise UserError(
                 f"data.gap={list(gap)} is no smallest and largest gap from 2 to {TRAIN_FRAMES - 1} frames, with an "
                 "even one among them (or data.odd_gaps=true)"
             )

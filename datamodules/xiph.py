@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from datamodules.storage.file_dataset import HeldOutData, Item, one_of
 from datamodules.transforms import CenterCrop, Compose, Resize
+from vfi_train.errors import UserError
 
 CLIPS = (
     *("BoxingPractice", "Crosswalk", "DrivingPOV", "FoodMarket"),
@@ -46,7 +47,7 @@ class Xiph(HeldOutData):
         super().__init__(**data)
         one_of("data.resolution", resolution, ("2k", "4k"))
         if frames < 3:
-            raise ValueError(f"data.frames={frames} has no triplet: give 3 or more")
+            raise UserError(f"data.frames={frames} has no triplet: give 3 or more")
         self.frames = frames
         first = Resize(size, "area") if resolution == "2k" else CenterCrop(size)
         self.val_transforms = Compose([first, *self.val_transforms.transforms])

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from losses.base import Weight
 from losses.distillation import FlowDistillation, robust_weight
+from vfi_train.errors import UserError
 
 
 class MultiFieldFlowDistillation(FlowDistillation):
@@ -27,7 +28,7 @@ class MultiFieldFlowDistillation(FlowDistillation):
     def trust(self, finest: Tensor, label: Tensor) -> Tensor:
         """Trust in a label (B 2 H W) given the finest fields (B N 2 H W): B 1 H W, without gradient."""
         if finest.ndim != 5:
-            raise ValueError(
+            raise UserError(
                 f"{type(self).__name__} compares labels with many flow fields, B N 2 H W, and got "
                 f"{tuple(finest.shape)}: use FlowDistillation for a network of one flow per direction"
             )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from losses.schedule import PiecewiseLinear
 from vfi_train.contract import Batch, Prediction
+from vfi_train.errors import UserError
 
 Weight = float | PiecewiseLinear
 
@@ -53,7 +54,7 @@ class LossSet(nn.Module):
     def __init__(self, terms: dict[str, Term]) -> None:
         super().__init__()
         if not terms:
-            raise ValueError("a loss needs at least one term; got none: see conf/loss for examples")
+            raise UserError("a loss needs at least one term; got none: see conf/loss for examples")
         self.terms = nn.ModuleDict(terms)
 
     def forward(self, prediction: Prediction, batch: Batch, step: int = 0) -> dict[str, Tensor]:
@@ -63,7 +64,7 @@ class LossSet(nn.Module):
         follow it. Computed in float32 whatever autocast says: census and robust weights need its digits.
 
         Raises:
-            ValueError: a term reads what the prediction or the batch does not have.
+            UserError: a term reads what the prediction or the batch does not have.
         """
         with torch.autocast(device_type=prediction.frame.device.type, enabled=False):
             prediction = _float32(prediction)
@@ -85,7 +86,7 @@ def _require(name: str, term: Term, prediction: Prediction, batch: Batch) -> Non
             prediction.require(field, reader=f"the loss term {name!r}")
         elif field.removeprefix("batch.") not in batch:
             key = field.removeprefix("batch.")
-            raise ValueError(
+            raise UserError(
                 f"the loss term {name!r} reads {key!r} of the batch, which this dataset does not give "
                 f"(it gives {', '.join(batch)}): switch it on in the data config, or take the term out of the loss"
             )

@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from losses.base import Term, Weight
 from vfi_train.contract import Batch, Prediction
+from vfi_train.errors import UserError
 
 SQUASH = 0.81
 HALF = 0.1
@@ -42,7 +43,7 @@ def census_loss(x: Tensor, y: Tensor, patch: int, border: int | None = None) -> 
     if margin == 0:
         return _CensusLoss.apply(x, y, patch)  # type: ignore[no-any-return, no-untyped-call]
     if not 0 < margin <= patch // 2:
-        raise ValueError(f"the border of a census loss of {patch}x{patch} pixels is 0 to {patch // 2}; got {border}")
+        raise UserError(f"the border of a census loss of {patch}x{patch} pixels is 0 to {patch // 2}; got {border}")
     wide_x, wide_y = (F.pad(t, (margin,) * 4) for t in (x, y))
     larger = wide_x.shape[-2:].numel() / x.shape[-2:].numel()
     return _CensusLoss.apply(wide_x, wide_y, patch) * larger  # type: ignore[no-any-return, no-untyped-call]
@@ -72,7 +73,7 @@ class Census(Term):
     ) -> None:
         super().__init__(weight)
         if grey not in ("mean", "luma"):
-            raise ValueError(f"grey={grey} is none of mean, luma")
+            raise UserError(f"grey={grey} is none of mean, luma")
         self.patch, self.grey, self.border = patch, grey, border
 
     def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
@@ -108,7 +109,7 @@ class _CensusLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, patch: int) -> Tensor:
         if x.shape != y.shape or min(x.shape[-2:]) < patch:
-            raise ValueError(
+            raise UserError(
                 f"the census loss takes two images of one shape, at least {patch} pixels a side; "
                 f"got {tuple(x.shape)} and {tuple(y.shape)}"
             )

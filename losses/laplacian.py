@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from losses.base import Term, Weight
 from vfi_train.contract import Batch, Prediction
+from vfi_train.errors import UserError
 
 
 class Laplacian(Term):
@@ -61,7 +62,7 @@ class Laplacian(Term):
         if isinstance(self.levels, int):
             return self.levels
         if scale >= len(self.levels):
-            raise ValueError(
+            raise UserError(
                 f"the Laplacian loss of {self.field} has levels for {len(self.levels)} sizes, {self.levels}; "
                 f"the prediction has 1/{2**scale} of the target's size: give levels for {scale + 1} sizes"
             )
@@ -88,11 +89,11 @@ class LaplacianPyramid(nn.Module):
         """Bands of `image` (B C H W), full size first, each half as wide as the one before.
 
         Raises:
-            ValueError: a side that is no multiple of 2^levels, or is smaller than 2^(levels + 1).
+            UserError: a side that is no multiple of 2^levels, or is smaller than 2^(levels + 1).
         """
         batch, channels, height, width = image.shape
         if height % 2**levels or width % 2**levels or min(height, width) < 2 ** (levels + 1):
-            raise ValueError(
+            raise UserError(
                 f"a Laplacian pyramid of {levels} levels takes sides that are multiples of {2**levels} and "
                 f"at least {2 ** (levels + 1)}; got {height}x{width}: choose another crop or fewer levels"
             )
@@ -120,7 +121,7 @@ class LaplacianPyramid(nn.Module):
 
 def _half(target: Tensor, entry: Tensor) -> Tensor:
     if target.shape[-1] < entry.shape[-1] or min(target.shape[-2:]) < 2:
-        raise ValueError(
+        raise UserError(
             f"the Laplacian loss compares images at the target's size, a half, a quarter, ... of it; "
             f"got {tuple(entry.shape)} for a target halved to {tuple(target.shape)}"
         )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from losses.backbones import JudgedTerm, load_backbone
 from losses.base import Weight
 from vfi_train.contract import Batch, Prediction
+from vfi_train.errors import UserError
 
 NETWORKS = {"alex": "alexnet", "vgg": "vgg16", "squeeze": "squeezenet1_1"}
 
@@ -59,7 +60,7 @@ def lpips_network(net: str = "alex", folder: str | Path | None = None, reader: s
         UserError: the backbone's weights are not there.
     """
     if net not in NETWORKS:
-        raise ValueError(f"net={net} is none of {', '.join(NETWORKS)}")
+        raise UserError(f"net={net} is none of {', '.join(NETWORKS)}")
     import lpips
 
     with warnings.catch_warnings():

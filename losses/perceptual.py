@@ -14,7 +14,7 @@ from losses.backbones import JudgedTerm
 from losses.base import Weight
 from losses.vgg import normalised, run, vgg_layers
 from vfi_train.contract import Batch, Prediction
-from vfi_train.errors import nearest
+from vfi_train.errors import UserError, nearest
 
 
 @dataclass(frozen=True)
@@ -94,12 +94,12 @@ class Perceptual(JudgedTerm):
         folder: str | Path | None = None,
     ) -> None:
         if recipe not in RECIPES:
-            raise ValueError(f"there is no perceptual recipe {recipe!r}; {nearest(recipe, RECIPES)}")
+            raise UserError(f"there is no perceptual recipe {recipe!r}; {nearest(recipe, RECIPES)}")
         chosen = RECIPES[recipe]
         if style and not chosen.styled:
-            raise ValueError(f"the perceptual recipe {recipe!r} has no style part: leave style at 0")
+            raise UserError(f"the perceptual recipe {recipe!r} has no style part: leave style at 0")
         if not content and not style:
-            raise ValueError("a perceptual loss compares content, style or both: give one of them a weight")
+            raise UserError("a perceptual loss compares content, style or both: give one of them a weight")
         super().__init__(weight, vgg_layers(chosen.backbone, chosen.slices[-1][1], folder))
         self.recipe = chosen
         self.fields = {"frame": 1.0} if fields is None else dict(fields)
@@ -120,7 +120,7 @@ class Perceptual(JudgedTerm):
             for entry in value if isinstance(value, list) else [value]:
                 assert isinstance(entry, Tensor)
                 if entry.shape != batch["target"].shape:
-                    raise ValueError(
+                    raise UserError(
                         f"the perceptual loss compares images of the target's shape {tuple(batch['target'].shape)}; "
                         f"prediction.{field} has {tuple(entry.shape)}: take the field out of `fields`"
                     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 
+from vfi_train.errors import UserError
+
 
 class PiecewiseLinear:
     """A number that follows straight lines between points, and stays where the last one left it.
@@ -15,11 +17,11 @@ class PiecewiseLinear:
 
     def __init__(self, points: Sequence[Sequence[float]]) -> None:
         if not points or any(len(point) != 2 for point in points):
-            raise ValueError(f"points are [step, value] pairs such as [[0, 0.0], [1000, 0.05]]; got {points}")
+            raise UserError(f"points are [step, value] pairs such as [[0, 0.0], [1000, 0.05]]; got {points}")
         self.steps = [float(step) for step, _ in points]
         self.values = [float(value) for _, value in points]
         if any(later <= earlier for earlier, later in zip(self.steps, self.steps[1:], strict=False)):
-            raise ValueError(f"the steps of points rise; got {[int(step) for step in self.steps]}")
+            raise UserError(f"the steps of points rise; got {[int(step) for step in self.steps]}")
 
     def __call__(self, step: int) -> float:
         """The value at optimizer step `step` (0-based)."""

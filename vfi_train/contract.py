@@ -12,6 +12,8 @@ from typing import TypedDict
 
 from torch import Tensor
 
+from vfi_train.errors import UserError
+
 
 class Batch(TypedDict, total=False):
     """One batch of training or validation samples. Optional keys are absent, never None."""
@@ -47,7 +49,7 @@ class Prediction:
         value = getattr(self, name)
         if value is None:
             present = ", ".join(f.name for f in fields(self) if getattr(self, f.name) is not None)
-            raise ValueError(
+            raise UserError(
                 f"{reader} reads prediction.{name}, which this architecture does not give; "
                 f"it gives {present}: take the term out of the loss, or choose another architecture"
             )

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
-class UserError(Exception):
-    """Something that the user gave does not work; the message says what, why, and what would do."""
+class UserError(ValueError):
+    """Something that the user gave does not work; the message says what was given, what was expected, what to do.
+
+    It ends a program in one sentence. Any other exception is a bug, ours or a user's, and shows its traceback.
+    """
+
+    message = True  # asks torch to raise it again in the main process by UserError(message=...)
+
+    def __init__(self, message: str) -> None:
+        if "Original Traceback" in message:  # torch gives a data worker's complete traceback; its end is the sentence
+            message = message.rstrip().rsplit(f"{type(self).__name__}: ", 1)[-1]
+        super().__init__(message)
+
+
+class DataError(UserError):
+    """A dataset or a sample that is missing or broken."""
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an operation failed because the disk, or the quota on it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def nearest(name: str, known: Iterable[str], most: int = 3) -> str:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vfi_train.contract import Batch, Prediction
+from vfi_train.errors import UserError
 from vfi_train.inference.conversion import quantise
 from vfi_train.metrics.functional import psnr
 
@@ -114,7 +115,7 @@ def save_png(path: str | Path, image: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:
-        raise ValueError(f"an image of shape {image.shape} and {image.dtype} cannot be written as {path}")
+        raise UserError(f"an image of shape {image.shape} and {image.dtype} cannot be written as {path}")
     partial = path.with_name(f".{path.name}.part")
     partial.write_bytes(data.tobytes())
     return partial.replace(path)

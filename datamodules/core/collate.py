@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch.utils.data import get_worker_info
 
 from datamodules.core.fast_copy import fast_copy
-from datamodules.core.samplers import DataError, Sample
+from datamodules.core.samplers import Sample
 from datamodules.core.shared_memory import SharedBatch
 from vfi_train.contract import Batch
+from vfi_train.errors import DataError
 
 IMAGES = ("frame0", "frame1", "target", "reference", "flow")
 TIMES = ("time", "reference_time")

@@ -14,7 +14,6 @@ from datamodules.core.collate import collate
 from datamodules.core.overfit import FixedSubset
 from datamodules.core.resume import Progress
 from datamodules.core.samplers import (
-    DataError,
     GlobalBatchSampler,
     Loader,
     SampleSource,
@@ -25,6 +24,7 @@ from datamodules.core.samplers import (
     split_batch,
 )
 from vfi_train.contract import Batch
+from vfi_train.errors import DataError, UserError
 
 
 class VFIDataModule(LightningDataModule):
@@ -79,7 +79,7 @@ class VFIDataModule(LightningDataModule):
         self.pin_memory = torch.cuda.is_available() if pin_memory is None else pin_memory
         self.overfit = overfit
         if on_error not in ("raise", "skip"):
-            raise ValueError(f"data.on_error={on_error} is neither raise nor skip")
+            raise UserError(f"data.on_error={on_error} is neither raise nor skip")
         self.max_errors = max_errors if on_error == "skip" else 0
         self.skipped: list[str] = []
         self.progress = Progress(self)
@@ -119,7 +119,7 @@ class VFIDataModule(LightningDataModule):
         """The micro-batches of this process; goes on where the checkpoint that was loaded stopped."""
         per_device, accumulate = split_batch(self.batch_size, self._world_size, self.micro_batch_size)
         if self.trainer is not None and self.trainer.accumulate_grad_batches != accumulate:
-            raise ValueError(
+            raise UserError(
                 f"data.batch_size={self.batch_size} on {self._world_size} devices takes "
                 f"trainer.accumulate_grad_batches={accumulate}, not {self.trainer.accumulate_grad_batches}: "
                 "leave it to data.micro_batch_size"
@@ -137,7 +137,7 @@ class VFIDataModule(LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         """The held-out samples of this process: each sample once over all processes, none twice."""
         if self.val_size < self._world_size:
-            raise ValueError(
+            raise UserError(
                 f"{self.val_size} held-out samples cannot be shared by {self._world_size} processes: validate on "
                 f"{self._world_size} or more (data.val_samples), or train with fewer devices"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from datamodules.core.samplers import Sample, SampleSource
+from vfi_train.errors import UserError
 
 
 class FixedSubset:
@@ -19,7 +20,7 @@ class FixedSubset:
 
     def __init__(self, source: SampleSource, count: int, seed: int, times: int = 1) -> None:
         if not 1 <= count <= len(source):
-            raise ValueError(f"data.overfit={count} is not a number of samples from 1 to {len(source)}")
+            raise UserError(f"data.overfit={count} is not a number of samples from 1 to {len(source)}")
         self.source, self.count, self.seed, self.times = source, count, seed, times
 
     def repeated(self, batch_size: int) -> FixedSubset:

@@ -20,21 +20,12 @@ import numpy as np
 import torch.distributed as dist
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from vfi_train.errors import DataError, UserError
+
 Sample = dict[str, Any]
 REST = 0.25  # seconds; threads need microseconds, where they are given a core
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 cv2.setNumThreads(0)  # workers are as many as wanted; a forked one waits for ever for threads that it does not have
-
-
-class DataError(RuntimeError):
-    """Data that is missing or broken, in one sentence, which it stays on its way out of a worker process."""
-
-    message = True  # asks torch to raise it anew in the main process by DataError(message=...)
-
-    def __init__(self, message: str) -> None:
-        if "Original Traceback" in message:  # torch gives the worker's whole traceback; its end is the sentence
-            message = message.rstrip().rsplit(f"{type(self).__name__}: ", 1)[-1]
-        super().__init__(message)
 
 
 class SampleSource(Protocol):
@@ -125,7 +116,7 @@ class GlobalBatchSampler(Sampler[list[tuple[int, int]]]):
         position: asked at each `begin` for (epoch, micro-batches of it that are already done).
 
     Raises:
-        ValueError: the dataset is smaller than one global batch.
+        UserError: the dataset is smaller than one global batch.
     """
 
     def __init__(
@@ -139,7 +130,7 @@ class GlobalBatchSampler(Sampler[list[tuple[int, int]]]):
         position: Callable[[], tuple[int, int]] = lambda: (0, 0),
     ) -> None:
         if size < batch_size:
-            raise ValueError(
+            raise UserError(
                 f"the training set has {size} samples, fewer than one batch of data.batch_size={batch_size}: "
                 "choose a smaller batch, or more data"
             )
@@ -216,20 +207,20 @@ def split_batch(batch_size: int, world_size: int, micro_batch_size: int | None =
         (per_device, accumulate): per_device * accumulate * world_size = batch_size.
 
     Raises:
-        ValueError: it does not divide.
+        UserError: it does not divide.
     """
     for name, value in (("data.batch_size", batch_size), ("data.micro_batch_size", micro_batch_size)):
         if value is not None and value < 1:
-            raise ValueError(f"{name}={value} is not a number of samples: give 1 or more")
+            raise UserError(f"{name}={value} is not a number of samples: give 1 or more")
     if batch_size % world_size:
-        raise ValueError(
+        raise UserError(
             f"data.batch_size={batch_size} does not divide by {world_size} devices: choose a multiple of {world_size}"
         )
     share = batch_size // world_size
     per_device = share if micro_batch_size is None else min(share, micro_batch_size)
     if share % per_device:
         fitting = [n for n in range(1, per_device) if share % n == 0][-1]
-        raise ValueError(
+        raise UserError(
             f"data.batch_size={batch_size} is {share} samples for each of {world_size} devices, which does "
             f"not divide by data.micro_batch_size={micro_batch_size}: choose {fitting}"
         )

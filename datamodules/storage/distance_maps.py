@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vfi_train.errors import UserError
+
 Array = NDArray[np.float32]
 TIME_EPSILON = 1e-6  # frame numbers
 # OpenCV's Gaussians of these sizes for a standard deviation of 0: fixed tables, no samples of a Gaussian.
@@ -35,7 +37,7 @@ def distance_map(flow_to_end: Array, flow_to_middle: Array) -> Array:
     Source: InterpAny-Clearer, section 3.1.
     """
     if flow_to_end.shape != flow_to_middle.shape or flow_to_end.ndim != 3 or flow_to_end.shape[2] != 2:
-        raise ValueError(
+        raise UserError(
             f"a distance map takes two flows H W 2 of one size; got {flow_to_end.shape} and {flow_to_middle.shape}"
         )
     end, middle = flow_to_end.astype(np.float32), flow_to_middle.astype(np.float32)
@@ -47,7 +49,7 @@ def shrink(distance: Array, ratio: int = 2) -> NDArray[np.float16]:
     """A map H W as it is stored: mean of `ratio` x `ratio` pixels (2 for Vimeo90K), then float16."""
     height, width = distance.shape
     if not 1 <= ratio <= min(height, width):
-        raise ValueError(f"a map of {height}x{width} cannot be shrunk by {ratio}: choose 1 to {min(height, width)}")
+        raise UserError(f"a map of {height}x{width} cannot be shrunk by {ratio}: choose 1 to {min(height, width)}")
     small = cv2.resize(distance, (width // ratio, height // ratio), interpolation=cv2.INTER_AREA)
     with np.errstate(over="ignore"):  # too far for float16: infinite
         return small.astype(np.float16)
@@ -56,14 +58,14 @@ def shrink(distance: Array, ratio: int = 2) -> NDArray[np.float16]:
 def enlarge(stored: NDArray, size: tuple[int, int]) -> Array:
     """A stored map at the frame's size (height, width), float32: pixels are repeated where the factor is whole."""
     if stored.ndim != 2:
-        raise ValueError(f"a distance map is H W; got the shape {stored.shape}")
+        raise UserError(f"a distance map is H W; got the shape {stored.shape}")
     return np.asarray(cv2.resize(stored.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA), np.float32)
 
 
 def blur(distance: Array, taps: int) -> Array:
     """Smooth a map H W with OpenCV's Gaussian of 5 or 9 taps; borders mirrored without repeating the edge."""
     if taps not in BLURS:
-        raise ValueError(f"a map is blurred with 5 or 9 taps; got {taps}")
+        raise UserError(f"a map is blurred with 5 or 9 taps; got {taps}")
     kernel = BLURS[taps]
     smooth = cv2.sepFilter2D(distance, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)
     return np.asarray(smooth, np.float32)
@@ -86,9 +88,9 @@ class MapPreparation:
 
     def __post_init__(self) -> None:
         if self.moment not in ("stored", "frame", "crop"):
-            raise ValueError(f"a map is prepared at the moment 'stored', 'frame' or 'crop'; got {self.moment!r}")
+            raise UserError(f"a map is prepared at the moment 'stored', 'frame' or 'crop'; got {self.moment!r}")
         if self.taps not in (0, *BLURS):
-            raise ValueError(f"a map is blurred with 5 or 9 taps, or 0 for none; got {self.taps}")
+            raise UserError(f"a map is blurred with 5 or 9 taps, or 0 for none; got {self.taps}")
 
     def load(self, stored: NDArray, size: tuple[int, int]) -> Array:
         """The map at the frame's size (height, width), to be augmented with the frames."""
@@ -129,12 +131,12 @@ def time_index(start: int, middle: int, end: int, epsilon: float = TIME_EPSILON)
     epsilon of the published recipes puts a little above its true value: up to 1 + 1e-6 for the end frame.
 
     Raises:
-        ValueError: `start` and `end` are one frame, or `middle` is outside of them.
+        UserError: `start` and `end` are one frame, or `middle` is outside of them.
 
     Source: InterpAny-Clearer's datasets.
     """
     if start == end or not min(start, end) <= middle <= max(start, end):
-        raise ValueError(
+        raise UserError(
             f"frame {middle} has no time between the frames {start} and {end}: "
             "give two different frames and one from the first to the last"
         )
@@ -149,5 +151,5 @@ def time_indices(count: int, epsilon: float = 0.0) -> list[float]:
     Source: InterpAny-Clearer's inference and test commands.
     """
     if count < 1:
-        raise ValueError(f"the number of frames between two is 1 or more; got {count}")
+        raise UserError(f"the number of frames between two is 1 or more; got {count}")
     return [j / (count + 1 + epsilon) for j in range(1, count + 1)]

@@ -14,9 +14,10 @@ import numpy as np
 
 from datamodules.core.datamodule import VFIDataModule
 from datamodules.core.fast_copy import joined
-from datamodules.core.samplers import DataError, Sample, SampleSource
+from datamodules.core.samplers import Sample, SampleSource
 from datamodules.storage.store import Store, open_store
 from datamodules.transforms import Compose, Transform
+from vfi_train.errors import DataError, UserError
 
 T = TypeVar("T")
 
@@ -110,7 +111,7 @@ class StoredData(VFIDataModule):
         self.root = None if root is None else Path(root).expanduser()
         self.transforms, self.val_transforms = Compose(transforms), Compose(val_transforms)
         if val_samples is not None and val_samples < 1:
-            raise ValueError(f"data.val_samples={val_samples} is no number of samples: give 1 or more, or null for all")
+            raise UserError(f"data.val_samples={val_samples} is no number of samples: give 1 or more, or null for all")
         self.val_samples = val_samples
 
     def train_items(self) -> Sequence[Item]:
@@ -260,4 +261,4 @@ def one_of(key: str, value: Any, options: Iterable[Any]) -> None:
     """Raise a ValueError where a config value is none of the options."""
     options = list(options)
     if value not in options:
-        raise ValueError(f"{key}={value} is none of {', '.join(map(str, options))}")
+        raise UserError(f"{key}={value} is none of {', '.join(map(str, options))}")

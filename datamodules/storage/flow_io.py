@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.core.samplers import DataError
+from vfi_train.errors import DataError, UserError
 
 FLO_TAG = b"PIEH"  # the float 202021.25, little endian
 FLO_SIDE = 100_000  # pixels: beyond it, the header is broken
@@ -43,7 +43,7 @@ def write(path: str | Path, array: NDArray) -> None:
     """Write what `read` reads.
 
     Raises:
-        ValueError: the array's shape does not suit the format.
+        UserError: the array's shape does not suit the format.
     """
     path = Path(path)
     _, writer = _format(path)
@@ -61,23 +61,23 @@ def read_flow(path: str | Path) -> Array:
 
 def _read_flo(file: BinaryIO) -> Array:
     if file.read(4) != FLO_TAG:
-        raise ValueError("it does not start with PIEH")
+        raise UserError("it does not start with PIEH")
     width, height = np.frombuffer(file.read(8), "<i4")
     if not (0 < width < FLO_SIDE and 0 < height < FLO_SIDE):
-        raise ValueError(f"a size of {height}x{width}")
+        raise UserError(f"a size of {height}x{width}")
     return _numbers(file, "<f4", (int(height), int(width), 2))
 
 
 def _write_flo(array: Array) -> bytes:
     if array.ndim != 3 or array.shape[2] != 2:
-        raise ValueError(f"a .flo file holds a flow H W 2; got the shape {array.shape}")
+        raise UserError(f"a .flo file holds a flow H W 2; got the shape {array.shape}")
     return FLO_TAG + np.array((array.shape[1], array.shape[0]), "<i4").tobytes() + array.tobytes()
 
 
 def _read_pfm(file: BinaryIO) -> Array:
     channels = {b"PF": (3,), b"Pf": ()}.get(file.readline().strip())
     if channels is None:
-        raise ValueError("it starts with neither PF nor Pf")
+        raise UserError("it starts with neither PF nor Pf")
     width, height = (int(n) for n in file.readline().split())
     kind = "<f4" if float(file.readline()) < 0 else ">f4"
     return np.ascontiguousarray(_numbers(file, kind, (height, width, *channels))[::-1])  # stored from the bottom
@@ -85,7 +85,7 @@ def _read_pfm(file: BinaryIO) -> Array:
 
 def _write_pfm(array: Array) -> bytes:
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3))):
-        raise ValueError(f"a .pfm file holds H W or H W 3; got the shape {array.shape}")
+        raise UserError(f"a .pfm file holds H W or H W 3; got the shape {array.shape}")
     kind = "PF" if array.shape[2:] == (3,) else "Pf"
     header = f"{kind}\n{array.shape[1]} {array.shape[0]}\n{-1:f}\n"
     return header.encode() + array[::-1].tobytes()
@@ -93,7 +93,7 @@ def _write_pfm(array: Array) -> bytes:
 
 def _read_float3(file: BinaryIO) -> Array:
     if file.readline().strip() != b"float":
-        raise ValueError("it does not start with float")
+        raise UserError("it does not start with float")
     sizes = [int(file.readline()) for _ in range(int(file.readline()))]
     shape = tuple(reversed(sizes))  # width, height, channels are stored; channels come first in the data
     array = _numbers(file, "<f4", shape)
@@ -102,7 +102,7 @@ def _read_float3(file: BinaryIO) -> Array:
 
 def _write_float3(array: Array) -> bytes:
     if array.ndim not in (1, 2, 3):
-        raise ValueError(f"a .float3 file holds 1 to 3 dimensions; got the shape {array.shape}")
+        raise UserError(f"a .float3 file holds 1 to 3 dimensions; got the shape {array.shape}")
     stored = array.transpose(2, 0, 1) if array.ndim == 3 else array
     sizes = "".join(f"{n}\n" for n in reversed(stored.shape))
     return f"float\n{array.ndim}\n{sizes}".encode() + stored.tobytes()
@@ -112,7 +112,7 @@ def _numbers(file: BinaryIO, kind: str, shape: tuple[int, ...]) -> Array:
     content = file.read()
     expected = int(np.prod(shape)) * 4
     if len(content) < expected:
-        raise ValueError(f"{len(content)} bytes of numbers where its size {shape} takes {expected}")
+        raise UserError(f"{len(content)} bytes of numbers where its size {shape} takes {expected}")
     return np.frombuffer(content[:expected], kind).reshape(shape).astype(np.float32)
 
 
@@ -125,5 +125,5 @@ FORMATS: dict[str, tuple[Callable[[BinaryIO], Array], Callable[[Array], bytes]]]
 
 def _format(path: Path) -> tuple[Callable[[BinaryIO], Array], Callable[[Array], bytes]]:
     if path.suffix not in FORMATS:
-        raise ValueError(f"{path} is not a float file: its name ends in none of {', '.join(FORMATS)}")
+        raise UserError(f"{path} is not a float file: its name ends in none of {', '.join(FORMATS)}")
     return FORMATS[path.suffix]

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.core.samplers import DataError
 from datamodules.storage import scene_cuts as cuts
 from datamodules.storage.videos import Clip, scaled
+from vfi_train.errors import DataError
 
 FORMAT = 1  # of the files; part of the key
 GIB = 2**30

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.core.samplers import DataError
+from vfi_train.errors import DataError, UserError
 
 FORMAT = 1
 ALIGNMENT = 64  # bytes
@@ -134,7 +134,7 @@ class Pack:
         self.names: NDArray[np.bytes_] = np.asarray(np.load(self.folder / "names.npy", mmap_mode="r"))
         self.entries: NDArray[np.void] = np.asarray(np.load(self.folder / "entries.npy", mmap_mode="r"))
         if self.entries.dtype != ENTRY or not len(self.names) == len(self.entries) == self.index["entries"]:
-            raise ValueError("its parts do not belong together")
+            raise UserError("its parts do not belong together")
         self._maps: dict[int, mmap.mmap] = {}
 
     def __getstate__(self) -> dict[str, Any]:

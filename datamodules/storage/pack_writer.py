@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.storage.pack import ALIGNMENT, ENTRY, FORMAT
+from vfi_train.errors import UserError
 
 
 def write_shard(folder: Path, number: int, arrays: Iterable[tuple[str, NDArray]]) -> int:
@@ -31,7 +32,7 @@ def write_shard(folder: Path, number: int, arrays: Iterable[tuple[str, NDArray]]
     with partial.open("wb") as file:
         for name, array in arrays:
             if array.ndim not in (2, 3) or 0 in array.shape:
-                raise ValueError(f"a pack holds arrays H W or H W C; {name} has the shape {array.shape}")
+                raise UserError(f"a pack holds arrays H W or H W C; {name} has the shape {array.shape}")
             little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
             content = little.reshape(-1).view(np.uint8).data
             shape = (*array.shape, 0)[:3]

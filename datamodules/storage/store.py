@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.core.samplers import DataError
 from datamodules.storage import flow_io
 from datamodules.storage import image_io as images
 from datamodules.storage.pack import Pack
+from vfi_train.errors import DataError
 
 
 def open_store(root: str | Path, without: str | None = None) -> Store:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from datamodules.core.samplers import DataError
+from vfi_train.errors import DataError, UserError
 
 Chroma = Literal["bicubic", "nearest"]
 FILTERS = {"bicubic": Image.Resampling.BICUBIC, "nearest": Image.Resampling.NEAREST}
@@ -39,7 +39,7 @@ class YUVFile:
 
     Raises:
         DataError: the file cannot be read, or is not a number of whole frames.
-        ValueError: an odd or empty size, or an unknown filter.
+        UserError: an odd or empty size, or an unknown filter.
     """
 
     def __init__(self, path: str | Path, height: int, width: int, chroma: Chroma = "bicubic") -> None:
@@ -71,11 +71,11 @@ def to_rgb(content: NDArray[np.uint8], height: int, width: int, chroma: Chroma =
     """The RGB image H W 3, uint8, of one frame's bytes; values are clipped to [0, 1] and truncated to 8 bits.
 
     Raises:
-        ValueError: the number of bytes does not suit the size; otherwise as `YUVFile`.
+        UserError: the number of bytes does not suit the size; otherwise as `YUVFile`.
     """
     _check(height, width, chroma)
     if content.size != height * width * 3 // 2:
-        raise ValueError(
+        raise UserError(
             f"a {height}x{width} frame in YUV 4:2:0 takes {height * width * 3 // 2} bytes; got {content.size}"
         )
     luma, rest = np.split(content, [height * width])
@@ -89,6 +89,6 @@ def to_rgb(content: NDArray[np.uint8], height: int, width: int, chroma: Chroma =
 
 def _check(height: int, width: int, chroma: str) -> None:
     if height < 2 or width < 2 or height % 2 or width % 2:
-        raise ValueError(f"a frame in YUV 4:2:0 has an even height and width; got {height}x{width}")
+        raise UserError(f"a frame in YUV 4:2:0 has an even height and width; got {height}x{width}")
     if chroma not in FILTERS:
-        raise ValueError(f"chroma is enlarged by one of {', '.join(FILTERS)}; got {chroma!r}")
+        raise UserError(f"chroma is enlarged by one of {', '.join(FILTERS)}; got {chroma!r}")

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from datamodules.co3d import CO3D, inner_times, middle_triplet, packs, random_triplet, subsample, time_of
-from datamodules.core.samplers import DataError
 from tests.helpers.golden_cases import load
 from tests.helpers.layouts import fabricate
+from vfi_train.errors import DataError
 
 INFO = load("functions_EMA-VFI", "co3d_sampling").info
 EPSILON = 1e-6  # what the published times add to the divisor

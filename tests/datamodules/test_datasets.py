@@ -15,12 +15,12 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from datamodules.core.samplers import DataError
 from datamodules.storage.file_dataset import StoredData
 from datamodules.storage.pack_writer import finish, write_shard
 from datamodules.storage.yuv import to_rgb
 from tests.helpers.layouts import FAULTS, LAYOUTS, fabricate
 from vfi_train.config.targets import check_targets
+from vfi_train.errors import DataError
 
 # Of the layouts: training samples, held-out samples, the first held-out key and its pair, time and size.
 EXPECTED: dict[str, tuple[int, int, str, str, float, tuple[int, int]]] = {

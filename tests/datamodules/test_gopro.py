@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.core.samplers import DataError
 from datamodules.gopro import TEST_VIDEOS, TRAIN_VIDEOS, GoPro, Moment, groups, moments, video_moments
 from datamodules.transforms import HorizontalFlip, RandomCrop, ReverseTime
 from tests.helpers.golden_cases import load
 from tests.helpers.layouts import fabricate
+from vfi_train.errors import DataError
 
 
 def test_groups_are_ifrnets() -> None:

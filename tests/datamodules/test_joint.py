@@ -12,11 +12,12 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
-from datamodules.core.samplers import DataError, GlobalBatchSampler, Sample
+from datamodules.core.samplers import GlobalBatchSampler, Sample
 from datamodules.joint import Joint, JointBatches
 from tests.datamodules.core.test_resume import SaveEverywhere, micro_batches, saved
 from tests.helpers.layouts import LAYOUTS, fabricate
 from tests.helpers.sources import Numbers, NumbersData, Recorder, steps, trainer
+from vfi_train.errors import DataError
 
 Every = Literal["epoch", "step"]
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.core.samplers import DataError
 from datamodules.scenes.style import SceneStyle
 from datamodules.transforms import (
     CenterCrop,
@@ -26,6 +25,7 @@ from datamodules.transforms import (
 )
 from tests.helpers.golden_cases import load
 from vfi_train.architectures.layers.warp import warp
+from vfi_train.errors import DataError
 
 PUBLISHED = {
     "resize": RandomResize(2, 1),

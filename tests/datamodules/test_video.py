@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 import pytest
 
-from datamodules.core.samplers import DataError
 from datamodules.scenes.style import SceneStyle
 from datamodules.storage import frame_cache
 from datamodules.storage import scene_cuts as cuts
 from datamodules.synthetic import to_uint8
 from datamodules.transforms import RandomCrop
 from datamodules.video import Video
+from vfi_train.errors import DataError
 
 STYLE = SceneStyle(height=48, width=80, background_motion=8, object_motion=10, nonuniform=1)
 

@@ -13,10 +13,10 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
-from datamodules.core.samplers import DataError
 from datamodules.storage import flow_io
 from datamodules.storage import image_io as images
 from datamodules.vimeo90k import Vimeo90K, split
+from vfi_train.errors import DataError
 
 CLIPS = {"tri_trainlist.txt": ["00001/0001", "00001/0002", "00002/0001"], "tri_testlist.txt": ["00003/0001"]}
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.core.samplers import DataError
 from datamodules.storage.distance_maps import PREPARATIONS
 from datamodules.vimeo_septuplet import VimeoSeptuplet
 from tests.helpers.golden_cases import load
 from tests.helpers.layouts import fabricate, frame, stored_map
+from vfi_train.errors import DataError
 
 SIZE = (48, 64)
 

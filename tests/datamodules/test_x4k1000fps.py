@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datamodules.core.samplers import DataError
 from datamodules.x4k1000fps import X4K1000FPS
 from tests.helpers.golden_cases import load
 from tests.helpers.layouts import fabricate, frame
+from vfi_train.errors import DataError
 
 INFO = load("functions_ATM-VFI", "augmentation").info
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.core.samplers import DataError
 from tests.evaluate.conftest import evaluated
 from tests.helpers import direct_evaluation as direct
 from tests.helpers.direct_evaluation import Sample, predicted, psnr, samples, ssim
 from tests.helpers.in_process import train_tiny
 from tests.helpers.layouts import fabricate, frame, write
+from vfi_train.errors import DataError
 from vfi_train.evaluate.samples import Broken, Pair, batches, pairs, read_ahead, share_frames
 from vfi_train.evaluate.scorer import Scorer
 from vfi_train.metrics.niqe import niqe, read_pristine

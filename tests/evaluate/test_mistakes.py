@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from datamodules.core.samplers import DataError
 from tests.evaluate.conftest import evaluated
 from tests.helpers.programs import run_program
-from vfi_train.errors import UserError
+from vfi_train.errors import DataError, UserError
 
 UCF = ("model=ifrnet_tiny", "weights=ifrnet_tiny_synthetic", "benchmark=ucf101")
 

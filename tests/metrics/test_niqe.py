@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from tests.goldens.golden import frame
 from tests.helpers.golden_cases import load
+from vfi_train.errors import UserError
 from vfi_train.metrics.niqe import block_features, features, fit, halve, luma, niqe, normalise, read_pristine
 
 QUANTILES = (np.arange(20_000) + 0.5) / 20_000
@@ -136,7 +137,7 @@ def test_a_rounded_image_and_a_batch(tmp_path: Path) -> None:
 
 
 def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no file .*none\.npz: give the path of BasicSR's niqe_pris_params"):
+    with pytest.raises(UserError, match=r"no file .*none\.npz: give the path of BasicSR's niqe_pris_params"):
         read_pristine(tmp_path / "none.npz")
     (tmp_path / "bad.npz").write_bytes(b"not an archive")
     with pytest.raises(ValueError, match=r"bad\.npz is no whole \.npz file of numbers"):

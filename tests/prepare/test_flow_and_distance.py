@@ -235,5 +235,5 @@ def test_mistakes_are_one_sentence(
 
 
 def test_a_missing_weights_file_names_it(vimeo: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"there is no file none\.pth: give the path of raft-things\.pth"):
+    with pytest.raises(UserError, match=r"there is no file none\.pth: give the path of raft-things\.pth"):
         made("flow", "vimeo90k", vimeo, tmp_path / "out", flow={"function": "raft", "weights": "none.pth"})

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from tests.goldens import golden
 from tests.helpers.golden_cases import GOLDENS, assert_near, load
+from vfi_train.errors import UserError
 from vfi_train.prepare.raft import flow_labels, load_raft, raft_flow
 
 CASE = load("functions_RIFE", "raft_flow")
@@ -70,7 +71,7 @@ def test_weights_in_the_names_of_torchvision_load_as_well(raft: Any, tmp_path: P
 
 
 def test_mistakes_are_one_sentence(raft: Any, weights: dict[str, torch.Tensor], tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no file .*none\.pth: give the path of raft-things\.pth"):
+    with pytest.raises(UserError, match=r"no file .*none\.pth: give the path of raft-things\.pth"):
         load_raft(tmp_path / "none.pth")
     part = {name: tensor for name, tensor in weights.items() if not name.startswith("fnet.conv1")}
     torch.save(part, tmp_path / "part.pth")

@@ -15,13 +15,12 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
-from datamodules.core.samplers import DataError
 from datamodules.storage.store import open_store
 from datamodules.vimeo90k import Vimeo90K
 from tests.helpers.layouts import LAYOUTS, fabricate
 from tests.helpers.prepare_tasks import task
 from tests.helpers.programs import ENVIRONMENT
-from vfi_train.errors import UserError
+from vfi_train.errors import DataError, UserError
 from vfi_train.prepare import disk
 from vfi_train.prepare.pack import estimate, pack
 from vfi_train.prepare.verify import stored_faults

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from vfi_train.architectures import Architecture, create_model
+from vfi_train.errors import UserError
 from vfi_train.weights import list_shipped, load_published, load_weights, published_state_dict
 from vfi_train.weights.load import shipped_folder
 from vfi_train.weights.names import to_ours, to_published
@@ -82,7 +83,7 @@ def test_mismatches_are_told_apart_and_change_nothing(model: Architecture, tmp_p
 
 
 def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="there is no weights file"):
+    with pytest.raises(UserError, match="there is no weights file"):
         load_published(fresh(), tmp_path / "nothing.pth")
     for name in ("cut.pth", "cut.safetensors"):
         (tmp_path / name).write_bytes(b"PK\x03\x04 cut short")

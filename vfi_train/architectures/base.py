@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 from torch import Tensor, nn
 
 from vfi_train.contract import Prediction
+from vfi_train.errors import UserError
 
 
 @dataclass
@@ -82,7 +83,7 @@ class Architecture(nn.Module):
                 without them, frame 0 at time 0. The way there in several steps is the `Interpolator`'s.
 
         Raises:
-            ValueError: a size, time or reference that this architecture does not take.
+            UserError: a size, time or reference that this architecture does not take.
         """
         self.check(frame0, frame1, time, scale=scale, reference=reference)
         encoding = self.encode(frame0, frame1, scale=scale)
@@ -102,37 +103,37 @@ class Architecture(nn.Module):
         """Raise a ValueError when these inputs do not suit the network. Looks at shapes alone, never at a GPU."""
         name = type(self).__name__
         if frame0.ndim != 4 or frame0.shape[1] != 3 or frame0.shape != frame1.shape:
-            raise ValueError(
+            raise UserError(
                 f"{name} takes two frames of one shape B 3 H W; got {tuple(frame0.shape)} and {tuple(frame1.shape)}"
             )
         height, width = (scaled_size(n, scale) for n in frame0.shape[-2:])
         if min(height, width) < self.min_size:
-            raise ValueError(f"{name} takes frames of at least {self.min_size} pixels a side; got {height}x{width}")
+            raise UserError(f"{name} takes frames of at least {self.min_size} pixels a side; got {height}x{width}")
         if height % self.size_multiple or width % self.size_multiple:
-            raise ValueError(
+            raise UserError(
                 f"{name} takes heights and widths that are multiples of {self.size_multiple} (after scaling); "
                 f"got {height}x{width}: pad the frames (Interpolator does) or change the crop"
             )
         if any(n % self.full_size_multiple for n in frame0.shape[-2:]):
-            raise ValueError(
+            raise UserError(
                 f"{name} takes heights and widths that are multiples of {self.full_size_multiple} before scaling "
                 f"too; got {'x'.join(map(str, frame0.shape[-2:]))}: pad the frames (Interpolator does)"
             )
         if isinstance(time, Tensor):
             if time.ndim == 4 and time.shape[-1] > 1 and not self.takes_time_map:
-                raise ValueError(f"{name} takes one time per sample, not a map; got shape {tuple(time.shape)}")
+                raise UserError(f"{name} takes one time per sample, not a map; got shape {tuple(time.shape)}")
             if time.ndim == 4 and time.shape[-1] > 1 and time.shape[-2:] != frame0.shape[-2:]:
                 got = f"{tuple(time.shape)} for frames {tuple(frame0.shape)}"
-                raise ValueError(f"{name} takes time maps of the frames' height and width; got {got}")
+                raise UserError(f"{name} takes time maps of the frames' height and width; got {got}")
         elif not self.arbitrary_time and time != 0.5:
-            raise ValueError(
+            raise UserError(
                 f"{name} predicts the middle frame alone (time 0.5); got time {time}: Interpolator reaches k / 2^n "
                 "by recursive=True"
             )
         elif not 0 <= time <= 1:
-            raise ValueError(f"{name} takes times from 0 to 1; got {time}")
+            raise UserError(f"{name} takes times from 0 to 1; got {time}")
         if reference is not None and not self.takes_reference:
-            raise ValueError(f"{name} has no use for a reference frame; choose a variant whose name ends in r")
+            raise UserError(f"{name} has no use for a reference frame; choose a variant whose name ends in r")
 
 
 def _repeated_fields(value: Any, count: int) -> Any:

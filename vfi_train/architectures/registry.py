@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from vfi_train.architectures.base import Architecture
+from vfi_train.errors import UserError
 
 _builders: dict[str, Callable[..., Architecture]] = {}
 Builder = TypeVar("Builder", bound=Callable[..., Architecture])
@@ -20,7 +21,7 @@ def register_model(builder: Builder) -> Builder:
     name = builder.__name__
     known = _builders.get(name)
     if known is not None and known.__module__ != builder.__module__:
-        raise ValueError(f"two architectures are called {name!r}: in {known.__module__} and {builder.__module__}")
+        raise UserError(f"two architectures are called {name!r}: in {known.__module__} and {builder.__module__}")
     _builders[name] = builder
     return builder
 
@@ -29,14 +30,14 @@ def create_model(name: str, **options: Any) -> Architecture:
     """Build the architecture `name` with fresh weights; `options` go to its builder.
 
     Raises:
-        ValueError: no architecture has this name; the message gives the nearest ones.
+        UserError: no architecture has this name; the message gives the nearest ones.
     """
     _discover(name)
     if name not in _builders:
         _discover()
     if name not in _builders:
         near = difflib.get_close_matches(name, _builders, n=3, cutoff=0.4) or list_models()
-        raise ValueError(f"no architecture is called {name!r}; the nearest: {', '.join(near)}")
+        raise UserError(f"no architecture is called {name!r}; the nearest: {', '.join(near)}")
     return _builders[name](**options)
 
 

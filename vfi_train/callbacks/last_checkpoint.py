@@ -9,6 +9,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
+from vfi_train.errors import UserError
 from vfi_train.loggers.csv import CSVLog
 from vfi_train.runtime.stop_signals import Agreement, Stopped, stop_signals
 from vfi_train.weights.checkpoint_io import LAST
@@ -28,7 +29,7 @@ class LastCheckpoint(Checkpoint):
 
     def __init__(self, dirpath: str | Path, every_n_train_steps: int) -> None:
         if every_n_train_steps < 1:
-            raise ValueError(f"checkpoint_every={every_n_train_steps} is not a number of steps: give 1 or more")
+            raise UserError(f"checkpoint_every={every_n_train_steps} is not a number of steps: give 1 or more")
         self.path, self.every = Path(dirpath) / LAST, every_n_train_steps
         self._agreement = Agreement()
         self._seen = self._saved = -1  # optimizer steps

@@ -9,6 +9,7 @@ import lightning as L
 import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
+from vfi_train.errors import UserError
 from vfi_train.visualization import grid, sample_strip, save_png
 
 
@@ -27,7 +28,7 @@ class ValidationImages(L.Callback):
 
     def __init__(self, every_n_validations: int = 1, samples: int = 4) -> None:
         if every_n_validations < 1 or samples < 1:
-            raise ValueError(
+            raise UserError(
                 f"every_n_validations and samples are 1 or more; got {every_n_validations} and {samples}: "
                 "leave the callback out (~callbacks.images) for no images"
             )

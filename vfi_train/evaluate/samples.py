@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.core.samplers import DataError, Sample, SampleSource
+from datamodules.core.samplers import Sample, SampleSource
+from vfi_train.errors import DataError
 
 T = TypeVar("T")
 KEPT = 12  # frames that wait for another sample that needs them

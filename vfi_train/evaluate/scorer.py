@@ -121,7 +121,7 @@ class Scorer:
         path = self.niqe_parameters or backbone_folder(self.backbones) / PRISTINE
         try:
             pristine = read_pristine(path)
-        except (FileNotFoundError, ValueError) as error:
+        except UserError as error:
             raise UserError(f"{error} by niqe_parameters=FILE, or leave NIQE out: metrics=[psnr,ssim]") from error
 
         def score(prediction: Tensor, target: Tensor) -> Tensor:

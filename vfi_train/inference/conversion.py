@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vfi_train.errors import UserError
+
 Frame = TypeVar("Frame", np.ndarray, Tensor)
 
 
@@ -19,20 +21,20 @@ def to_batch(frame: np.ndarray | Tensor, like: Tensor) -> Tensor:
         like: a tensor of the device and dtype wanted.
 
     Raises:
-        ValueError: another kind, shape or range.
+        UserError: another kind, shape or range.
     """
     if not isinstance(frame, (Tensor, np.ndarray)) or frame.ndim not in (3, 4):
-        raise ValueError(_takes(frame))
+        raise UserError(_takes(frame))
     x = frame if isinstance(frame, Tensor) else torch.from_numpy(np.array(frame, order="C")).movedim(-1, -3)
     if x.shape[-3] != 3 or not (x.dtype == torch.uint8 or x.is_floating_point()):
-        raise ValueError(_takes(frame))
+        raise UserError(_takes(frame))
     x = x.to(like.device)
     if x.dtype == torch.uint8:
         x = x.to(like.dtype) / 255
     else:
         low, high = torch.stack(torch.aminmax(x)).tolist()
         if not (low >= -0.01 and high <= 1.01):
-            raise ValueError(f"float frames hold values in [0, 1]; got {low:.4g} to {high:.4g}: divide by 255")
+            raise UserError(f"float frames hold values in [0, 1]; got {low:.4g} to {high:.4g}: divide by 255")
         x = x.to(like.dtype)
     return x if x.ndim == 4 else x[None]
 
@@ -59,7 +61,7 @@ def to_map(time: float | Tensor | np.ndarray, like: Tensor) -> float | Tensor:
     if time.ndim == 0:
         return float(time)
     if time.ndim not in (2, 3, 4):
-        raise ValueError(f"a time is a number or a map H W, B H W or B 1 H W; got shape {tuple(time.shape)}")
+        raise UserError(f"a time is a number or a map H W, B H W or B 1 H W; got shape {tuple(time.shape)}")
     time = time.to(like.device, like.dtype)
     if time.ndim == 4:
         return time

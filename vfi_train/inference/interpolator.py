@@ -18,6 +18,7 @@ from vfi_train.architectures import Architecture, Encoding, create_model
 from vfi_train.architectures.base import time_tensor
 from vfi_train.architectures.layers.reference import known_reference, reference_schedule
 from vfi_train.contract import Prediction
+from vfi_train.errors import UserError
 from vfi_train.inference.conversion import Frame, from_batch, to_batch, to_map
 from vfi_train.inference.padding import Padding, PaddingMode, PaddingSide, padded_size
 from vfi_train.inference.tiling import Blend, Tiles
@@ -82,11 +83,11 @@ class Interpolator:
         _one_of("padding_side", padding_side, ("center", "right_bottom"))
         _one_of("tta", tta, (False, True, *FLIPS))
         if scale <= 0:
-            raise ValueError(f"scale is a factor above 0 (1, 0.5, 0.25); got {scale}")
+            raise UserError(f"scale is a factor above 0 (1, 0.5, 0.25); got {scale}")
         if iterations < 1:
-            raise ValueError(f"iterations is a number of steps, 1 or more; got {iterations}")
+            raise UserError(f"iterations is a number of steps, 1 or more; got {iterations}")
         if times_at_once < 1:
-            raise ValueError(f"times_at_once is a number of times, 1 or more; got {times_at_once}")
+            raise UserError(f"times_at_once is a number of times, 1 or more; got {times_at_once}")
         self.model = create_model(model).eval() if isinstance(model, str) else model
         if weights is not None:
             from vfi_train.weights import load_weights  # type: ignore[attr-defined]
@@ -153,13 +154,13 @@ class Interpolator:
             rounded to the nearest.
 
         Raises:
-            ValueError: frames or times that the model does not take; the message says which.
+            UserError: frames or times that the model does not take; the message says which.
         """
         like = next(self.model.parameters(), torch.zeros(()))
         one = isinstance(times, (int, float)) or getattr(times, "ndim", 1) != 1
         listed: list[TimeLike] = [times] if one else list(times)  # type: ignore[arg-type, list-item, assignment]
         if not listed:
-            raise ValueError("no times are given: give a number from 0 to 1, or a list of them")
+            raise UserError("no times are given: give a number from 0 to 1, or a list of them")
         with _evaluating(self.model):
             predictions = self.stream(
                 to_batch(frame0, like),
@@ -253,7 +254,7 @@ class Interpolator:
     def _halved(self, request: Request) -> Iterator[Prediction]:
         """Reach each time by halving; frames on the way are made once."""
         if request.reference is not None or any(isinstance(time, Tensor) for time in request.times):
-            raise ValueError("recursive=True takes times as numbers and no reference: leave recursive out")
+            raise UserError("recursive=True takes times as numbers and no reference: leave recursive out")
         known = {
             Fraction(0): Prediction(request.frame0),
             Fraction(1): Prediction(request.frame1),
@@ -389,7 +390,7 @@ def _dyadic(time: float) -> Fraction:
     fraction = Fraction(time)
     if not 0 <= fraction <= 1 or fraction.denominator > LARGEST_DENOMINATOR:
         near = Fraction(round(min(max(time, 0), 1) * 64), 64)
-        raise ValueError(
+        raise UserError(
             f"recursive=True reaches times k / 2^n from 0 to 1 (n up to 10); got {time}: take {near} = {float(near)}"
         )
     return fraction
@@ -415,4 +416,4 @@ def _pair(value: int | Sequence[int] | None) -> tuple[int, int] | None:
 
 def _one_of(name: str, value: object, choices: tuple[object, ...]) -> None:
     if value not in choices:
-        raise ValueError(f"{name} is one of {', '.join(map(str, choices))}; got {value!r}")
+        raise UserError(f"{name} is one of {', '.join(map(str, choices))}; got {value!r}")

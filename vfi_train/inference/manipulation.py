@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vfi_train.errors import UserError
 from vfi_train.inference.conversion import Frame
 from vfi_train.inference.interpolator import Interpolator
 
@@ -44,7 +45,7 @@ def manipulate(
         elsewhere: see `time_maps`.
 
     Raises:
-        ValueError: masks, curves and frames do not fit together, or the model takes no maps.
+        UserError: masks, curves and frames do not fit together, or the model takes no maps.
     """
     timings = [timing(curve, count, *OBJECTS) for curve in curves]
     maps = smooth(time_maps(masks, timings, elsewhere)).clip(0, 1)
@@ -72,7 +73,7 @@ def compose(
         steps: times are rounded to this part; a power of two suits networks that halve intervals.
 
     Raises:
-        ValueError: masks, curves and frames do not fit together.
+        UserError: masks, curves and frames do not fit together.
     """
     shares = smooth(time_maps(masks, list(np.eye(len(masks))), 0.0))
     shares = np.concatenate([shares, 1 - shares.sum(0, keepdims=True)])[..., None]
@@ -121,7 +122,7 @@ def timing(curve: Sequence[float], count: int, low: float = 0.0, high: float = 1
     from scipy.interpolate import make_interp_spline  # takes half a second to import
 
     if len(curve) < 2 or count < 1:
-        raise ValueError(
+        raise UserError(
             f"a curve has two heights or more, for one frame or more; got {len(curve)} heights for {count} frames"
         )
     heights = low + (high - low) * np.asarray(curve, np.float64)
@@ -141,14 +142,14 @@ def time_maps(
             `timing([0, 1], N)` lets everything else move on evenly.
 
     Raises:
-        ValueError: not as many timings as masks, or of different sizes.
+        UserError: not as many timings as masks, or of different sizes.
     """
     if not len(masks) == len(timings) > 0:
-        raise ValueError(f"every mask has a timing; got {len(masks)} masks and {len(timings)} timings")
+        raise UserError(f"every mask has a timing; got {len(masks)} masks and {len(timings)} timings")
     shapes = {np.shape(mask) for mask in masks}
     lengths = {np.shape(times) for times in timings}
     if len(shapes) > 1 or len(lengths) > 1 or {len(shape) for shape in shapes} != {2}:
-        raise ValueError(f"masks are H W of one size, timings equally long; got {sorted(shapes)}, {sorted(lengths)}")
+        raise UserError(f"masks are H W of one size, timings equally long; got {sorted(shapes)}, {sorted(lengths)}")
     (size,), (length,) = shapes, lengths
     maps = np.empty((*length, *size), np.float32)
     maps[:] = np.asarray(elsewhere, np.float32).reshape(-1, 1, 1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from vfi_train.errors import UserError
+
 Frame = TypeVar("Frame")
 Ask = Callable[[Frame, Frame, list[float]], Iterable[Frame]]
 
@@ -26,12 +28,12 @@ def insert_frames(interpolate: Ask[Frame], frames: Iterable[Frame], insert: Sequ
         One frame after another; a round holds one pair and what lies between.
 
     Raises:
-        ValueError: `insert` holds something else than whole numbers from 1.
+        UserError: `insert` holds something else than whole numbers from 1.
 
     Source: `--num` of InterpAny-Clearer's inference scripts (Zhong et al., ECCV 2024).
     """
     if any(not isinstance(count, int) or count < 1 for count in insert):
-        raise ValueError(
+        raise UserError(
             f"insert lists whole numbers from 1, how many frames come between two in each round; got {insert}"
         )
     result: Iterable[Frame] = frames

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vfi_train.architectures import Architecture
 from vfi_train.architectures.base import scaled_size
+from vfi_train.errors import UserError
 
 PaddingMode = Literal["replicate", "zeros", "reflect"]
 PaddingSide = Literal["center", "right_bottom"]
@@ -47,7 +48,7 @@ class Padding:
         if self.mode == "zeros":
             return F.pad(x, amounts)
         if self.mode == "reflect" and (max(amounts[:2]) >= width or max(amounts[2:]) >= height):
-            raise ValueError(
+            raise UserError(
                 f"a frame of {height}x{width} is too small to be reflected by {max(amounts)} pixels: "
                 "take padding=replicate"
             )
@@ -78,7 +79,7 @@ def padded_size(
         multiple: multiples for height and width instead of the model's, as a benchmark's protocol says.
 
     Raises:
-        ValueError: no size nearby fits the scale.
+        UserError: no size nearby fits the scale.
     """
     if multiple is not None:
         return (_next_multiple(size[0], multiple[0]), _next_multiple(size[1], multiple[1]))
@@ -93,7 +94,7 @@ def _padded_side(side: int, model: Architecture, scale: float) -> int:
         fits = small % multiple == 0 and small >= model.min_size and scaled_size(small, 1 / scale) == padded
         if fits and padded % model.full_size_multiple == 0:
             return padded
-    raise ValueError(
+    raise UserError(
         f"no size near {side} times scale {scale} is a multiple of {multiple} and comes back to itself: "
         f"take a scale of {multiple}/n, for example {multiple}/{max(1, round(multiple / scale))}"
     )

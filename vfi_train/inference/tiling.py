@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vfi_train.errors import UserError
+
 
 @dataclass(frozen=True)
 class Tiles:
@@ -29,7 +31,7 @@ class Tiles:
 
     def __post_init__(self) -> None:
         if not 0 < self.overlap < min(self.tile):
-            raise ValueError(
+            raise UserError(
                 f"tiles of {self.tile[0]}x{self.tile[1]} cannot overlap by {self.overlap} pixels: "
                 "take an overlap above 0 and below the tile's smaller side"
             )
@@ -72,7 +74,7 @@ class Blend:
     def result(self) -> Tensor:
         """The image, ... H W."""
         if self.total is None or self.weights is None:
-            raise ValueError("there is nothing to blend: add the pieces of all windows first")
+            raise UserError("there is nothing to blend: add the pieces of all windows first")
         return self.total / self.weights
 
 

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vfi_train.errors import UserError
+
 LUMA = (0.299, 0.587, 0.114)  # BT.601, the first row of scikit-image's RGB to YUV matrix
 GAUSSIAN = [math.exp(-((k - 5) ** 2) / (2 * 1.5**2)) for k in range(11)]
 GAUSSIAN = [g / sum(GAUSSIAN) for g in GAUSSIAN]
@@ -72,7 +74,7 @@ def ssim_uniform(prediction: Tensor, target: Tensor, *, rounded: bool = False) -
     """
     prediction, target = _ready(prediction, target, rounded)
     if min(prediction.shape[-2:]) < 7:
-        raise ValueError(f"a 7x7 window needs frames of 7x7 pixels at least; got {tuple(prediction.shape[-2:])}")
+        raise UserError(f"a 7x7 window needs frames of 7x7 pixels at least; got {tuple(prediction.shape[-2:])}")
     return _mean(_similarity(prediction, target, lambda x: _filter(x, [1 / 7] * 7), correction=49 / 48))
 
 
@@ -105,7 +107,7 @@ def round_to_8_bit(image: Tensor) -> Tensor:
 def _ready(prediction: Tensor, target: Tensor, rounded: bool) -> tuple[Tensor, Tensor]:
     """Both images checked, in float32 at least."""
     if prediction.shape != target.shape or prediction.ndim != 4 or prediction.shape[1] != 3:
-        raise ValueError(
+        raise UserError(
             f"a metric compares two images B 3 H W; got {tuple(prediction.shape)} and {tuple(target.shape)}"
         )
     if not (prediction.dtype == target.dtype == torch.float64):

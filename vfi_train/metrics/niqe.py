@@ -20,6 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vfi_train.errors import UserError
+
 Array = NDArray[np.float64]
 BLOCK = 96  # pixels, at full size; half of it at half size
 LUMA = np.array((65.481, 128.553, 24.966))  # of R, G, B in 0..1, to Y in 16..235
@@ -46,12 +48,12 @@ def read_pristine(path: str | Path) -> Pristine:
     """Read the statistics from a file in BasicSR's layout (`niqe_pris_params.npz`).
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it does not hold the three arrays.
+        UserError: there is no such file.
+        UserError: it does not hold the three arrays.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(
+        raise UserError(
             f"NIQE needs statistics of pristine photographs, and there is no file {path}: "
             "give the path of BasicSR's niqe_pris_params.npz"
         )
@@ -59,10 +61,10 @@ def read_pristine(path: str | Path) -> Pristine:
         with np.load(path, allow_pickle=False) as content:
             arrays = {name: np.asarray(content[name], np.float64) for name in SHAPES if name in content}
     except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no whole .npz file of numbers ({error}): fetch it again") from None
+        raise UserError(f"{path} is no whole .npz file of numbers ({error}): fetch it again") from None
     shapes = {name: array.shape for name, array in arrays.items()}
     if shapes != SHAPES:
-        raise ValueError(f"{path} holds {shapes or 'none'} of the arrays {SHAPES}: give BasicSR's niqe_pris_params.npz")
+        raise UserError(f"{path} holds {shapes or 'none'} of the arrays {SHAPES}: give BasicSR's niqe_pris_params.npz")
     return Pristine(arrays["mu_pris_param"][0], arrays["cov_pris_param"], arrays["gaussian_window"])
 
 
@@ -78,12 +80,12 @@ def niqe(image: Tensor, pristine: Pristine, *, rounded: bool = False) -> Tensor:
         B numbers, float64, on the CPU.
 
     Raises:
-        ValueError: an image is too small or has fewer than two blocks with texture.
+        UserError: an image is too small or has fewer than two blocks with texture.
 
     Source: InterpAny-Clearer's benchmarks (BasicSR's function without a crop of the border).
     """
     if image.ndim != 4 or image.shape[1] != 3 or (image.shape[2] // BLOCK) * (image.shape[3] // BLOCK) < 2:
-        raise ValueError(
+        raise UserError(
             f"NIQE takes images B 3 H W of two blocks of {BLOCK}x{BLOCK} at least; got {tuple(image.shape)}"
         )
     images = image.detach().double().cpu().numpy().transpose(0, 2, 3, 1)
@@ -158,7 +160,7 @@ def fit(x: Array) -> tuple[Array, Array, Array]:
 def _distance(described: Array, pristine: Pristine) -> float:
     whole = described[~np.isnan(described).any(axis=1)]
     if len(whole) < 2:
-        raise ValueError(
+        raise UserError(
             f"NIQE needs two blocks with texture at least; this image has {len(whole)} of {len(described)}: "
             "leave out flat images"
         )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from vfi_train.errors import UserError
 from vfi_train.metrics.functional import interpolation_error, psnr, ssim2d, ssim3d, ssim_uniform
 
 VARIANTS = {"3d": ssim3d, "2d": ssim2d, "uniform": ssim_uniform}
@@ -83,7 +84,7 @@ class SSIM(ImageMetric):
     ) -> None:
         super().__init__(**options)
         if variant not in VARIANTS:
-            raise ValueError(f"variant of SSIM is one of {', '.join(VARIANTS)}; got {variant!r}")
+            raise UserError(f"variant of SSIM is one of {', '.join(VARIANTS)}; got {variant!r}")
         self.variant, self.rounded = variant, rounded
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.core.samplers import DataError
 from datamodules.storage import flow_io
 from datamodules.storage import image_io as images
 from datamodules.storage.file_dataset import StoredData
 from datamodules.storage.pack import Pack
 from datamodules.storage.store import Store
+from vfi_train.errors import DataError
 from vfi_train.prepare.faults import DatasetIssue
 from vfi_train.prepare.workers import parallel_map
 

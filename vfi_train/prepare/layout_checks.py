@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from datamodules.core.samplers import DataError
 from datamodules.storage import videos as clips
 from datamodules.storage.file_dataset import StoredData
+from vfi_train.errors import DataError
 from vfi_train.prepare.dataset import name_of
 from vfi_train.prepare.faults import DatasetIssue
 

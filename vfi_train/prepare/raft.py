@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vfi_train.errors import UserError
 from vfi_train.weights.names import NameMap, to_ours
 from vfi_train.weights.published import load_strict, read_checkpoint, strip_prefixes, unwrap
 
@@ -34,13 +35,13 @@ def load_raft(path: str | Path) -> RAFT:
             (`Raft_Large_Weights.C_T_V1`, the same weights).
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no checkpoint of the large RAFT.
+        UserError: there is no such file.
+        UserError: it is no checkpoint of the large RAFT.
     """
     from torchvision.models.optical_flow import raft_large  # slow to import, and few need it
 
     if not Path(path).is_file():
-        raise FileNotFoundError(
+        raise UserError(
             f"RAFT needs its weights, and there is no file {path}: give the path of raft-things.pth or of "
             "torchvision's raft_large_C_T_V1"
         )
@@ -67,15 +68,15 @@ def raft_flow(raft: RAFT, frame0: Tensor, frame1: Tensor, updates: int = UPDATES
         B 2 H W, float32, pixels, x then y, on the pixels of `frame0`.
 
     Raises:
-        ValueError: the frames differ in shape or are too small, or there is no update.
+        UserError: the frames differ in shape or are too small, or there is no update.
     """
     if frame0.shape != frame1.shape or frame0.ndim != 4 or frame0.shape[1] != 3 or min(frame0.shape[2:]) < MIN_SIDE:
-        raise ValueError(
+        raise UserError(
             f"RAFT takes two frames B 3 H W of one size, {MIN_SIDE}x{MIN_SIDE} at least; "
             f"got {tuple(frame0.shape)} and {tuple(frame1.shape)}"
         )
     if updates < 1:
-        raise ValueError(f"RAFT refines its flow once at least; got {updates} updates")
+        raise UserError(f"RAFT refines its flow once at least; got {updates} updates")
     height, width = frame0.shape[2:]
     rows, columns = -height % MULTIPLE, -width % MULTIPLE
     top, left = rows // 2, columns // 2

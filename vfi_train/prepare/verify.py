@@ -14,11 +14,10 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from datamodules.core.samplers import DataError
 from datamodules.joint import Joint
 from datamodules.storage.file_dataset import StoredData
 from datamodules.video import Video
-from vfi_train.errors import UserError
+from vfi_train.errors import DataError, UserError
 from vfi_train.prepare.dataset import dataset, name_of
 from vfi_train.prepare.faults import DatasetIssue
 from vfi_train.prepare.file_checks import broken_arrays, broken_files

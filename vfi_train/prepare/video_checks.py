@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from datamodules.core.samplers import DataError
 from datamodules.storage import videos as clips
 from datamodules.video import Video
+from vfi_train.errors import DataError
 from vfi_train.prepare.faults import DatasetIssue
 from vfi_train.prepare.workers import parallel_map
 

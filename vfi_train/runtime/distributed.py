@@ -141,6 +141,6 @@ def device_shares(config: DictConfig) -> tuple[int, int]:
     """Samples per device and micro-batch, and micro-batches per optimizer step, of the first dataset.
 
     Raises:
-        ValueError: the batch does not divide.
+        UserError: the batch does not divide.
     """
     return split_batch(config.data.batch_size, device_count(config) or 1, config.data.micro_batch_size)

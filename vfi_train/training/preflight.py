@@ -18,11 +18,10 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from datamodules.core.samplers import DataError
 from losses import LossSet
 from vfi_train.architectures import Architecture
 from vfi_train.config.epochs import count_epoch
-from vfi_train.errors import UserError
+from vfi_train.errors import DataError, UserError
 from vfi_train.loggers.wandb import is_logged_in
 from vfi_train.optim.parameters import select_trainable
 from vfi_train.profile.training_cost import state_per_parameter

@@ -94,7 +94,7 @@ def resume_point(folder: Path) -> tuple[Path, int] | None:
             with zipfile.ZipFile(path) as archive:  # PyTorch does not look at the checksums that it writes
                 damaged = archive.testzip()
             if damaged is not None:
-                raise ValueError(f"{damaged} in it is damaged")
+                raise UserError(f"{damaged} in it is damaged")
             step = int(torch.load(path, map_location="cpu", weights_only=True)["global_step"])
         except Exception as error:  # torch.load raises many kinds
             broken.append(f"{path} ({(str(error).splitlines() or [type(error).__name__])[0]})")

@@ -30,7 +30,7 @@ def load_weights(model: Architecture, weights: str | Path, runs: str | Path = "r
 
     Raises:
         UserError: nothing is called so, with the nearest names.
-        ValueError: the file does not fit the model.
+        UserError: the file does not fit the model.
     """
     path = find_weights(weights, runs)
     content = read_checkpoint(path)

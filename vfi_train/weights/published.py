@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vfi_train.architectures import Architecture
+from vfi_train.errors import UserError
 from vfi_train.weights.names import family_names, family_options, to_ours, to_published
 
 # Where published training scripts put the network's tensors in what they save.
@@ -28,8 +29,8 @@ def load_published(model: Architecture, source: str | Path | Mapping[str, Any]) 
             whatever prefix the published scripts gave it.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no checkpoint, holds more than tensors, or does not fit; the message says how.
+        UserError: there is no such file.
+        UserError: it is no checkpoint, holds more than tensors, or does not fit; the message says how.
     """
     origin = "the state dict" if isinstance(source, Mapping) else str(source)
     content = source if isinstance(source, Mapping) else read_checkpoint(source)
@@ -66,7 +67,7 @@ def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
     """What a checkpoint file holds, read without running any code in it."""
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"there is no weights file {path}: give an existing .pth, .ckpt or .safetensors")
+        raise UserError(f"there is no weights file {path}: give an existing .pth, .ckpt or .safetensors")
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -74,20 +75,20 @@ def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
         try:
             return load_file(path)
         except SafetensorError as error:
-            raise ValueError(f"{path} is no whole safetensors file ({error}): fetch it again") from None
+            raise UserError(f"{path} is no whole safetensors file ({error}): fetch it again") from None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(
+        raise UserError(
             f"{path} holds more than tensors and plain containers, and was not run ({reason[:200]}): "
             "save its state dict alone, in a place where you trust the file"
         ) from None
     except (EOFError, RuntimeError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is no whole checkpoint ({reason}): fetch or save it again") from None
+        raise UserError(f"{path} is no whole checkpoint ({reason}): fetch or save it again") from None
     if not isinstance(content, Mapping):
-        raise ValueError(f"{path} holds a {type(content).__name__}, not a state dict")
+        raise UserError(f"{path} holds a {type(content).__name__}, not a state dict")
     return content
 
 
@@ -101,7 +102,7 @@ def unwrap(content: Mapping[str, Any], origin: str) -> dict[str, Tensor]:
         if wrapper is None:
             break
         content = content[wrapper]
-    raise ValueError(
+    raise UserError(
         f"{origin} holds no tensors at its top nor under {', '.join(WRAPPERS)}; its keys: "
         f"{', '.join(map(str, list(content)[:8])) or 'none'}"
     )
@@ -139,7 +140,7 @@ def load_strict(model: torch.nn.Module, tensors: Mapping[str, Tensor], origin: s
         if found
     ]
     if problems:
-        raise ValueError(
+        raise UserError(
             f"{origin} does not fit {type(model).__name__}: {'; '.join(problems)}: "
             "choose the variant that the checkpoint was trained as"
         )

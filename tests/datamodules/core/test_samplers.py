@@ -11,15 +11,10 @@ import pytest
 import torch
 
 from datamodules.core.collate import collate
-from datamodules.core.samplers import (
-    DataError,
-    GlobalBatchSampler,
-    SeededDataset,
-    ShardedEvalSampler,
-    split_batch,
-)
+from datamodules.core.samplers import GlobalBatchSampler, SeededDataset, ShardedEvalSampler, split_batch
 from datamodules.joint import JointSource
 from tests.helpers.sources import Numbers, NumbersData
+from vfi_train.errors import DataError
 
 
 def micro_batches(

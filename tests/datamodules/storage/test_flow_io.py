@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.core.samplers import DataError
 from datamodules.storage import flow_io
 from tests.helpers.golden_cases import load
+from vfi_train.errors import DataError
 
 CASES = {"flo": ".flo", "pfm_grey": ".pfm", "float3": ".float3"}
 

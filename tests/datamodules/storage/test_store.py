@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from datamodules.core.samplers import DataError
 from datamodules.storage import flow_io
 from datamodules.storage.pack_writer import finish, write_shard
 from datamodules.storage.store import Store, open_store
+from vfi_train.errors import DataError
 
 RNG = np.random.default_rng(0)
 IMAGES = {

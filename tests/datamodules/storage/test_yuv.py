@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from skimage.color import yuv2rgb
 
-from datamodules.core.samplers import DataError
 from datamodules.storage.yuv import YUVFile, to_rgb
 from tests.helpers.golden_cases import load
+from vfi_train.errors import DataError
 
 
 def test_a_frame_is_ema_vfis() -> None:

@@ -17,6 +17,7 @@ from vfi_train.architectures.layers.prelu import PReLU
 from vfi_train.architectures.layers.time_map import time_plane
 from vfi_train.architectures.layers.warp import resize, resize_flow, warp, warp_both
 from vfi_train.contract import Prediction
+from vfi_train.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,7 @@ class AMT(Architecture):
         """See `Architecture.check`; refuses times 0 and 1 too where the lookup divides by them."""
         super().check(frame0, frame1, time, scale=scale, reference=reference)
         if not isinstance(time, Tensor) and time in (0, 1) and not self.time_guard:
-            raise ValueError(
+            raise UserError(
                 f"{type(self).__name__} predicts times between 0 and 1; got {time}: take frame{int(time)} itself"
             )
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from vfi_train.architectures.layers.time_map import time_plane
+from vfi_train.errors import UserError
 
 
 def known_reference(
@@ -14,13 +15,13 @@ def known_reference(
     """A reference frame and its time or map: those given, or frame 0, whose map is zero.
 
     Raises:
-        ValueError: one is given without the other.
+        UserError: one is given without the other.
     """
     if reference is not None and reference_time is not None:
         return reference, reference_time
     if reference is not None or reference_time is not None:
         given = "reference" if reference_time is None else "reference_time"
-        raise ValueError(f"`reference` and its `reference_time` belong together; got `{given}` alone: give both")
+        raise UserError(f"`reference` and its `reference_time` belong together; got `{given}` alone: give both")
     return frame0, torch.zeros_like(time)
 
 
@@ -48,12 +49,12 @@ def reference_schedule(time: Tensor, reference_time: Tensor | float, iterations:
         iterations: number of steps, at least 1.
 
     Raises:
-        ValueError: fewer than one iteration.
+        UserError: fewer than one iteration.
 
     Source: InterpAny-Clearer (Zhong et al., ECCV 2024), iterative reference-based estimation.
     """
     if iterations < 1:
-        raise ValueError(f"reference-based estimation takes at least 1 iteration; got {iterations}")
+        raise UserError(f"reference-based estimation takes at least 1 iteration; got {iterations}")
     stops = [
         time * step / iterations + reference_time * (iterations - step) / iterations for step in range(iterations + 1)
     ]

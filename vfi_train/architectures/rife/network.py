@@ -19,6 +19,7 @@ from vfi_train.architectures.layers.time_map import time_plane
 from vfi_train.architectures.layers.warp import resize
 from vfi_train.architectures.rife.blocks import ContextNet, FlowBlock, Stage, UNet
 from vfi_train.contract import Prediction
+from vfi_train.errors import UserError
 
 
 @dataclass
@@ -57,7 +58,7 @@ class RIFE(Architecture):
     def __init__(self, widths: tuple[int, int, int] = (240, 150, 90), stride: int = 2, teacher: bool = True) -> None:
         super().__init__()
         if stride not in (1, 2):
-            raise ValueError(f"RIFE takes stride 2, or 1 for twice the working resolution; got {stride}")
+            raise UserError(f"RIFE takes stride 2, or 1 for twice the working resolution; got {stride}")
         frames = 6 + self.index_channels
         refining = frames + 6 + 1 + 4  # warped frames, mask logit, flow
         self.block0 = FlowBlock(frames, widths[0], stride)

@@ -1,0 +1,84 @@
+"""Files and folders that appear complete or not at all.
+
+What is being written is called `.NAME.part` and lies beside NAME, so that the final rename stays on one file system and
+no pattern such as `*.png` finds it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def partial_path(path: Path) -> Path:
+    """Where `path` is written before it is complete."""
+    return path.with_name(f".{path.name}.part")
+
+
+@contextmanager
+def atomic_file(path: Path, *, durable: bool = False, keep_suffix: bool = False) -> Iterator[Path]:
+    """A path to write to, which replaces `path` after the block; after an exception it is removed.
+
+    Args:
+        path: the file to make or replace; its folder must exist.
+        durable: wait until the disk holds the content, so that it survives a crash of the machine.
+        keep_suffix: the path to write to ends as `path` does (it lies in a folder of its own), for libraries that
+            choose a format by the ending.
+    """
+    partial = partial_path(path)
+    written = partial / path.name if keep_suffix else partial
+    try:
+        if keep_suffix:
+            partial.mkdir(exist_ok=True)
+        yield written
+        if durable:
+            _flush_to_disk(written)
+        os.replace(written, path)
+    finally:
+        _remove(partial)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """An empty folder to fill, which becomes `path` after the block; after an exception it is removed.
+
+    Raises:
+        OSError: `path` exists and is not an empty folder.
+    """
+    partial = partial_path(path)
+    _remove(partial)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        os.replace(partial, path)
+    finally:
+        _remove(partial)
+
+
+def write_text(path: Path, text: str, *, durable: bool = False) -> None:
+    """Write a text file (UTF-8) atomically."""
+    write_bytes(path, text.encode(), durable=durable)
+
+
+def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Write a file atomically."""
+    with atomic_file(path, durable=durable) as partial:
+        partial.write_bytes(content)
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
