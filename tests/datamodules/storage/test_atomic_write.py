@@ -19,10 +19,15 @@ def test_a_file_replaces_the_one_before_and_leaves_nothing_beside_it(tmp_path: P
 @pytest.mark.parametrize("keep_suffix", [False, True])
 def test_after_an_exception_the_file_before_stands(tmp_path: Path, keep_suffix: bool) -> None:
     write_text(tmp_path / "a.onnx", "first")
-    with pytest.raises(KeyError), atomic_file(tmp_path / "a.onnx", keep_suffix=keep_suffix) as partial:
-        assert (partial.suffix == ".onnx") == keep_suffix
-        partial.write_text("half")
-        raise KeyError
+
+    def write_half() -> None:
+        with atomic_file(tmp_path / "a.onnx", keep_suffix=keep_suffix) as partial:
+            assert (partial.suffix == ".onnx") == keep_suffix
+            partial.write_text("half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write_half()
     assert (tmp_path / "a.onnx").read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
 
