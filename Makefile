@@ -45,10 +45,11 @@ test-gpu: env ## the tests that need a CUDA device
 app: .venv-app/.done ## a local page to try networks on images and videos
 	.venv-app/bin/python -m vfi_train.app
 
-lint: env ## ruff and mypy
+lint: env ## ruff, mypy and the arrows between rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 format: env ## let ruff format and fix
 	$(BIN)/ruff check --fix .
