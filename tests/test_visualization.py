@@ -37,7 +37,7 @@ def test_flow_colours_equal_torchvision() -> None:
 
 
 def test_flow_colours_of_rife_equal_the_published_log() -> None:
-    golden = load("functions_RIFE", "flow_image").arrays["rgb"]
+    golden = load("functions_RIFE", "flow_picture").arrays["rgb"]
     assert np.abs(flow_image(flow(), style="rife") - 255 * golden).max() <= 0.5001
 
 

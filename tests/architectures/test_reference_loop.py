@@ -146,7 +146,7 @@ def test_no_rounds_and_single_frames_come_back() -> None:
 
 @pytest.mark.parametrize("num", [[0], [1, 1.5], ["2"]])
 def test_other_rounds_are_refused(num: list) -> None:
-    with pytest.raises(ValueError, match="num lists whole numbers from 1"):
+    with pytest.raises(ValueError, match="insert lists whole numbers from 1"):
         insert_frames(Interpolator(Stepper()), pair(), num)
 
 

@@ -101,7 +101,7 @@ def test_no_triplet_crosses_a_cut_or_stands_still(folder: Path, gap: int) -> Non
     module = data(write(folder / "clip.mkv", frames), gap=gap)
     module.setup()
     opened = module.cache.open(module._clips()[0])
-    assert [i for i, value in enumerate(opened.unexplained) if value > module.cut] == [12, 30]
+    assert [i for i, value in enumerate(opened.unexplained) if value > module.cut_threshold] == [12, 30]
     spans = [range(first, first + 2 * gap + 1) for first in firsts(module.train_source())]
     spans += [range(first, first + 2 * gap + 1) for first in firsts(module.val_source())]
     assert all(cut not in span[1:] for span in spans for cut in (12, 30))

@@ -68,7 +68,7 @@ def test_curves_and_maps_equal_the_published_ones() -> None:
 
 
 def test_frames_are_made_between_the_published_anchors() -> None:
-    schedule = CASE.info["whole_image_mode_schedule"]
+    schedule = CASE.info["whole_picture_mode_schedule"]
     assert len(schedule) == 9
     for count, expected in schedule.items():
         made = anchors(int(count))

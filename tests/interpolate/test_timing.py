@@ -130,7 +130,7 @@ def test_decimals_of_ntsc_rates_are_taken_as_meant() -> None:
         ({"rate": "fast"}, "rate=fast is not a number: write it as 60"),
         ({"times": [0.5, 1.5]}, r"times=\[0.5, 1.5\] are not times from 0 to 1"),
         ({"times": []}, r"times=\[\] are not times"),
-        ({"insert": [1, 0]}, r"insert=\[1, 0\] are not insertbers of frames to insert"),
+        ({"insert": [1, 0]}, r"insert=\[1, 0\] are not numbers of frames to insert"),
     ],
 )
 def test_plans_that_make_no_sense_are_refused(given: dict, message: str) -> None:

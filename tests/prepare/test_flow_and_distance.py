@@ -69,7 +69,7 @@ def test_labels_of_triplets_are_the_flow_from_the_target_to_both_frames(vimeo: P
 def test_packed_labels_are_those_in_files_and_are_found_beside_the_frames(vimeo: Path, tmp_path: Path) -> None:
     files = made("flow", "vimeo90k", vimeo, tmp_path / "out")
     shutil.rmtree(vimeo / "flow")
-    made("flow", "vimeo90k", vimeo, flow={"form": "packed"}, pack={"shard": 0.1})
+    made("flow", "vimeo90k", vimeo, flow={"format": "packed"}, pack={"shard": 0.1})
     (pack,) = open_store(vimeo).packs
     assert len(pack.sizes) > 1
     assert pack.index["made"] == {"function": DIS}
@@ -112,7 +112,7 @@ def test_distance_maps_of_septuplets(septuplets: Path) -> None:
 
 def test_packed_maps_are_whole_and_are_augmented_with_the_frames(septuplets: Path) -> None:
     """Made, packed, verified, and read by a training on septuplets, of which this is one mirrored sample in a crop."""
-    made("distance", "vimeo_septuplet", septuplets, flow={"form": "packed", "batch_size": 42})
+    made("distance", "vimeo_septuplet", septuplets, flow={"format": "packed", "batch_size": 42})
     assert not list(septuplets.rglob("dis_index_*"))
     config = task("verify", "vimeo_septuplet", septuplets, data={"variant": "D"})
     config.verify = {"decode": True, "subset": True, "size": [48, 64]}
@@ -134,7 +134,7 @@ def test_packed_maps_are_whole_and_are_augmented_with_the_frames(septuplets: Pat
 
 
 def test_packed_maps_of_triplets_at_another_ratio(vimeo: Path, tmp_path: Path) -> None:
-    output = made("distance", "vimeo90k", vimeo, tmp_path / "out", flow={"form": "packed"}, distance={"ratio": 4})
+    output = made("distance", "vimeo90k", vimeo, tmp_path / "out", flow={"format": "packed"}, distance={"ratio": 4})
     (pack,) = open_store(output).packs
     assert len(pack) == 2 * 5
     assert pack.index["made"] == {"function": DIS, "ratio": 4}
@@ -145,7 +145,7 @@ def test_packed_maps_of_triplets_at_another_ratio(vimeo: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("form", ["files", "packed"])
 def test_what_is_there_is_not_made_again(form: str, vimeo: Path, tmp_path: Path) -> None:
-    keys: dict[str, Any] = {"flow": {"form": form, "batch_size": 2}, "pack": {"shard": 0.1}}
+    keys: dict[str, Any] = {"flow": {"format": form, "batch_size": 2}, "pack": {"shard": 0.1}}
     output = made("flow", "vimeo90k", vimeo, tmp_path / "out", **keys)
     content = {path: path.read_bytes() for path in output.rglob("*.flo" if form == "files" else "*.bin")}
     spoilt = sorted(content)[1]
@@ -159,8 +159,8 @@ def test_what_is_there_is_not_made_again(form: str, vimeo: Path, tmp_path: Path)
 def test_the_work_is_shared(vimeo: Path, tmp_path: Path) -> None:
     whole = {p.name for p in made("flow", "vimeo90k", vimeo, tmp_path / "all").rglob("*/*/*/*.flo")}
     for number in (1, 2, 3):
-        made("flow", "vimeo90k", vimeo, tmp_path / "out", flow={"share": f"{number}/3", "batch_size": 2})
-        packed = {"share": f"{number}/3", "batch_size": 2, "form": "packed"}
+        made("flow", "vimeo90k", vimeo, tmp_path / "out", flow={"shard": f"{number}/3", "batch_size": 2})
+        packed = {"shard": f"{number}/3", "batch_size": 2, "format": "packed"}
         made("flow", "vimeo90k", vimeo, tmp_path / "out2", flow=packed)
     assert {p.name for p in (tmp_path / "out").rglob("*/*/*/*.flo")} == whole
     assert len(list((tmp_path / "out").rglob("*.flo"))) == 10
@@ -177,10 +177,10 @@ def test_labels_of_another_making_are_not_mixed_in(vimeo: Path, tmp_path: Path) 
     note.write_text(json.dumps({"function": "another"}))
     with pytest.raises(UserError, match=r"made with other settings \(\S+flow\.json would say"):
         made("flow", "vimeo90k", vimeo, output)
-    packed = made("flow", "vimeo90k", vimeo, tmp_path / "packed", flow={"form": "packed"})
+    packed = made("flow", "vimeo90k", vimeo, tmp_path / "packed", flow={"format": "packed"})
     with pytest.raises(UserError, match=r"packed/flow was begun for other files or with other settings"):
         made(
-            "flow", "vimeo90k", vimeo, packed, flow={"form": "packed", "function": "tests.helpers.flow_functions:small"}
+            "flow", "vimeo90k", vimeo, packed, flow={"format": "packed", "function": "tests.helpers.flow_functions:small"}
         )
 
 
@@ -217,8 +217,8 @@ def test_raft_with_weights_of_a_file_that_is_recorded(tmp_path: Path) -> None:
         ("flow", "vimeo90k", {"flow": {"function": f"{HERE}:NUMBER"}}, r"neither raft nor module:name"),
         ("flow", "vimeo90k", {"flow": {"function": f"{HERE}:small"}}, r"\(2, 2, 32, 48\).*\(2, 2, 64, 96\)"),
         ("flow", "vimeo90k", {"flow": {"function": f"{HERE}:endless"}}, r"not finite"),
-        ("flow", "vimeo90k", {"flow": {"form": "zip"}}, r"^flow\.form=zip is not known"),
-        ("flow", "vimeo90k", {"flow": {"share": "5/4"}}, r"^flow\.share=5/4 is not a part of the work"),
+        ("flow", "vimeo90k", {"flow": {"format": "zip"}}, r"^flow\.format=zip is not known"),
+        ("flow", "vimeo90k", {"flow": {"shard": "5/4"}}, r"^flow\.shard=5/4 is not a part of the work"),
         ("flow", "gopro", {}, r"^data=gopro takes no flow labels"),
         ("distance", "gopro", {}, r"^data=gopro takes no distance maps: vimeo_septuplet and vimeo90k do$"),
         ("distance", "vimeo90k", {"distance": {"ratio": 100}}, r"^distance\.ratio=100 does not suit frames of 64x96"),
