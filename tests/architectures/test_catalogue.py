@@ -54,6 +54,12 @@ PARAMETERS = {
     "rife_d": 10_710_780,
     "rife_tr": 10_721_040,
     "rife_dr": 10_721_040,
+    "rife_v4_6": 5_306_256,
+    "rife_v4_25": 5_664_776,
+    "rife_v4_25_lite": 5_622_700,
+    "rife_v4_25_heavy": 21_663_528,
+    "rife_v4_26": 5_664_776,
+    "rife_v4_26_heavy": 5_723_156,
     "ifrnet_tiny": 323_774,
 }
 # Mean and largest difference of a frame under bfloat16 autocast; twice what was measured.
@@ -63,6 +69,7 @@ BFLOAT16 = {
     "ema_vfi": (0.0015, 0.007),
     "ifrnet": (0.0005, 0.0025),
     "rife": (0.00025, 0.0015),
+    "rife4": (0.00015, 0.0013),
 }
 
 

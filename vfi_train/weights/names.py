@@ -10,7 +10,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor
 
 NameMap = list[tuple[str, str]]
 
@@ -46,6 +48,18 @@ def family_options(family: str) -> list[str]:
     if importlib.util.find_spec(module) is None:
         return []
     return getattr(importlib.import_module(module), "OPTIONAL", [])
+
+
+def family_variant(family: str, tensors: Mapping[str, Tensor]) -> str | None:
+    """Which variant of a family a published checkpoint is of, by the names and shapes of its tensors.
+
+    The family's `variant` stands beside `NAMES`; None where there is none, or where it does not know.
+    """
+    module = f"vfi_train.weights.families.{family}"
+    if importlib.util.find_spec(module) is None:
+        return None
+    find = getattr(importlib.import_module(module), "variant", None)
+    return find(tensors) if find else None
 
 
 def family_layouts(family: str) -> str:

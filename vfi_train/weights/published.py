@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vfi_train.architectures import Architecture
 from vfi_train.errors import UserError
-from vfi_train.weights.names import family_names, family_options, to_ours, to_published
+from vfi_train.weights.names import family_names, family_options, family_variant, to_ours, to_published
 
 # Where published training scripts put the network's tensors in what they save.
 WRAPPERS = ("state_dict", "model", "model_state_dict", "params", "params_ema", "network", "net")
@@ -41,7 +41,9 @@ def load_published(model: Architecture, source: str | Path | Mapping[str, Any]) 
         for name, tensor in tensors.items()
         if not any(fnmatch.fnmatchcase(name, pattern) for pattern in dropped)
     }
-    load_strict(model, match_optional_parts(model, ours), origin)
+    found = family_variant(model.family, tensors)
+    other = found != family_variant(model.family, published_state_dict(model))
+    load_strict(model, match_optional_parts(model, ours), origin, variant=found if other else None)
 
 
 def match_optional_parts(model: Architecture, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -118,8 +120,11 @@ def strip_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def load_strict(model: torch.nn.Module, tensors: Mapping[str, Tensor], origin: str) -> None:
-    """Load tensors by name; anything missing, left over, of another shape or not finite is one ValueError."""
+def load_strict(model: torch.nn.Module, tensors: Mapping[str, Tensor], origin: str, variant: str | None = None) -> None:
+    """Load tensors by name; anything missing, left over, of another shape or not finite is one ValueError.
+
+    It names `variant`, where the tensors are known to be of another one than the model.
+    """
     expected = model.state_dict()
     missing = [name for name in expected if name not in tensors]
     unexpected = [name for name in tensors if name not in expected]
@@ -142,6 +147,6 @@ def load_strict(model: torch.nn.Module, tensors: Mapping[str, Tensor], origin: s
     if problems:
         raise UserError(
             f"{origin} does not fit {type(model).__name__}: {'; '.join(problems)}: "
-            "choose the variant that the checkpoint was trained as"
+            f"choose the variant that the checkpoint was trained as{f': {variant}' if variant else ''}"
         )
     model.load_state_dict(dict(tensors), strict=True)

@@ -1,0 +1,75 @@
+"""A loss on every flow block of RIFE 4: ours, since the authors' losses are not published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from losses.base import Term, Weight
+from losses.laplacian import LaplacianPyramid
+from vfi_train.contract import Batch, Prediction
+
+
+class BlendedLaplacian(Term):
+    """Laplacian losses of the blends after each flow block, each with a weight of its own, summed.
+
+    With n blends, blend k from coarse to fine (0 to n - 1) weighs decay^(n - 1 - k): the last one 1. Sides are
+    multiples of 2^levels and at least 2^(levels + 1): 64 for five levels.
+
+    Args:
+        weight: see `Term`.
+        decay: what each blend weighs relative to the next finer one; 0: the last one counts, and no other.
+        weights: one number per blend, coarse to fine, in place of `decay`; a blend of weight 0 is not compared.
+        levels: bands of the pyramids, as in `losses.laplacian.Laplacian`.
+
+    Source: ours. RAFT (Teed and Deng, ECCV 2020), section 3.3, weighs its estimates by 0.8^(n - 1 - k) likewise; the
+    pyramid is RIFE's.
+    """
+
+    reads = ("merged",)
+
+    def __init__(
+        self, weight: Weight = 1.0, decay: float = 0.8, weights: Sequence[float] | None = None, levels: int = 5
+    ) -> None:
+        super().__init__(weight)
+        if not 0 <= decay <= 1:
+            raise ValueError(f"decay is a number from 0 to 1; got {decay}")
+        if weights is not None and not any(weights):
+            raise ValueError(f"weights of blends are numbers, one of them above 0 at least; got {list(weights)}")
+        self.decay = decay
+        self.weights = None if weights is None else tuple(weights)
+        self.levels = levels
+        self.pyramid = LaplacianPyramid()
+
+    def forward(self, prediction: Prediction, batch: Batch) -> Tensor:
+        """A scalar; see `Term.forward`.
+
+        Raises:
+            ValueError: `weights` are not as many as there are blends, or a blend is not of the target's size.
+        """
+        assert prediction.merged is not None
+        target = batch["target"]
+        differences = []
+        for weight, blend in zip(self.weights_of(len(prediction.merged)), prediction.merged, strict=True):
+            if blend.shape != target.shape:
+                raise ValueError(
+                    f"BlendedLaplacian compares blends of the target's shape {tuple(target.shape)}; got "
+                    f"{tuple(blend.shape)}: take losses.laplacian.Laplacian with field=merged"
+                )
+            if weight:
+                differences.append(weight * (blend - target))
+        # The pyramid is linear: one for all blends, whose weights stand in their differences.
+        return len(differences) * self.pyramid.size(torch.cat(differences), self.levels)
+
+    def weights_of(self, count: int) -> tuple[float, ...]:
+        """The weights of `count` blends, coarse to fine."""
+        if self.weights is None:
+            return tuple(self.decay ** (count - 1 - k) for k in range(count))
+        if len(self.weights) != count:
+            raise ValueError(
+                f"BlendedLaplacian has weights for {len(self.weights)} blends, {list(self.weights)}; the prediction "
+                f"has {count}: give one weight for each"
+            )
+        return self.weights
