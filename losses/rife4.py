@@ -10,6 +10,7 @@ from torch import Tensor
 from losses.base import Term, Weight
 from losses.laplacian import LaplacianPyramid
 from vfi_train.contract import Batch, Prediction
+from vfi_train.errors import UserError
 
 
 class BlendedLaplacian(Term):
@@ -35,9 +36,9 @@ class BlendedLaplacian(Term):
     ) -> None:
         super().__init__(weight)
         if not 0 <= decay <= 1:
-            raise ValueError(f"decay is a number from 0 to 1; got {decay}")
+            raise UserError(f"decay is a number from 0 to 1; got {decay}")
         if weights is not None and not any(weights):
-            raise ValueError(f"weights of blends are numbers, one of them above 0 at least; got {list(weights)}")
+            raise UserError(f"weights of blends are numbers, one of them above 0 at least; got {list(weights)}")
         self.decay = decay
         self.weights = None if weights is None else tuple(weights)
         self.levels = levels
@@ -47,14 +48,14 @@ class BlendedLaplacian(Term):
         """A scalar; see `Term.forward`.
 
         Raises:
-            ValueError: `weights` are not as many as there are blends, or a blend is not of the target's size.
+            UserError: `weights` are not as many as there are blends, or a blend is not of the target's size.
         """
         assert prediction.merged is not None
         target = batch["target"]
         differences = []
         for weight, blend in zip(self.weights_of(len(prediction.merged)), prediction.merged, strict=True):
             if blend.shape != target.shape:
-                raise ValueError(
+                raise UserError(
                     f"BlendedLaplacian compares blends of the target's shape {tuple(target.shape)}; got "
                     f"{tuple(blend.shape)}: take losses.laplacian.Laplacian with field=merged"
                 )
@@ -68,7 +69,7 @@ class BlendedLaplacian(Term):
         if self.weights is None:
             return tuple(self.decay ** (count - 1 - k) for k in range(count))
         if len(self.weights) != count:
-            raise ValueError(
+            raise UserError(
                 f"BlendedLaplacian has weights for {len(self.weights)} blends, {list(self.weights)}; the prediction "
                 f"has {count}: give one weight for each"
             )

@@ -180,7 +180,11 @@ def test_labels_of_another_making_are_not_mixed_in(vimeo: Path, tmp_path: Path) 
     packed = made("flow", "vimeo90k", vimeo, tmp_path / "packed", flow={"format": "packed"})
     with pytest.raises(UserError, match=r"packed/flow was begun for other files or with other settings"):
         made(
-            "flow", "vimeo90k", vimeo, packed, flow={"format": "packed", "function": "tests.helpers.flow_functions:small"}
+            "flow",
+            "vimeo90k",
+            vimeo,
+            packed,
+            flow={"format": "packed", "function": "tests.helpers.flow_functions:small"},
         )
 
 

@@ -18,6 +18,7 @@ from vfi_train.architectures.layers.time_map import time_plane
 from vfi_train.architectures.layers.warp import warp_both
 from vfi_train.architectures.rife4.blocks import FlowBlock, Head, Stage
 from vfi_train.contract import Prediction
+from vfi_train.errors import UserError
 
 TEACHER_WIDTH = 64
 
@@ -61,7 +62,7 @@ class RIFE4(Architecture):
     def __init__(self, widths: Sequence[int], head_channels: int, features: int, teacher: bool) -> None:
         super().__init__()
         if len(widths) != len(self.shrinks):
-            raise ValueError(f"{type(self).__name__} has {len(self.shrinks)} flow blocks; got widths for {len(widths)}")
+            raise UserError(f"{type(self).__name__} has {len(self.shrinks)} flow blocks; got widths for {len(widths)}")
         seen = 2 * (3 + head_channels) + 1  # both frames, their features, time
         refining = seen + 1 + features + 4  # mask logit, the last block's features, flow
         for index, width in enumerate(widths):
@@ -184,12 +185,12 @@ class RIFE425(RIFE4):
         teacher: bool = False,
     ) -> None:
         if ensemble:
-            raise ValueError(
+            raise UserError(
                 f"{type(self).__name__} has no ensemble: leave it out, choose rife_v4_6, or take tta=true "
                 "(test-time augmentation), which suits every network"
             )
         if head_channels < 1:
-            raise ValueError(f"{type(self).__name__} takes 1 or more head channels; got {head_channels}")
+            raise UserError(f"{type(self).__name__} takes 1 or more head channels; got {head_channels}")
         super().__init__(widths, head_channels, features=8, teacher=teacher)
 
 
