@@ -20,7 +20,7 @@ from hydra.utils import instantiate
 
 from benchmarks.results import write_section
 from benchmarks.steps import Step
-from vfi_train.config.mistakes import compose_beside
+from vfi_train.config.compose import compose_config
 from vfi_train.contract import Batch
 
 EXPERIMENTS = ("quickstart", "synthetic_amt", "synthetic_emavfi", "synthetic_atmvfi", "synthetic_rife")
@@ -61,12 +61,12 @@ def main() -> None:
 def rows(experiment: str, ways: dict[str, tuple[str, list[str]]], count: int, device: str) -> list[str]:
     """A row of the table for each way."""
     base = [f"experiment={experiment}", "data.num_workers=0", "data.val_samples=1"]
-    data = instantiate(compose_beside(base, "train").data, _convert_="all")
+    data = instantiate(compose_config("train", base).data, _convert_="all")
     data.setup()
     loader = itertools.chain.from_iterable(itertools.repeat(data.train_dataloader()))  # in case an epoch is shorter
     batches = [to_floats(data, batch, device) for batch in itertools.islice(loader, count)]
     steps = {
-        way: Step(compose_beside([*base, *overrides], "train"), batches[0], precision)
+        way: Step(compose_config("train", [*base, *overrides]), batches[0], precision)
         for way, (precision, overrides) in ways.items()
     }
     curves: dict[str, list[float]] = {way: [] for way in steps}

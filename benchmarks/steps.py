@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.plain.layers import plain_layers
 from benchmarks.plain.losses import LOSSES
-from vfi_train.config.mistakes import compose_beside
+from vfi_train.config.compose import compose_config
 from vfi_train.contract import Batch, Prediction
 from vfi_train.modules.forward import in_network_order, predict
 from vfi_train.modules.interpolation_module import InterpolationModule
@@ -121,7 +121,7 @@ class PlainStep(Step):
 
 def recipe(model: str, *overrides: str) -> DictConfig:
     """The configuration of a model's published recipe."""
-    return compose_beside([f"experiment={RECIPES[model]}", "data.root=none", *overrides], "train")
+    return compose_config("train", [f"experiment={RECIPES[model]}", "data.root=none", *overrides])
 
 
 def make_module(config: DictConfig) -> InterpolationModule:

@@ -7,8 +7,6 @@ import re
 import sys
 from collections.abc import Sequence
 
-from hydra import compose, initialize_config_module
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import (
@@ -20,7 +18,7 @@ from hydra.errors import (
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vfi_train.config import epochs  # noqa: F401 (its import makes ${epochs:N} known)
+from vfi_train.config.compose import compose_config
 from vfi_train.errors import UserError, nearest
 
 
@@ -76,23 +74,6 @@ def check_values(config: DictConfig, overrides: Sequence[str], config_name: str)
             raise UserError(f"{key}={after} is not {expected}; without it the value is {before}")
 
 
-def compose_beside(overrides: Sequence[str], config_name: str, hydra_too: bool = False) -> DictConfig:
-    """Another configuration than the program's own, composed in the same way.
-
-    Args:
-        overrides: as on the command line.
-        config_name: the file of `conf`.
-        hydra_too: keep the block `hydra`, where the choices of groups stand.
-    """
-    active = GlobalHydra.instance()
-    program, active.hydra = active.hydra, None  # Hydra composes for one at a time
-    try:
-        with initialize_config_module("conf", version_base="1.3"):
-            return compose(config_name, overrides=list(overrides), return_hydra_config=hydra_too)
-    finally:
-        active.hydra = program
-
-
 def note_sweep(arguments: Sequence[str]) -> list[str]:
     """The command line with the keys that a multirun varies written into `sweep`, which names the runs."""
     if not {"-m", "--multirun"} & set(arguments):
@@ -128,7 +109,7 @@ def _compose_groups(overrides: Sequence[str], config_name: str) -> DictConfig:
         for o in _parse(overrides)
         if o.key_or_group == "hydra.searchpath" or _options(o.key_or_group.split("@")[0])
     ]
-    return compose_beside(groups, config_name)
+    return compose_config(config_name, groups)
 
 
 def _options(group: str) -> list[str]:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from hydra import compose, initialize_config_module
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from vfi_train.config.compose import compose_config
 from vfi_train.errors import UserError
 
 
@@ -63,13 +62,7 @@ def one_for_each(key: str, value: Any, count: int, of: str) -> list[Any]:
 
 @cache
 def _compose(name: str, overrides: tuple[str, ...] = ()) -> DictConfig:
-    active = GlobalHydra.instance()
-    program, active.hydra = active.hydra, None  # Hydra composes for one at a time
-    try:
-        with initialize_config_module("conf", version_base="1.3"):
-            return compose(name, overrides=list(overrides))
-    finally:
-        active.hydra = program
+    return compose_config(name, overrides)
 
 
 def _parse(overrides: Sequence[str]) -> list[Any]:

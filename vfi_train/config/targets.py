@@ -14,13 +14,17 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from vfi_train.errors import UserError, nearest
 
 
-def check_targets(config: DictConfig) -> None:
+def check_targets(config: DictConfig, key: str = "") -> None:
     """Find keys that a target does not take, and values of a kind that its type hints rule out.
 
+    Args:
+        config: a configuration, or a block of one.
+        key: the block's own, for messages.
+
     Raises:
-        UserError: naming the key, what was given and what would do.
+        UserError: naming the key, what was given and what was expected.
     """
-    for path, block in _blocks(config, ""):
+    for path, block in _blocks(config, key):
         name = str(block["_target_"])
         try:
             target = get_object(name)

@@ -12,7 +12,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vfi_train.config.mistakes import check_values, compose_beside, explain
+from vfi_train.config.compose import compose_config
+from vfi_train.config.mistakes import check_values, explain
 from vfi_train.config.targets import check_targets
 from vfi_train.errors import UserError, nearest
 from vfi_train.runtime.console import say
@@ -98,7 +99,7 @@ def phase_overrides(phase: Phase, curriculum: DictConfig) -> list[str]:
 
 def compose_phase(phase: Phase, config: DictConfig, overrides: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
     """The configuration of a phase as an ordinary training, and the choices of groups in it."""
-    composed = compose_beside(overrides, "train", hydra_too=True)
+    composed = compose_config("train", overrides, with_hydra=True)
     found = dict(composed.hydra.runtime.choices)
     with open_dict(composed):
         del composed["hydra"]
