@@ -16,12 +16,11 @@ import time
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
 
 from benchmarks.results import write_section
-from benchmarks.steps import Step
-from vfi_train.config.compose import compose_config
+from benchmarks.steps import Step, plan
 from vfi_train.contract import Batch
+from vfi_train.training.build import build_data
 
 EXPERIMENTS = ("quickstart", "synthetic_amt", "synthetic_emavfi", "synthetic_atmvfi", "synthetic_rife")
 WAYS = {
@@ -61,14 +60,11 @@ def main() -> None:
 def rows(experiment: str, ways: dict[str, tuple[str, list[str]]], count: int, device: str) -> list[str]:
     """A row of the table for each way."""
     base = [f"experiment={experiment}", "data.num_workers=0", "data.val_samples=1"]
-    data = instantiate(compose_config("train", base).data, _convert_="all")
+    data = build_data(plan(*base))
     data.setup()
     loader = itertools.chain.from_iterable(itertools.repeat(data.train_dataloader()))  # in case an epoch is shorter
     batches = [to_floats(data, batch, device) for batch in itertools.islice(loader, count)]
-    steps = {
-        way: Step(compose_config("train", [*base, *overrides]), batches[0], precision)
-        for way, (precision, overrides) in ways.items()
-    }
+    steps = {way: Step(plan(*base, *overrides), batches[0], precision) for way, (precision, overrides) in ways.items()}
     curves: dict[str, list[float]] = {way: [] for way in steps}
     seconds: dict[str, list[float]] = {way: [] for way in steps}
     for batch in batches:

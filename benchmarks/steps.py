@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from omegaconf import DictConfig
 from torch import Tensor
 
 from benchmarks.plain.layers import plain_layers
@@ -18,7 +17,9 @@ from vfi_train.contract import Batch, Prediction
 from vfi_train.modules.forward import in_network_order, predict
 from vfi_train.modules.interpolation_module import InterpolationModule
 from vfi_train.training.build import build_module
-from vfi_train.training.recipe import batch_shapes, datasets
+from vfi_train.training.command import plan_run
+from vfi_train.training.plan import TrainingPlan
+from vfi_train.training.recipe import batch_shapes
 
 PARTS = ("forward", "losses", "backward", "optimizer")
 RECIPES = {
@@ -39,7 +40,7 @@ class Step:
     """The program's training step as `fit` does it.
 
     Args:
-        config: a training's.
+        plan: a training's.
         batch: of its samples.
         precision: "32-true" or "bf16-mixed".
 
@@ -49,8 +50,8 @@ class Step:
         schedule: of the learning rate; `run` leaves it where it is.
     """
 
-    def __init__(self, config: DictConfig, batch: Batch, precision: str = "32-true") -> None:
-        self.module = make_module(config).to(batch["frame0"].device).train()
+    def __init__(self, plan: TrainingPlan, batch: Batch, precision: str = "32-true") -> None:
+        self.module = make_module(plan).to(batch["frame0"].device).train()
         self.batch = batch
         self.optimizer = self.make_optimizer()
         self.half = precision == "bf16-mixed"
@@ -72,7 +73,7 @@ class Step:
         with self.autocast():
             prediction = self.module.predict(batch)
             mark("forward")
-            self.loss = self.module.judge(prediction, batch)["total"]
+            self.loss = self.module.compute_losses(prediction, batch)["total"]
         mark("losses")
         self.loss.backward()
         mark("backward")
@@ -119,22 +120,27 @@ class PlainStep(Step):
         return (p for p in self.module.parameters() if p.requires_grad)
 
 
-def recipe(model: str, *overrides: str) -> DictConfig:
-    """The configuration of a model's published recipe."""
-    return compose_config("train", [f"experiment={RECIPES[model]}", "data.root=none", *overrides])
+def recipe(model: str, *overrides: str) -> TrainingPlan:
+    """The plan of a model's published recipe."""
+    return plan(f"experiment={RECIPES[model]}", "data.root=none", *overrides)
 
 
-def make_module(config: DictConfig) -> InterpolationModule:
+def plan(*overrides: str) -> TrainingPlan:
+    """The plan of a training, by the overrides of the command line."""
+    return plan_run(compose_config("train", overrides), {}, "benchmark")
+
+
+def make_module(plan: TrainingPlan) -> InterpolationModule:
     """Network, losses and optimizer, the same initial weights each time."""
     torch.manual_seed(0)
-    return build_module(config)
+    return build_module(plan)
 
 
-def draw_batch(config: DictConfig, samples: int, size: int | None, device: str, seed: int = 0) -> Batch:
+def draw_batch(plan: TrainingPlan, samples: int, size: int | None, device: str, seed: int = 0) -> Batch:
     """Textures that move by some pixels, as the recipe wants them; crops of `size`, or the recipe's."""
-    found = datasets(config)[0]
+    found = plan.datasets[0]
     side = size or (found.size or (256, 256))[0]
-    shapes = batch_shapes(found, make_module(config).architecture, samples, (side, side))
+    shapes = batch_shapes(found, make_module(plan).architecture, samples, (side, side))
     generator = torch.Generator().manual_seed(seed)
     wide = texture(samples, side + 8, generator)
     tensors: dict[str, Tensor] = {

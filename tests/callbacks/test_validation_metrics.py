@@ -9,7 +9,7 @@ import torch
 from torchmetrics.image import PeakSignalNoiseRatio
 
 from tests.helpers.validation import MeanModule, joined, samples, trainer
-from vfi_train.callbacks.validation_metrics import KNOWN, Metrics
+from vfi_train.callbacks.validation_metrics import KNOWN, ValidationMetrics
 from vfi_train.errors import UserError
 from vfi_train.metrics import interpolation_error, psnr, ssim3d
 
@@ -22,7 +22,7 @@ def expected(function) -> float:
 @pytest.mark.parametrize("devices", [1, 2])
 def test_means_over_images(tmp_path: Path, devices: int) -> None:
     strategy = "ddp_fork" if devices == 2 else "auto"
-    t = trainer(tmp_path, [Metrics(("psnr", "ssim", "ie"))], devices=devices, strategy=strategy)
+    t = trainer(tmp_path, [ValidationMetrics(("psnr", "ssim", "ie"))], devices=devices, strategy=strategy)
     t.validate(MeanModule(), verbose=False)
     got = t.callback_metrics
     assert got["val/psnr"].item() == pytest.approx(expected(psnr), abs=1e-5)
@@ -31,14 +31,14 @@ def test_means_over_images(tmp_path: Path, devices: int) -> None:
 
 
 def test_each_validation_begins_anew(tmp_path: Path) -> None:
-    t = trainer(tmp_path, [Metrics(("psnr",))])
+    t = trainer(tmp_path, [ValidationMetrics(("psnr",))])
     for _ in range(2):
         t.validate(MeanModule(), verbose=False)
         assert t.callback_metrics["val/psnr"].item() == pytest.approx(expected(psnr), abs=1e-5)
 
 
 def test_metrics_of_torchmetrics_may_join(tmp_path: Path) -> None:
-    t = trainer(tmp_path, [Metrics((), others={"joint_psnr": PeakSignalNoiseRatio(data_range=1.0)})])
+    t = trainer(tmp_path, [ValidationMetrics((), others={"joint_psnr": PeakSignalNoiseRatio(data_range=1.0)})])
     t.validate(MeanModule(), verbose=False)
     batch = joined(samples())
     error = ((batch["frame0"] + batch["frame1"]) / 2 - batch["target"]).square().mean()
@@ -52,7 +52,7 @@ def test_all_known_metrics_declare_their_direction() -> None:
 
 def test_unknown_names_are_told_with_the_nearest() -> None:
     with pytest.raises(UserError, match="no metric is called 'pnsr': did you mean 'psnr'"):
-        Metrics(("pnsr",))
+        ValidationMetrics(("pnsr",))
 
 
 def test_lpips_is_the_packages(backbones: Path) -> None:
@@ -64,7 +64,7 @@ def test_lpips_is_the_packages(backbones: Path) -> None:
         for name, parameter in layer.named_parameters():
             parameter.data = weights[f"features.{number}.{name}"]
     images = torch.rand(2, 3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    metric = Metrics(("lpips",), backbones=backbones).metrics["lpips"]
+    metric = ValidationMetrics(("lpips",), backbones=backbones).metrics["lpips"]
     for part in (slice(0, 1), slice(1, 3)):
         metric.update(*images[:, part])
     with torch.no_grad():

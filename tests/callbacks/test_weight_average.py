@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.helpers.in_process import composed, read_checkpoint, rows, train_tiny
+from tests.helpers.in_process import planned, read_checkpoint, rows, train_tiny
 from tests.helpers.recorder import Recorder
 from vfi_train.callbacks.weight_average import WeightAverage
 from vfi_train.errors import UserError
@@ -41,7 +41,7 @@ def test_ema_is_the_recurrence_once_per_optimizer_step(tmp_path: Path) -> None:
     last = rows(run)[-1]
     assert float(last["val/psnr"]) != float(last["val/psnr_ema"])
     assert {"val/ssim", "val/ssim_ema"} < set(last)
-    loaded = build_module(composed("experiment=quickstart")).architecture
+    loaded = build_module(planned("experiment=quickstart")).architecture
     load_weights(loaded, f"{run / 'checkpoints' / 'last.ckpt'}:ema")
     assert_same({f"architecture.{n}": t for n, t in loaded.state_dict().items()}, average(run, "ema"))
     with pytest.raises(UserError, match="has no average 'emma' of the weights: did you mean 'ema'"):

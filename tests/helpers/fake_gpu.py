@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -32,8 +31,9 @@ from vfi_train.contract import Batch, Prediction
 from vfi_train.modules.gradients import propagate_nonfinite
 from vfi_train.modules.interpolation_module import InterpolationModule
 from vfi_train.training.build import build_module
-from vfi_train.training.curriculum import plan
-from vfi_train.training.recipe import batch_shapes, datasets
+from vfi_train.training.command import plan_phases, plan_run
+from vfi_train.training.plan import TrainingPlan
+from vfi_train.training.recipe import batch_shapes
 
 STAND_IN = "stand_in"
 ROOT = Path(__file__).parents[2]
@@ -66,9 +66,9 @@ def main(backbones: str, asked: list[str]) -> None:
             _setup_privateuseone_for_python_backend(STAND_IN)
             getattr(torch, STAND_IN).get_amp_supported_dtype = list  # autocast asks, also where it is switched off
         for overrides in asked:
-            for config in configurations([*overrides.split(), f"backbones={backbones}"]):
+            for plan in plans([*overrides.split(), f"backbones={backbones}"]):
                 try:
-                    found[overrides] += step(config, device)
+                    found[overrides] += step(plan, device)
                 except Exception as error:
                     said = str(error).partition("\n")[0]
                     found[overrides].append(f"{place(traceback.extract_tb(error.__traceback__))}: {said}")
@@ -77,21 +77,21 @@ def main(backbones: str, asked: list[str]) -> None:
             print(f"{overrides}: {line}")
 
 
-def configurations(overrides: list[str]) -> list[DictConfig]:
+def plans(overrides: list[str]) -> list[TrainingPlan]:
     """A training's, or those of a curriculum's phases."""
     fixed = [*overrides, "steps_per_epoch=7", "runs=none", "check=true"]
     config = composed(*fixed)
     if config.curriculum is None:
-        return [config]
+        return [plan_run(config)]
     roots = [f"roots.{dataset}=none" for dataset in config.get("roots", {})] or ["data.root=none"]
-    return [training.config for training in plan(composed(*fixed, *roots))]
+    return plan_phases(composed(*fixed, *roots))
 
 
-def step(config: DictConfig, device: str) -> list[str]:
+def step(plan: TrainingPlan, device: str) -> list[str]:
     """A training step, where a host would wait in it."""
-    module = build_module(config).train()
+    module = build_module(plan).train()
     module.channels_last = False  # as on a GPU
-    found = datasets(config)[0]
+    found = plan.datasets[0]
     shapes = batch_shapes(found, module.architecture, 2, found.size or (256, 256))
     with FakeTensorMode(allow_non_fake_inputs=True):
         move(module, device)
@@ -102,7 +102,7 @@ def step(config: DictConfig, device: str) -> list[str]:
             batch = module.prepare(batch)
             with half_precision(device == "cuda"):
                 prediction: Prediction = module.predict(batch)
-                loss = propagate_nonfinite(module.judge(prediction, batch)["total"])
+                loss = propagate_nonfinite(module.compute_losses(prediction, batch)["total"])
             if device == STAND_IN:
                 loss.backward()
             else:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
+
+if TYPE_CHECKING:
+    from vfi_train.training.plan import TrainingPlan
 
 TINY = (
     "experiment=quickstart", "data.size=32", "data.batch_size=4", "data.num_workers=0", "data.train_samples=40",
@@ -20,8 +23,17 @@ def composed(*overrides: str) -> DictConfig:
     """The configuration of `python -m vfi_train OVERRIDES`."""
     with initialize_config_module("conf", version_base="1.3"):
         config = compose("train", overrides=list(overrides), return_hydra_config=True)
-        HydraConfig.instance().set_config(config)
-        return config
+    HydraConfig.instance().set_config(config)
+    with open_dict(config):
+        del config["hydra"]
+    return config
+
+
+def planned(*overrides: str) -> TrainingPlan:
+    """The plan of `python -m vfi_train OVERRIDES`."""
+    from vfi_train.training.command import plan_run
+
+    return plan_run(composed(*overrides))
 
 
 def train_tiny(folder: Path, *overrides: str) -> Path:

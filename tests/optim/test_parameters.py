@@ -12,7 +12,7 @@ from torch import nn
 
 from losses import LossSet
 from losses.charbonnier import L1
-from tests.helpers.in_process import composed, read_checkpoint, rows, train_tiny
+from tests.helpers.in_process import planned, read_checkpoint, rows, train_tiny
 from tests.helpers.recorder import Recorder
 from vfi_train.architectures import Architecture, Encoding
 from vfi_train.contract import Prediction
@@ -74,7 +74,7 @@ def test_the_schedule_moves_every_group_by_its_factor() -> None:
 
 def test_groups_of_a_configuration() -> None:
     groups = "parameter_groups=[{match: '*.bias', weight_decay: 0.0}, {match: ['encoder.*'], lr_factor: 0.2}]"
-    module = build_module(composed("experiment=quickstart", groups, "optimizer.weight_decay=0.3"))
+    module = build_module(planned("experiment=quickstart", groups, "optimizer.weight_decay=0.3"))
     optimizer = module.configure_optimizers()["optimizer"]
     decays = {name: g["weight_decay"] for g in optimizer.param_groups for name in g["param_names"]}
     rates = {name: g["initial_lr"] for g in optimizer.param_groups for name in g["param_names"]}
@@ -97,7 +97,7 @@ def test_groups_of_a_configuration() -> None:
 )
 def test_mistakes_are_named(override: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        build_module(composed("experiment=quickstart", override)).configure_optimizers()
+        build_module(planned("experiment=quickstart", override)).configure_optimizers()
 
 
 # --- freezing

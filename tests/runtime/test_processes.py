@@ -13,12 +13,12 @@ import pytest
 import torch
 from lightning.pytorch.strategies import DDPStrategy
 
-from tests.helpers.in_process import composed, read_checkpoint, rows
+from tests.helpers.in_process import read_checkpoint, rows
 from tests.helpers.layouts import fabricate
 from tests.helpers.programs import ENVIRONMENT, is_alive, train
 from tests.training.test_curriculum import SMALL_ATM
 from vfi_train.callbacks.sample_scores import check_count
-from vfi_train.runtime.distributed import process_count, strategy
+from vfi_train.runtime.distributed import device_count, process_count, strategy
 
 TINY = (
     "experiment=quickstart", "trainer.max_steps=12", "data.size=32", "data.batch_size=4", "data.num_workers=0",
@@ -69,7 +69,7 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     (runs["two"] / "finished.json").unlink()
     (runs["two"] / "checkpoints" / "last.ckpt").unlink()
     result = train(*TINY, "logger=csv", *TWO, "name=two", cwd=tmp_path)
-    assert "going on with" in result.stdout, result.stderr
+    assert "resuming" in result.stdout, result.stderr
     again = read_checkpoint(runs["two"] / "checkpoints" / "last.ckpt")["state_dict"]
     assert all(torch.equal(again[name], tensor) for name, tensor in weights[1].items())
 
@@ -155,17 +155,18 @@ def test_a_sweep_whose_jobs_would_start_each_other_is_refused(tmp_path: Path) ->
 
 
 def test_the_strategy_of_several_processes() -> None:
-    many = strategy(composed("trainer.devices=4", "data.batch_size=8"))
+    many = strategy("auto", 4, 8, None)
     assert isinstance(many, DDPStrategy)
     options = many._ddp_kwargs
     assert (options["find_unused_parameters"], options["gradient_as_bucket_view"]) == (False, True)
     assert options["static_graph"] is True
-    accumulated = strategy(composed("trainer.devices=2", "data.batch_size=8", "data.micro_batch_size=2"))
+    accumulated = strategy("ddp", 2, 8, 2)
     assert accumulated._ddp_kwargs["static_graph"] is False  # the graph of a step that only gathers is another
-    assert strategy(composed("trainer.devices=1")) == "auto"
-    assert strategy(composed("trainer.devices=2", "trainer.strategy=fsdp")) == "fsdp"
-    assert process_count(composed("trainer.devices=[0,2]", "trainer.num_nodes=3")) == 6
-    assert process_count(composed("trainer.devices=auto", "trainer.accelerator=cpu")) == 1
+    assert strategy("auto", 1, 8, None) == "auto"
+    assert strategy("fsdp", 2, 8, None) == "fsdp"
+    assert process_count("auto", device_count([0, 2], 3)) == 6
+    assert process_count("cpu", device_count("auto", 1)) == 1
+    assert device_count("0,3", 1) == 2
 
 
 def test_samples_are_counted() -> None:

@@ -180,7 +180,7 @@ def test_two_tasks_requeued_by_hand(jobs: Jobs) -> None:
     assert jobs.cluster.field(jobs.two, "Restarts") == "1"
     said = jobs.output("two")
     assert "stopped by SIGTERM after step" in said
-    assert said.count("going on with") == 1
+    assert said.count("resuming") == 1
     assert "global batch 4 (2 processes)" in said
     assert_same(run, expected)
 
@@ -194,7 +194,7 @@ def test_the_warning_ahead_of_the_time_limit(jobs: Jobs) -> None:
     assert restarts >= 1
     assert said.count(f"job {jobs.limit} goes back into the queue") == restarts
     assert said.count("stopped by SIGUSR1") == restarts
-    assert 1 <= said.count("going on with") <= restarts  # it may be warned again while it starts
+    assert 1 <= said.count("resuming") <= restarts  # it may be warned again while it starts
     assert_same(run, expected)
     # Every life of the job went on in the same W&B run.
     logged = [path.name.rpartition("-")[2] for path in (run / "wandb").glob("offline-run-*")]

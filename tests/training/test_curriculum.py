@@ -9,6 +9,7 @@ import lightning as L
 import pytest
 import torch
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from tests.helpers.in_process import composed, read_checkpoint, rows
@@ -16,10 +17,10 @@ from tests.helpers.layouts import fabricate
 from tests.helpers.recorder import Recorder
 from vfi_train.errors import UserError
 from vfi_train.optim.parameters import optimizer_state_by_name
-from vfi_train.training.command import train
-from vfi_train.training.curriculum import plan
+from vfi_train.training.command import plan_phases, train
+from vfi_train.training.curriculum import set_remaining_steps
 from vfi_train.training.curriculum_table import describe, trainable
-from vfi_train.training.phases import Training
+from vfi_train.training.plan import TrainingPlan
 
 SHORT = """# @package _global_
 defaults: [base, _self_]
@@ -201,39 +202,39 @@ def test_a_phase_that_is_not_there(key: str, short: str, tmp_path: Path) -> None
 # ------------------------------------------------------------------------------------------------------- ATM-VFI
 
 
-def planned(*overrides: str) -> dict[str, Training]:
-    config = composed("dry_run=true", *overrides)
-    return {training.phase.name: training for training in plan(config)}
+def phases_of(*overrides: str) -> dict[str, TrainingPlan]:
+    return {plan.folder.name: plan for plan in plan_phases(composed("dry_run=true", *overrides))}
 
 
-def numbers(training: Training) -> tuple[Any, ...]:
-    config = training.config
-    batches = [data.batch_size for data in config.data.get("datasets", {"": config.data}).values()]
+def numbers(plan: TrainingPlan) -> tuple[Any, ...]:
+    config = OmegaConf.create(dict(plan.config))
+    batches = [data.batch_size for data in plan.datasets]
     return (
         batches, config.trainer.max_steps, config.schedule.steps, config.optimizer.lr, config.schedule.floor,
         config.schedule.warmup_steps, config.optimizer.weight_decay, config.model.global_motion,
-        config.optimizer_state is not None,
+        plan.optimizer_state is not None,
     )  # fmt: skip
 
 
 def test_atm_vfis_phases_by_the_author() -> None:
-    phases = planned("experiment=atmvfi_curriculum")
-    assert {name: numbers(training) for name, training in phases.items()} == {
+    phases = phases_of("experiment=atmvfi_curriculum")
+    assert {name: numbers(plan) for name, plan in phases.items()} == {
         "local": ([24], 320_000, None, 1.5e-4, 7.5e-5, 2000, 1e-4, False, False),
         "global": ([8], 42_000, None, 1e-4, 5e-5, 2000, 1e-4, True, False),
         "joint": ([20, 6], 420_000, 150 * (51_312 // 20 + 4_408 // 6), 4e-5, 1e-5, 500, 1e-4, True, True),
         "pct": ([16, 5], 613_200, 150 * (51_312 // 16 + 4_408 // 5), 4e-5, 1e-5, 500, 1e-4, True, True),
     }
-    assert phases["joint"].config.schedule.steps == 494_850
-    starts = [training.config.weights for training in phases.values()]
+    assert phases["joint"].config["schedule"]["steps"] == 494_850
+    starts = [plan.weights for plan in phases.values()]
     assert starts == [None, *(f"atmvfi_curriculum/{name}" for name in ("local", "global", "joint"))]
-    terms = {name: sorted(training.config.loss.terms) for name, training in phases.items()}
+    terms = {name: sorted(loss.name for loss in plan.losses) for name, plan in phases.items()}
     assert terms.pop("pct") == ["laplacian", "perceptual", "warping"]
     assert set(map(tuple, terms.values())) == {("laplacian", "warping")}
-    levels = [training.config.loss.terms.laplacian.levels for training in phases.values()]
+    levels = [plan.config["loss"]["terms"]["laplacian"]["levels"] for plan in phases.values()]
     assert levels == [3, 2, 2, 2]
-    assert phases["global"].config.data.val_split.split == "hard"
-    assert [training.config.published.psnr for training in phases.values()] == [36.2891, 30.2463, 36.3847, 35.9552]
+    assert phases["global"].config["data"]["val_split"]["split"] == "hard"
+    published = [plan.config["published"]["psnr"] for plan in phases.values()]
+    assert published == [36.2891, 30.2463, 36.3847, 35.9552]
 
 
 def test_a_dry_run_prints_the_phases_as_one_table(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -246,9 +247,8 @@ def test_a_dry_run_prints_the_phases_as_one_table(tmp_path: Path, capsys: pytest
 
 
 def test_the_time_of_later_phases_is_foreseen() -> None:
-    later = {
-        name: t.config.callbacks.progress.later_steps for name, t in planned("experiment=atmvfi_curriculum").items()
-    }
+    plans = set_remaining_steps(list(phases_of("experiment=atmvfi_curriculum").values()))
+    later = {plan.folder.name: plan.later_steps for plan in plans}
     assert later == {"local": 42_000 + 420_000 + 613_200, "global": 420_000 + 613_200, "joint": 613_200, "pct": 0}
 
 
@@ -261,26 +261,26 @@ def test_check_looks_at_each_phase(short: str, tmp_path: Path, capsys: pytest.Ca
 
 
 def test_atm_vfis_phases_by_the_code() -> None:
-    phases = planned("experiment=atmvfi_curriculum", "curriculum=atm_vfi_code", "model=atm_vfi_lite")
-    assert {name: numbers(training) for name, training in phases.items()} == {
+    phases = phases_of("experiment=atmvfi_curriculum", "curriculum=atm_vfi_code", "model=atm_vfi_lite")
+    assert {name: numbers(plan) for name, plan in phases.items()} == {
         "local": ([24], 150 * 2138, None, 2e-4, 1e-4, 2000, 1e-4, False, False),
         "global": ([24], 150 * (4408 // 24), None, 2e-4, 1e-4, 2000, 1e-4, True, False),
         "joint": ([16, 5], 613_200, 613_200, 4e-5, 1e-5, 500, 1e-4, True, True),
         "pct": ([16, 5], 613_200, 613_200, 4e-5, 1e-5, 500, 1e-4, True, True),
     }
-    assert phases["joint"].config.published.psnr == 35.9854
+    assert phases["joint"].config["published"]["psnr"] == 35.9854
 
 
 def test_atm_vfis_phases_train_what_they_should() -> None:
     """Tensors and parameters of both networks, as counted in the published ones."""
-    base = planned("experiment=atmvfi_curriculum")
-    assert trainable(base["local"].config) == (172, 23_801_644, 51_564_259)
-    lite = planned("experiment=atmvfi_curriculum", "model=atm_vfi_lite", "curriculum.pct_trains=[refinement.*]")
-    assert trainable(lite["local"].config) == (172, 6_058_924, 11_975_523)
-    assert trainable(lite["global"].config) == (60, 5_916_599, 11_975_523)
-    assert trainable(lite["joint"].config) == (232, 11_975_523, 11_975_523)
+    base = phases_of("experiment=atmvfi_curriculum")
+    assert trainable(base["local"]) == (172, 23_801_644, 51_564_259)
+    lite = phases_of("experiment=atmvfi_curriculum", "model=atm_vfi_lite", "curriculum.pct_trains=[refinement.*]")
+    assert trainable(lite["local"]) == (172, 6_058_924, 11_975_523)
+    assert trainable(lite["global"]) == (60, 5_916_599, 11_975_523)
+    assert trainable(lite["joint"]) == (232, 11_975_523, 11_975_523)
     refinement = 21_952 + 9_280 + 120_064 + 627_456 + 69_888 + 51_392 + 8_256 + 19_366  # proj, down, up, head
-    assert trainable(lite["pct"].config)[1] == refinement
+    assert trainable(lite["pct"])[1] == refinement
     row = describe(lite["global"])
     assert "60 tensors\n5,916,599" in row[5]
     assert "X4K1000FPS: 8, 448x448" in row[1]

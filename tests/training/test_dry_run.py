@@ -13,7 +13,7 @@ from torch import nn
 from losses import LossSet
 from losses.backbones import FILES
 from losses.charbonnier import L1
-from tests.helpers.in_process import TINY, composed
+from tests.helpers.in_process import TINY, composed, planned
 from vfi_train.architectures import Architecture, Encoding
 from vfi_train.contract import Prediction
 from vfi_train.profile.training_cost import state_per_parameter, training_memory
@@ -23,7 +23,7 @@ from vfi_train.training.preflight import preflight, try_all
 
 
 def described(*overrides: str) -> dict[str, str]:
-    return dict(describe_recipe(composed(*overrides)))
+    return dict(describe_recipe(planned(*overrides)))
 
 
 def test_a_published_recipe_as_it_is_published() -> None:
@@ -32,10 +32,10 @@ def test_a_published_recipe_as_it_is_published() -> None:
     assert rows["network"] == "ema_vfi_small: 14,489,815 parameters, all train"
     assert rows["data"] == "Vimeo90K, tri_trainlist.txt 51,312, tri_testlist.txt 3,782, images of 256x256"
     assert rows["batch"] == "32 per optimizer step: 8 on each of 4 devices"
-    assert rows["length"].startswith("480,900 optimizer steps (300 epochs of the whole published list)")
+    assert rows["length"].startswith("480,900 optimizer steps (300 epochs of the complete published list)")
     assert rows["losses"] == "1 laplacian (Laplacian) + 0.5 merged (Laplacian)"
     assert rows["learning rate"].splitlines()[1] == "WarmupCosine: 0 first, 0.0002 at most, 2e-05 last"
-    assert rows["precision"] == "32-true, averages of the weights: ema"
+    assert rows["precision"] == "32-true, average of the weights: ema"
     # Beside activations: weights, gradients, two moments and an average, 14.49 M numbers of 4 bytes each.
     total, activations = (float(number) for number in re.findall(r"([\d.]+) GiB", rows["memory"]))
     assert total - activations == pytest.approx(5 * 14.49e6 * 4 / 2**30, abs=0.11)
@@ -111,13 +111,13 @@ def test_what_optimizers_remember() -> None:
 
 
 def findings(*overrides: str) -> dict[str, tuple[bool, str]]:
-    return {finding.name: (finding.good, finding.text) for finding in try_all(composed(*overrides))}
+    return {finding.name: (finding.good, finding.text) for finding in try_all(planned(*overrides))}
 
 
 def test_a_recipe_that_may_start(tmp_path: Path) -> None:
     found = findings(*TINY, f"runs={tmp_path / 'runs'}")
     assert all(good for good, _ in found.values()), found
-    assert found["data"][1] == "40 samples to train on, 4 held out; first and last ones can be read"
+    assert found["data"][1] == "40 training and 4 validation samples; the first and last can be read"
     assert "a training batch passes" in found["network"][1]
     assert list(tmp_path.iterdir()) == []
 
@@ -150,7 +150,7 @@ def test_a_crop_that_the_network_does_not_take_is_found(tmp_path: Path) -> None:
 
 
 def test_the_exit_status_is_one_if_something_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    preflight(composed(*TINY, "check=true", f"runs={tmp_path}"))
+    preflight(planned(*TINY, "check=true", f"runs={tmp_path}"))
     with pytest.raises(SystemExit) as raised:
         train(composed(*TINY, "check=true", f"runs={tmp_path}", "weights=nothing"))
     assert raised.value.code == 1

@@ -5,22 +5,20 @@ from __future__ import annotations
 import csv
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hydra.utils import instantiate
 
 import conf
 from datamodules.core.datamodule import VFIDataModule
-from tests.helpers.in_process import composed
+from tests.helpers.in_process import composed, planned
 from tests.helpers.layouts import LAYOUTS, fabricate
 from vfi_train.architectures import list_models
-from vfi_train.config.epochs import count_epoch
 from vfi_train.config.targets import check_targets
 from vfi_train.errors import UserError
 from vfi_train.modules.interpolation_module import InterpolationModule
-from vfi_train.training.build import build_module, check_pairing
-from vfi_train.training.command import train
+from vfi_train.training.build import build_data, build_module, check_pairing
+from vfi_train.training.command import plan_run, train
+from vfi_train.training.run import count_epoch
 
 CONF = Path(conf.__file__).parent
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
@@ -32,9 +30,8 @@ def test_an_experiment_instantiates(name: str, backbones: Path) -> None:
     config = composed(f"experiment={name}", "steps_per_epoch=7", f"backbones={backbones}")
     for dataset in config.get("roots", {}):  # of a curriculum; its phases are composed in test_curriculum.py
         config.roots[dataset] = "data"
-    check_targets(config)
-    module = build_module(config)
-    data: Any = instantiate(config.data, _convert_="all")
+    plan = plan_run(config)
+    module, data = build_module(plan), build_data(plan)
     assert isinstance(module, InterpolationModule)
     assert isinstance(data, VFIDataModule)
     check_pairing(module.architecture, data)
@@ -86,24 +83,24 @@ def test_an_experiment_trains_and_validates_on_its_published_layout(name: str, b
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["data=xiph"], "Xiph has held-out samples alone"),
-        (["model=rife", "data.times=uniform"], "RIFE predicts the middle frame alone"),
+        (["data=xiph"], "Xiph has only validation samples"),
+        (["model=rife", "data.times=uniform"], "RIFE predicts only the middle frame"),
         (["model=amt_s", "data=vimeo_septuplet", "data.variant=D"], "AMT does not take a distance map"),
         (["model=rife_d", "data=vimeo_septuplet", "data.variant=DR"], "does not take a reference frame"),
         (["model=ifrnet_dr"], "starts from a reference frame, which this dataset does not give"),
     ],
 )
 def test_data_that_does_not_suit_the_network_is_refused(overrides: list[str], said: str) -> None:
-    config = composed(*overrides)
+    plan = planned(*overrides)
     with pytest.raises(UserError, match=said):
-        check_pairing(build_module(config).architecture, instantiate(config.data, _convert_="all"))
+        check_pairing(build_module(plan).architecture, build_data(plan))
 
 
 def test_a_length_in_epochs_counts_the_training_set() -> None:
-    config = composed("data.train_samples=83", "data.batch_size=8", "trainer.max_steps=${epochs:3}")
-    assert config.trainer.max_steps is None
-    count_epoch(config, instantiate(config.data, _convert_="all"))
-    assert (config.steps_per_epoch, config.trainer.max_steps) == (10, 30)  # 83 // 8 steps an epoch
+    plan = planned("data.train_samples=83", "data.batch_size=8", "trainer.max_steps=${epochs:3}")
+    assert (plan.steps, plan.length) == (None, "3 epochs")
+    counted = count_epoch(plan, build_data(plan))
+    assert counted.steps == build_module(counted).total_steps == 30  # 83 // 8 steps an epoch
 
 
 def test_there_is_a_config_for_every_architecture() -> None:

@@ -9,8 +9,7 @@ import pytest
 
 from tests.helpers.in_process import composed, read_checkpoint, rows
 from tests.helpers.layouts import fabricate
-from tests.training.test_curriculum import planned
-from vfi_train.training.command import train
+from vfi_train.training.command import plan_phases, train
 
 TINY = (
     "data.batch_size=2", "data.val_batch_size=1", "data.num_workers=0", "data.val_samples=1", "trainer.max_steps=2",
@@ -38,10 +37,10 @@ TINY = (
     ids=["emavfi", "emavfi-small", "distance-rife", "distance-ifrnet"],
 )
 def test_what_they_train_for_how_long(overrides: list[str], models: list[str], lengths: list[int]) -> None:
-    phases = list(planned(*overrides).values())
-    assert [training.config.model._target_.removeprefix("vfi_train.architectures.") for training in phases] == models
-    assert [training.config.trainer.max_steps for training in phases] == lengths
-    assert phases[1].config.weights == f"{phases[1].run.path.parent.name}/{phases[0].phase.name}"
+    phases = plan_phases(composed("dry_run=true", *overrides))
+    assert [plan.config["model"]["_target_"].removeprefix("vfi_train.architectures.") for plan in phases] == models
+    assert [plan.steps for plan in phases] == lengths
+    assert phases[1].weights == phases[0].name
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 
 from tests.goldens import golden
 from tests.helpers.golden_cases import GOLDENS, Case, frame, load
-from tests.helpers.in_process import composed
+from tests.helpers.in_process import planned
 from tests.helpers.interpany_cases import given as interpany_inputs
 from tests.helpers.interpany_cases import target as interpany_target
 from tests.helpers.rife_cases import rife_inputs
@@ -28,7 +28,7 @@ from vfi_train.weights import load_published
 
 def recipe(experiment: str, case: Case) -> InterpolationModule:
     """The module that `experiment=EXPERIMENT` trains, with the weights of a golden."""
-    module = build_module(composed(f"experiment={experiment}", "steps_per_epoch=1"))
+    module = build_module(planned(f"experiment={experiment}", "steps_per_epoch=1"))
     info = case.info.get("weights") if isinstance(case.info.get("weights"), dict) else case.info
     tensors = golden.state_dict(golden.load_manifest(GOLDENS / case.folder), info["gain"], info["salt"])
     load_published(module.architecture, {name: torch.from_numpy(values) for name, values in tensors.items()})
@@ -170,7 +170,7 @@ def test_atm_vfi_in_float64(phase: str) -> None:
 
 def rates(experiment: str, steps: list[int], steps_per_epoch: int = 1) -> list[float]:
     """What the optimizer of an experiment uses at these steps."""
-    module = build_module(composed(f"experiment={experiment}", f"steps_per_epoch={steps_per_epoch}"))
+    module = build_module(planned(f"experiment={experiment}", f"steps_per_epoch={steps_per_epoch}"))
     made = module.configure_optimizers()
     peak, (factor,) = made["optimizer"].defaults["lr"], made["lr_scheduler"]["scheduler"].lr_lambdas
     return [peak * factor(step) for step in steps]
@@ -212,7 +212,7 @@ def test_learning_rates_of_interpany(experiment: str, key: str) -> None:
     """The golden counts 1,000 steps an epoch, the recipe 2,557: the curve's shape is compared, stretched."""
     info = load("functions_InterpAny-Clearer", "learning_rate").info
     table, whole = info[key], info["iterations_per_epoch"] * info[key]["epochs"]
-    module = build_module(composed(f"experiment={experiment}", f"trainer.max_steps={whole}"))
+    module = build_module(planned(f"experiment={experiment}", f"trainer.max_steps={whole}"))
     made = module.configure_optimizers()
     peak, (factor,) = made["optimizer"].defaults["lr"], made["lr_scheduler"]["scheduler"].lr_lambdas
     assert [peak * factor(step) for step in table["steps"]] == pytest.approx(table["values"], rel=1e-9)
@@ -221,7 +221,7 @@ def test_learning_rates_of_interpany(experiment: str, key: str) -> None:
 def test_learning_rates_of_interpany_on_ema_vfi() -> None:
     table = load("functions_InterpAny-Clearer", "learning_rate").info["ema_vfi"]
     assert np.max(table["steps"]) > 2000
-    module = build_module(composed("experiment=emavfi_dr_septuplet", "trainer.max_steps=300000"))
+    module = build_module(planned("experiment=emavfi_dr_septuplet", "trainer.max_steps=300000"))
     made = module.configure_optimizers()
     peak, (factor,) = made["optimizer"].defaults["lr"], made["lr_scheduler"]["scheduler"].lr_lambdas
     assert [peak * factor(step) for step in table["steps"]] == pytest.approx(table["values"], rel=1e-9)

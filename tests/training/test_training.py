@@ -79,7 +79,7 @@ def test_killed_in_the_middle_of_an_epoch_it_ends_with_the_same_bits(undisturbed
         process.wait()
     result = train(*TINY, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "going on with" in result.stdout
+    assert "resuming" in result.stdout
     expected, got = weights(undisturbed), weights(run)
     assert expected.keys() == got.keys()
     for name in expected:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
+from hydra.core.hydra_config import HydraConfig
 
 from tests.helpers.in_process import composed
 from vfi_train.config.mistakes import note_sweep
 from vfi_train.config.targets import check_targets
-from vfi_train.training.run_directory import run_name
+from vfi_train.training.plan import run_name
 
 SWEEP = yaml.safe_load((Path(__file__).parents[2] / "slurm" / "wandb_sweep.yaml").read_text())
 
@@ -26,7 +27,9 @@ def test_what_the_agent_calls_is_a_training() -> None:
     config = composed(*given)
     check_targets(config)
     assert (config.optimizer.lr, config.data.batch_size, config.seed) == tuple(chosen.values())
-    assert run_name(config) == "ifrnet_vimeo-lr=2e-05-batch_size=8-seed=1"  # each has a folder of its own
+    assert (
+        run_name(config, HydraConfig.get().runtime.choices) == "ifrnet_vimeo-lr=2e-05-batch_size=8-seed=1"
+    )  # each has a folder of its own
     assert SWEEP["metric"]["name"] == config.callbacks.best.monitor == "val/psnr"
     assert config.callbacks.best.mode == "max"
     assert SWEEP["metric"]["goal"] == "maximize"

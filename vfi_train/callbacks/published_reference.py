@@ -14,7 +14,7 @@ from vfi_train.runtime.console import say
 SCORES = ("psnr", "ssim")
 
 
-class Published(L.Callback):
+class PublishedReference(L.Callback):
     """Logs `published/psnr` and `published/ssim` with every validation, and says when a run leaves its way.
 
     Args:

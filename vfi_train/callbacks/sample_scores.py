@@ -14,7 +14,7 @@ from vfi_train.metrics.functional import psnr
 from vfi_train.runtime.distributed import gather
 
 
-class Samples(L.Callback):
+class SampleScores(L.Callback):
     """Writes `samples.csv` after each validation: key and PSNR (dB) of every held-out sample, the worst first.
 
     On several processes the samples are gathered; that each was validated once, and none twice, is made sure of.

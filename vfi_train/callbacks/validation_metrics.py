@@ -26,7 +26,7 @@ KNOWN: dict[str, Callable[[], Metric]] = {
 }
 
 
-class Metrics(L.Callback):
+class ValidationMetrics(L.Callback):
     """Logs `val/NAME` for each metric after each validation: the mean over images, whatever the processes.
 
     Args:

@@ -9,7 +9,7 @@ import lightning as L
 from vfi_train.loggers.wandb import WandbLog
 
 
-class Artifacts(L.Callback):
+class WandbArtifacts(L.Callback):
     """Hands checkpoints to W&B when the training ends, one artifact per file with all its versions.
 
     Args:

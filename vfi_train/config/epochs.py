@@ -4,17 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
+PREFIX, SUFFIX = "${epochs:", "}"
 
-def count_epoch(config: DictConfig, data: Any) -> None:
-    """Fill in `config.steps_per_epoch` from the training set, where a length is given in epochs."""
-    from datamodules.core.datamodule import split_batch
 
-    if config.steps_per_epoch is None and "${epochs:" in OmegaConf.to_yaml(config):
-        data.setup("fit")
-        accumulate = split_batch(config.data.batch_size, 1, config.data.micro_batch_size)[1]
-        config.steps_per_epoch = max(1, len(data.train_dataloader()) // accumulate)
+def resolved(config: DictConfig, steps_per_epoch: int | None = None) -> dict[str, Any]:
+    """The configuration without interpolations, as plain containers.
+
+    Args:
+        config: a training's.
+        steps_per_epoch: optimizer steps of an epoch; None: as the configuration says, and where it does not, lengths in
+            epochs are None.
+    """
+    if steps_per_epoch is not None:
+        config = config.copy()
+        config.steps_per_epoch = steps_per_epoch
+    container: dict[str, Any] = yaml.safe_load(yaml.safe_dump(OmegaConf.to_container(config, resolve=True)))
+    return container
+
+
+def has_uncounted_epochs(config: DictConfig) -> bool:
+    """Whether a length is in epochs and the optimizer steps of an epoch are not known."""
+    return config.steps_per_epoch is None and PREFIX in OmegaConf.to_yaml(config)
+
+
+def length_as_written(config: DictConfig) -> str | None:
+    """`trainer.max_steps` in words, "400 epochs"; None: it is no length in epochs."""
+    written = str(OmegaConf.to_container(config.trainer, resolve=False)["max_steps"])  # type: ignore[index, call-overload]
+    return f"{written[len(PREFIX) : -len(SUFFIX)]} epochs" if written.startswith(PREFIX) else None
 
 
 def steps_of_epochs(epochs: float, *, _root_: DictConfig) -> int | None:

@@ -11,16 +11,11 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from datamodules.core.samplers import SampleSource
+from vfi_train.config.key_roles import Role, has_role
 from vfi_train.config.selection import benchmark_names, chosen, configured, dataset, one_for_each
 from vfi_train.config.targets import check_targets
 from vfi_train.errors import UserError, nearest
 from vfi_train.evaluate.samples import share_frames
-
-# Options of a dataset that no score depends on, or that are of training alone.
-NOT_THE_SCORES = (
-    "num_workers", "pin_memory", "cache_dir", "batch_size", "micro_batch_size", "val_batch_size", "on_error",
-    "max_errors", "overfit", "seed", "transforms", "train_fraction", "reverse", "flow", "multi",
-)  # fmt: skip
 
 
 @dataclass
@@ -105,7 +100,7 @@ def benchmarks(config: DictConfig) -> tuple[list[Benchmark], list[str]]:
 
 def scored_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that scores depend on."""
-    return {key: value for key, value in options.items() if key not in NOT_THE_SCORES}
+    return {key: value for key, value in options.items() if not has_role(f"data.{key}", Role.UNSCORED)}
 
 
 def _root(block: DictConfig, data: Mapping[str, Any], given: Any, holds_many: bool) -> Path | None:

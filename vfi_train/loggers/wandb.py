@@ -24,7 +24,8 @@ INIT_TIMEOUT = 30  # seconds that an online start may take before the run goes o
 
 def wandb_logger(
     directory: str | Path,
-    name: str,
+    run_name: str,
+    experiment: str | None = None,
     project: str = "vfi_train",
     group: str | None = None,
     tags: Sequence[str] = (),
@@ -35,14 +36,16 @@ def wandb_logger(
 
     Args:
         directory: the run directory; the id is kept in it.
-        name: the run's name.
+        run_name: in W&B, too.
+        experiment: the group, where `group` is not given.
         project, group, tags, job_type: W&B's own.
         mode: auto is online where a login is found and WANDB_MODE does not say otherwise.
     """
     online = mode == "online" or (mode == "auto" and is_logged_in())
-    options = {"name": name, "project": project, "group": group, "tags": list(tags), "job_type": job_type}
+    options: dict[str, Any] = {"name": run_name, "project": project, "group": group or experiment}
+    options |= {"tags": list(tags), "job_type": job_type}
     run = _start(Path(directory), online, options) if is_first_process() else None
-    return WandbLog(save_dir=directory, experiment=run, offline=not online, project=project, name=name)
+    return WandbLog(save_dir=directory, experiment=run, offline=not online, project=project, name=run_name)
 
 
 class WandbLog(WandbLogger):

@@ -103,7 +103,7 @@ class InterpolationModule(L.LightningModule):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Every loss term of a batch, weighted, and their `total`."""
         batch = self.prepare(batch)
-        return self.judge(self.predict(batch), batch)
+        return self.compute_losses(self.predict(batch), batch)
 
     def prepare(self, batch: Batch) -> Batch:
         """The batch with its images in the network's channel order and layout."""
@@ -115,7 +115,7 @@ class InterpolationModule(L.LightningModule):
         with checkpointed(self.architecture, self.checkpointing):
             return predict(self.compiled["network"], batch)
 
-    def judge(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
+    def compute_losses(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
         """Every loss term of an answer to a prepared batch, weighted, and their `total`."""
         values: dict[str, Tensor] = self.compiled["losses"](prediction, batch, self.global_step)
         return values

@@ -8,41 +8,58 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, NoReturn
 
 import lightning as L
 import torch
 import torch.distributed as dist
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from lightning.pytorch.strategies import DDPStrategy, Strategy
-from omegaconf import DictConfig
 from torch.nn.parallel import DistributedDataParallel
 
 from datamodules.core.samplers import split_batch
-from vfi_train.errors import UserError
 
 POLL = 0.2  # seconds between looks at the other processes
 VERDICT = 5.0  # seconds that a process waits to learn whether another one failed first
 
 
-def process_count(config: DictConfig) -> int:
-    """How many processes train, over all nodes."""
-    on_gpus = config.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    return device_count(config) or (torch.cuda.device_count() if on_gpus else 1)
+def device_count(devices: str | int | Sequence[int], num_nodes: int) -> int | None:
+    """Devices over all nodes, of `trainer.devices` and `trainer.num_nodes`; None: as many as there are."""
+    if isinstance(devices, str) and not devices.isdigit():
+        if devices in ("auto", "-1"):
+            return None
+        return len([d for d in devices.split(",") if d.strip()]) * num_nodes
+    count = int(devices) if isinstance(devices, (int, str)) else len(devices)
+    return None if count < 0 else count * num_nodes
 
 
-def strategy(config: DictConfig) -> str | Strategy:
-    """How they train together: gradients are averaged, where the configuration says nothing else.
+def process_count(accelerator: str, devices: int | None) -> int:
+    """How many processes train, over all nodes.
 
-    Every parameter that trains gets a gradient in every step (frozen ones are known beforehand), so that no graph is
-    searched for unused ones; without accumulation the graph is the same at each step. Buffers are constants here.
+    Args:
+        accelerator: `trainer.accelerator`.
+        devices: see `device_count`.
     """
-    count = process_count(config)
-    if config.trainer.strategy not in ("auto", "ddp") or count == 1:
-        return str(config.trainer.strategy)
-    _, accumulate = split_batch(config.data.batch_size, count, config.data.micro_batch_size)
+    on_gpus = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return devices or (torch.cuda.device_count() if on_gpus else 1)
+
+
+def strategy(name: str, processes: int, batch_size: int, micro_batch_size: int | None) -> str | Strategy:
+    """How processes train together: gradients are averaged, where `name` does not say otherwise.
+
+    Every parameter that trains gets a gradient in every step (frozen ones are known beforehand), so no graph is
+    searched for unused ones; without accumulation the graph is the same at each step. Buffers are constants here.
+
+    Args:
+        name: `trainer.strategy`.
+        processes: how many.
+        batch_size: samples per optimizer step, over all processes.
+        micro_batch_size: the largest batch that fits one device; None: any fits.
+    """
+    if name not in ("auto", "ddp") or processes == 1:
+        return name
+    _, accumulate = split_batch(batch_size, processes, micro_batch_size)
     known = inspect.signature(DistributedDataParallel).parameters
     options: dict[str, Any] = {}
     options["forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"] = False  # its old name
@@ -55,24 +72,8 @@ def strategy(config: DictConfig) -> str | Strategy:
     )
 
 
-def check_launcher(config: DictConfig) -> None:
-    """Refuse a sweep whose jobs would start each other again.
-
-    Raises:
-        UserError: several processes in a job of a launcher that runs it inside of the sweep's own process.
-    """
-    hydra = HydraConfig.get()
-    launcher = str(hydra.launcher.get("_target_", ""))
-    if hydra.mode != RunMode.MULTIRUN or process_count(config) == 1 or launcher.endswith("SlurmLauncher"):
-        return
-    raise UserError(
-        f"--multirun with trainer.devices={config.trainer.devices} needs a launcher that gives each job processes of "
-        "its own: hydra/launcher=slurm (here each process would run the whole sweep again), or a loop over single runs"
-    )
-
-
 def gather(items: list[Any]) -> list[Any]:
-    """The items of all processes, those of the first one first; all must call it. They may be as many as they like."""
+    """The items of all processes, in the order of ranks; all must call it, with lists of any length."""
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return items
     found: list[Any] = [None] * dist.get_world_size()
@@ -124,23 +125,3 @@ def exit_now(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def device_count(config: DictConfig) -> int | None:
-    """How many devices train, over all nodes; None: as many as there are."""
-    devices = config.trainer.devices
-    if isinstance(devices, str) and not devices.isdigit():
-        if devices == "auto" or devices == "-1":
-            return None
-        return len([d for d in devices.split(",") if d.strip()]) * config.trainer.num_nodes
-    count = len(devices) if not isinstance(devices, (int, str)) else int(devices)
-    return None if count < 0 else count * config.trainer.num_nodes
-
-
-def device_shares(config: DictConfig) -> tuple[int, int]:
-    """Samples per device and micro-batch, and micro-batches per optimizer step, of the first dataset.
-
-    Raises:
-        UserError: the batch does not divide.
-    """
-    return split_batch(config.data.batch_size, device_count(config) or 1, config.data.micro_batch_size)

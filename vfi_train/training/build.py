@@ -1,106 +1,129 @@
-"""What a configuration describes, built: module, trainer and loggers."""
+"""The parts of a training, built from its plan."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import lightning as L
-import yaml
-from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
+from torch.optim import Optimizer
 
-from datamodules.core.datamodule import split_batch
+from datamodules.core.datamodule import VFIDataModule, split_batch
+from losses import LossSet
 from vfi_train.architectures import Architecture
+from vfi_train.config.build_network import build_network
 from vfi_train.errors import UserError
 from vfi_train.modules.gradients import check_clipping
 from vfi_train.modules.interpolation_module import InterpolationModule
 from vfi_train.optim.parameters import ParameterGroup, select_trainable
+from vfi_train.optim.schedules import Schedule
 from vfi_train.runtime.console import is_first_process
 from vfi_train.runtime.distributed import strategy
 from vfi_train.runtime.slurm import cluster_environment
 from vfi_train.runtime.stop_signals import take_over
 from vfi_train.training.data_manifest import manifest
 from vfi_train.training.environment import environment
+from vfi_train.training.plan import TrainingPlan
+from vfi_train.training.recipe import takes
 from vfi_train.training.run_directory import RunDirectory
 from vfi_train.weights.checkpoint_io import AtomicCheckpointIO
 
 
-def build_module(config: DictConfig) -> InterpolationModule:
-    """The LightningModule with network, losses, optimizer and schedule."""
-    make = instantiate(config.module, _partial_=True)  # objects given to instantiate would be made configs
-    architecture = instantiate(config.model, _convert_="all")
-    select_trainable(architecture, config.train, config.freeze)
-    return make(
-        architecture=architecture,
-        loss=instantiate(config.loss, _convert_="all"),
-        optimizer=instantiate(config.optimizer, _convert_="all"),
-        schedule=instantiate(config.schedule, _convert_="all"),
-        total_steps=config.trainer.max_steps,
-        parameter_groups=[ParameterGroup.from_config(block) for block in config.parameter_groups],
-        seed=config.seed,
+def build_data(plan: TrainingPlan) -> VFIDataModule:
+    """The datamodule; its files are not looked at."""
+    data: VFIDataModule = _build(plan, "data")
+    return data
+
+
+def build_trainable(plan: TrainingPlan) -> Architecture:
+    """The network, with the parameters frozen that do not train."""
+    network = build_network(plan.config)
+    select_trainable(network, plan.config["train"], plan.config["freeze"])
+    return network
+
+
+def build_losses(plan: TrainingPlan, without: tuple[str, ...] = ()) -> LossSet:
+    """The loss set, without some of its terms."""
+    blocks = _blocks(plan)
+    blocks.loss.terms = {name: term for name, term in blocks.loss.terms.items() if term and name not in without}
+    losses: LossSet = instantiate(blocks.loss, _convert_="all")
+    return losses
+
+
+def build_optimizer_factory(plan: TrainingPlan) -> partial[Optimizer]:
+    """A partial of the optimizer's class, which takes parameter groups."""
+    factory: partial[Optimizer] = _build(plan, "optimizer")
+    return factory
+
+
+def build_schedule(plan: TrainingPlan) -> Schedule:
+    """The learning rate by optimizer step."""
+    schedule: Schedule = _build(plan, "schedule")
+    return schedule
+
+
+def parameter_groups(plan: TrainingPlan) -> list[ParameterGroup]:
+    """Which parameters are optimized otherwise than the rest."""
+    return [ParameterGroup.from_config(block) for block in plan.config["parameter_groups"]]
+
+
+def build_module(plan: TrainingPlan, without: tuple[str, ...] = ()) -> InterpolationModule:
+    """The LightningModule with network, losses, optimizer and schedule; `without` some of the loss terms."""
+    make = _build(plan, "module", _partial_=True)  # objects given to instantiate would be made configs
+    module: InterpolationModule = make(
+        architecture=build_trainable(plan),
+        loss=build_losses(plan, without),
+        optimizer=build_optimizer_factory(plan),
+        schedule=build_schedule(plan),
+        total_steps=plan.steps,
+        parameter_groups=parameter_groups(plan),
+        seed=plan.seed,
     )
+    return module
 
 
-def build_trainer(config: DictConfig, run: RunDirectory, data: Any) -> L.Trainer:
+def build_trainer(plan: TrainingPlan, run: RunDirectory, data: VFIDataModule) -> L.Trainer:
     """Lightning's Trainer with the global batch split over devices and all intervals in optimizer steps."""
-    check_clipping(config.trainer.gradient_clip_val, config.trainer.gradient_clip_algorithm)
-    callbacks = {
-        name: instantiate(block, _convert_="all", **({"dirpath": str(run.checkpoints)} if "dirpath" in block else {}))
-        for name, block in config.callbacks.items()
-        if block is not None
-    }
-    profiler = config.trainer.profiler
+    blocks, config = _blocks(plan), plan.config
+    check_clipping(blocks.trainer.gradient_clip_val, blocks.trainer.gradient_clip_algorithm)
+    given = {"dirpath": str(run.checkpoints), "later_steps": plan.later_steps}
+    callbacks = [_build_with(block, given) for block in blocks.callbacks.values() if block is not None]
+    profiler = blocks.trainer.profiler
     trainer: L.Trainer = instantiate(
-        config.trainer,
-        profiler=instantiate(profiler, dirpath=str(run.path)) if profiler is not None else None,
+        blocks.trainer,
+        profiler=None if profiler is None else _build_with(profiler, {"dirpath": str(run.path)}),
         _convert_="all",
         default_root_dir=str(run.path),
-        strategy=strategy(config),
+        strategy=strategy(blocks.trainer.strategy, plan.process_count, plan.batch_size, plan.micro_batch_size),
         max_epochs=-1,
-        deterministic=config.deterministic,
-        benchmark=config.trainer.benchmark and not config.deterministic,
+        deterministic=config["deterministic"],
+        benchmark=blocks.trainer.benchmark and not config["deterministic"],
         use_distributed_sampler=False,
         check_val_every_n_epoch=None,
-        log_every_n_steps=config.log_every,
-        callbacks=list(callbacks.values()),
-        logger=build_loggers(config, run, data),
+        log_every_n_steps=config["log_every"],
+        callbacks=callbacks,
+        logger=_build_loggers(plan, run, data),
         plugins=[plugin for plugin in (AtomicCheckpointIO(), cluster_environment()) if plugin is not None],
     )
     take_over(trainer)
-    _, accumulate = split_batch(config.data.batch_size, trainer.world_size, config.data.micro_batch_size)
+    _, accumulate = split_batch(plan.batch_size, trainer.world_size, plan.micro_batch_size)
     trainer.accumulate_grad_batches = accumulate
-    trainer.val_check_interval = config.validate_every * accumulate
+    trainer.val_check_interval = plan.validate_every * accumulate  # type: ignore[operator]
     return trainer
-
-
-def build_loggers(config: DictConfig, run: RunDirectory, data: Any) -> list[Any]:
-    """The loggers of the configuration, told what is trained with what on which files.
-
-    Each is given the run's folder and, where it takes one, its name.
-    """
-    loggers = []
-    for block in config.logger.values():
-        if block is None:
-            continue
-        extra = {"name": run.name, "group": block.group or experiment(config)} if "project" in block else {}
-        loggers.append(instantiate(block, directory=str(run.path), _convert_="all", **extra))
-    if is_first_process():
-        known = {**run.config, "environment": environment(), "data_manifest": manifest(data)}
-        for logger in loggers:
-            logger.log_hyperparams(known)
-    return loggers
 
 
 def check_pairing(architecture: Architecture, data: Any) -> None:
     """Refuse data that cannot train the network, or that it would ignore."""
     name, dataset = type(architecture).__name__, type(data).__name__
     if not data.trains:
-        raise UserError(f"{dataset} has held-out samples alone, to evaluate on: train with another data=NAME")
+        raise UserError(f"{dataset} has only validation samples: train with another data=NAME")
     if data.arbitrary_time and not architecture.arbitrary_time:
         raise UserError(
-            f"{name} predicts the middle frame alone, but this dataset asks for other times: "
-            "choose an architecture for arbitrary times, or fix the data's times to 0.5"
+            f"{name} predicts only the middle frame, but this dataset has targets at other times: "
+            "choose an architecture for arbitrary times, or set data.times=0.5"
         )
     for given, taken, what in (
         (data.gives_maps, architecture.takes_time_map, "a distance map for the time"),
@@ -114,13 +137,27 @@ def check_pairing(architecture: Architecture, data: Any) -> None:
         raise UserError(f"{name} starts from a reference frame, which this dataset does not give: choose another model")
 
 
-def plain(config: DictConfig) -> dict[str, Any]:
-    """The configuration, resolved, as plain containers."""
-    container = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(container, dict)
-    return yaml.safe_load(yaml.safe_dump(container))
+def _build_loggers(plan: TrainingPlan, run: RunDirectory, data: VFIDataModule) -> list[Any]:
+    """The loggers, given the configuration, the environment and the list of files."""
+    given = {"directory": str(run.path), "run_name": plan.name, "experiment": plan.experiment}
+    loggers = [_build_with(block, given) for block in _blocks(plan).logger.values() if block is not None]
+    if is_first_process():
+        known = {**run.config, "environment": environment(), "data_manifest": manifest(data)}
+        for logger in loggers:
+            logger.log_hyperparams(known)
+    return loggers
 
 
-def experiment(config: DictConfig) -> str | None:
-    """The name of the chosen experiment, if any."""
-    return HydraConfig.get().runtime.choices.get("experiment")
+def _build_with(block: Any, given: Mapping[str, Any]) -> Any:
+    """What a block describes; arguments of `given` that its constructor has and the block does not set are passed."""
+    passed = {name: value for name, value in given.items() if takes(block, name) and block.get(name) is None}
+    return instantiate(block, _convert_="all", **passed)
+
+
+def _build(plan: TrainingPlan, block: str, **options: Any) -> Any:
+    return instantiate(_blocks(plan)[block], _convert_="all", **options)
+
+
+def _blocks(plan: TrainingPlan) -> Any:
+    """The blocks of the configuration, which Hydra names in its errors by their place in it."""
+    return OmegaConf.create(dict(plan.config))

@@ -1,40 +1,47 @@
-"""One training: from a configuration to a finished run."""
+"""`python -m vfi_train`: from a configuration to the plans of trainings, and through them."""
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import warnings
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from hydra.utils import get_class
 from omegaconf import DictConfig
 
+from vfi_train.config.epochs import has_uncounted_epochs, length_as_written, resolved
+from vfi_train.config.mistakes import explain
+from vfi_train.config.phases import choose, compose_phase, initial_weights, phase_overrides, read_phases
 from vfi_train.config.targets import check_targets
+from vfi_train.errors import UserError
 from vfi_train.loggers.wandb import close_wandb
 from vfi_train.runtime.console import is_first_process
-from vfi_train.runtime.distributed import check_launcher, device_count, wait_for_failed_rank
+from vfi_train.runtime.distributed import device_count, process_count, wait_for_failed_rank
 from vfi_train.runtime.slurm import check_job, requeue
 from vfi_train.runtime.stop_signals import Stopped, stop_signals
-from vfi_train.training.build import plain
-from vfi_train.training.run import train_run
-from vfi_train.training.run_directory import RunDirectory, run_name
+from vfi_train.training.plan import TrainingPlan, plan_training, run_name
 
-WANDB_SECONDS = 20  # that W&B may take to end before SLURM is asked to requeue, which ends W&B at once
+WANDB_SECONDS = 20  # that W&B may take to end before SLURM requeues the job, which ends W&B at once
 
 
 def train(config: DictConfig) -> None:
-    """Train what `config` says in its run directory; go on where it stopped; end with a table of results.
+    """Train what `config` says, resuming where it stopped.
 
-    Asked to stop by a signal, it saves the step that it is at and raises `Stopped`.
+    After a signal it saves the current step and raises `Stopped`.
     """
     quiet()
     if not (config.dry_run or config.check):
-        check_launcher(config)
-        check_job(device_count(config), config.trainer.num_nodes)
+        check_launcher(config.trainer)
+        check_job(device_count(config.trainer.devices, config.trainer.num_nodes), config.trainer.num_nodes)
     with stop_signals:
         try:
             stop_signals.answer_early_ones()
-            train_what(config)
+            run_plans(config)
         except BaseException as error:
             wait_for_failed_rank(error)
             closing = threading.Thread(target=close_wandb, args=(True,))
@@ -46,26 +53,109 @@ def train(config: DictConfig) -> None:
             raise
 
 
-def train_what(config: DictConfig) -> None:
-    """Train one run or the phases of a curriculum, or only look at them."""
+def run_plans(config: DictConfig) -> None:
+    """Train one run or the phases of a curriculum, or only describe or check them."""
+    # Imported here, so that a mistake in the configuration does not wait for all of it.
     if config.curriculum is not None:
-        from vfi_train.training.curriculum import train_curriculum
+        plans = plan_phases(config)
+        if config.dry_run:
+            from vfi_train.training.curriculum_table import print_table
 
-        return train_curriculum(config)
-    check_targets(config)
+            print_table(plans)
+        elif config.check:
+            from vfi_train.training.curriculum import check_phases
+
+            check_phases(plans)
+        else:
+            from vfi_train.training.curriculum import train_phases
+
+            train_phases(plans)
+        return
+    plan = plan_run(config)
     if config.dry_run:
         from vfi_train.training.dry_run import dry_run
 
-        return dry_run(config)
-    if config.check:
+        dry_run(plan)
+    elif config.check:
         from vfi_train.training.preflight import preflight
 
-        return preflight(config)
-    train_run(config, RunDirectory(Path(config.runs) / run_name(config), plain(config)))
+        preflight(plan)
+    else:
+        from vfi_train.training.run import train_run
+
+        train_run(plan)
+
+
+def plan_run(config: DictConfig, choices: Mapping[str, Any] | None = None, name: str | None = None) -> TrainingPlan:
+    """The plan of a training's configuration.
+
+    Args:
+        config: as composed.
+        choices: of configuration groups; None: those of the command line.
+        name: of the run; None: by its experiment.
+
+    Raises:
+        UserError: a key or a value that its target does not take.
+    """
+    check_targets(config)
+    return plan_training(
+        resolved(config),
+        HydraConfig.get().runtime.choices if choices is None else choices,
+        name,
+        length_as_written(config),
+        (lambda steps_per_epoch: resolved(config, steps_per_epoch)) if has_uncounted_epochs(config) else None,
+    )
+
+
+def plan_phases(config: DictConfig) -> list[TrainingPlan]:
+    """The plans of the phases of `config.curriculum` that are chosen.
+
+    Raises:
+        UserError: naming the phase and the mistake.
+    """
+    program = HydraConfig.get()
+    phases = read_phases(config.curriculum)
+    chosen = choose(phases, config.curriculum)
+    folder = run_name(config, program.runtime.choices)
+    plans = []
+    for phase in chosen:
+        overrides = phase_overrides(phase, config.curriculum, program)
+        try:
+            weights = initial_weights(phase, phases, folder)
+            if config.weights is not None and phase is chosen[0]:
+                weights, phase = config.weights, dataclasses.replace(phase, optimizer_state="fresh")
+            composed, choices = compose_phase(phase, overrides, weights, without_data=config.dry_run)
+            plans.append(plan_run(composed, choices, f"{folder}/{phase.name}"))
+        except Exception as error:
+            said = explain(error, overrides, "train")
+            if said is None:
+                raise
+            raise UserError(f"phase {phase.name}: {said}") from error
+    return plans
+
+
+def check_launcher(trainer: DictConfig) -> None:
+    """Refuse a sweep whose jobs would start each other again.
+
+    Raises:
+        UserError: several processes in a job of a launcher that runs it inside of the sweep's own process.
+    """
+    from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+
+    hydra = HydraConfig.get()
+    processes = process_count(trainer.accelerator, device_count(trainer.devices, trainer.num_nodes))
+    if hydra.mode != RunMode.MULTIRUN or processes == 1:
+        return
+    if issubclass(get_class(hydra.launcher._target_), BasicLauncher):
+        raise UserError(
+            f"--multirun with trainer.devices={trainer.devices} needs a launcher that gives each job processes of its "
+            "own: hydra/launcher=slurm (here each process would run the complete sweep again), or a loop over single "
+            "runs"
+        )
 
 
 def quiet() -> None:
-    """Our own lines and real warnings, not Lightning's tips."""
+    """Show our own lines and real warnings, not Lightning's tips."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -5,72 +5,64 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from vfi_train.optim.parameters import select_trainable
-from vfi_train.training.phases import Training
-from vfi_train.training.recipe import datasets
+from vfi_train.training.build import build_optimizer_factory, build_schedule, build_trainable
+from vfi_train.training.plan import TrainingPlan
+from vfi_train.training.recipe import DataRecipe
+from vfi_train.training.run_directory import RunDirectory
 
 WIDTH = 160  # characters; narrower terminals scroll
 
 
-def show(trainings: Sequence[Training]) -> None:
+def print_table(plans: Sequence[TrainingPlan]) -> None:
     """Print what each phase trains, on what, for how long, from what. Needs no data."""
-    table = Table(title=f"{trainings[0].run.path.parent}: {len(trainings)} phases", show_lines=True)
+    table = Table(title=f"{plans[0].folder.parent}: {len(plans)} phases", show_lines=True)
     for column in ("phase", "data", "steps", "learning rate", "losses", "trains", "starts from", "best by"):
         table.add_column(column)
-    for training in trainings:
-        table.add_row(*describe(training))
+    for plan in plans:
+        table.add_row(*describe(plan))
     console = Console()
     if console.width < WIDTH:
         console = Console(width=WIDTH)
     console.print(table)
 
 
-def describe(training: Training) -> tuple[str, ...]:
+def describe(plan: TrainingPlan) -> tuple[str, ...]:
     """A row of the table."""
-    config = training.config
-    tensors, parameters, total = trainable(config)
-    loss = config.loss.terms
+    tensors, parameters, total = trainable(plan)
+    optimizer = "optimizer fresh" if plan.optimizer_state is None else "with its optimizer's state"
     return (
-        training.phase.name + (" (finished)" if training.run.finished else ""),
-        "\n".join(_data(config)),
-        "from the data" if config.trainer.max_steps is None else f"{config.trainer.max_steps:,}",
-        _learning_rate(config),
-        "\n".join(f"{term.get('weight', 1)} {name}" for name, term in loss.items() if term is not None),
+        plan.folder.name + (" (finished)" if RunDirectory.of(plan).finished else ""),
+        "\n".join(map(_dataset, plan.datasets)),
+        "from the data" if plan.steps is None else f"{plan.steps:,}",
+        _learning_rate(plan),
+        "\n".join(f"{loss.weight} {loss.name}" for loss in plan.losses),
         f"{tensors} tensors\n{parameters:,}" + ("" if parameters == total else f"\nof {total:,}"),
-        f"{config.weights or 'fresh weights'}\n"
-        + ("optimizer fresh" if config.optimizer_state is None else "with its optimizer's state"),
-        f"{config.callbacks.best.mode} {config.callbacks.best.monitor}" if config.callbacks.get("best") else "-",
+        f"{plan.weights or 'random weights'}\n{optimizer}",
+        "-" if plan.best is None else " ".join(plan.best),
     )
 
 
-def trainable(config: DictConfig) -> tuple[int, int, int]:
-    """How many tensors and parameters a configuration trains, and how many parameters the network has."""
-    network = instantiate(config.model, _convert_="all")
-    select_trainable(network, config.train, config.freeze)
-    chosen = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    return len(chosen), sum(p.numel() for p in chosen), sum(p.numel() for p in network.parameters())
+def trainable(plan: TrainingPlan) -> tuple[int, int, int]:
+    """How many tensors and parameters train, and how many parameters the network has."""
+    parameters = list(build_trainable(plan).parameters())
+    chosen = [parameter for parameter in parameters if parameter.requires_grad]
+    return len(chosen), sum(p.numel() for p in chosen), sum(p.numel() for p in parameters)
 
 
-def _data(config: DictConfig) -> list[str]:
-    lines = []
-    for data in datasets(config):
-        size = "" if data.size is None else f", {data.size[0]}x{data.size[1]}"
-        lines.append(f"{data.name}: {data.batch_size}{size}")
-    return lines
+def _dataset(data: DataRecipe) -> str:
+    size = "" if data.size is None else f", {data.size[0]}x{data.size[1]}"
+    return f"{data.kind.__name__}: {data.batch_size}{size}"
 
 
-def _learning_rate(config: DictConfig) -> str:
-    """The peak, the floor, and what else the schedule says."""
-    schedule: Any = OmegaConf.to_container(config.schedule, resolve=True)
-    name = str(schedule.pop("_target_")).rpartition(".")[2]
-    floor = schedule.pop("floor", None)
-    rate = f"{config.optimizer.lr:g}" + ("" if floor is None else f" to {floor:g}")
-    rest = [
-        f"{key} {value:,}" if isinstance(value, int) else f"{key} {value}" for key, value in schedule.items() if value
-    ]
-    return "\n".join([rate, name, *rest])
+def _learning_rate(plan: TrainingPlan) -> str:
+    """The peak, the floor, and the schedule's other values."""
+    schedule: Any = build_schedule(plan)
+    peak = build_optimizer_factory(plan).keywords["lr"]
+    values = dict(vars(schedule))
+    floor = values.pop("floor", None)
+    rate = f"{peak:g}" + ("" if floor is None else f" to {floor:g}")
+    rest = [f"{key} {v:,}" if isinstance(v, int) else f"{key} {v}" for key, v in values.items() if v]
+    return "\n".join([rate, type(schedule).__name__, *rest])

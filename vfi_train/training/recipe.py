@@ -1,42 +1,98 @@
-"""What a configuration says of its recipe, read without the data being there."""
+"""What a configuration says of its datasets, losses and averages, read without the data being there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.utils import get_object
-from omegaconf import DictConfig
+from hydra.utils import get_object, instantiate
 
+from datamodules.transforms import RandomCrop, Resize
+from losses.base import Weight
 from vfi_train.architectures import Architecture
+from vfi_train.callbacks.weight_average import WeightAverage
 from vfi_train.errors import UserError
-
-CROPS = ("RandomCrop", "CenterCrop", "Resize")
+from vfi_train.loggers.wandb import wandb_logger
 
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """What is trained on.
+    """A dataset that is trained on.
 
     Attributes:
-        name: the dataset.
+        kind: the datamodule's class.
+        root: its folder; None: it has none, or none is given.
         batch_size: images to predict in an optimizer step, over all devices.
         size: height and width of the training images, where the configuration says it.
         flow: there are flow labels.
-        published: published counts by what they count.
     """
 
-    name: str
+    kind: type
+    root: str | None
     batch_size: int
     size: tuple[int, int] | None
     flow: bool
-    published: Mapping[str, int]
+
+    @property
+    def published(self) -> Mapping[str, int]:
+        """Published counts by what they count."""
+        return getattr(self.kind, "published", {})
 
 
-def datasets(config: DictConfig) -> list[DataRecipe]:
-    """The datasets of `config.data`: one, or those that are trained on in turn."""
-    return [_dataset(block) for block in _blocks(config.data)]
+@dataclass(frozen=True)
+class LossRecipe:
+    """A loss term.
+
+    Attributes:
+        name: in the logs.
+        kind: the term's class, or the function that makes it.
+        weight: a number, or one that follows the optimizer steps.
+        has_backbone: it reads a file of pretrained weights.
+    """
+
+    name: str
+    kind: Any
+    weight: Weight
+    has_backbone: bool
+
+
+def takes(block: Mapping[str, Any], argument: str) -> bool:
+    """Whether what `_target_` of a block names has an argument of this name."""
+    return argument in inspect.signature(get_object(block["_target_"])).parameters
+
+
+def datasets(data: Mapping[str, Any]) -> tuple[DataRecipe, ...]:
+    """The datasets of a block `data`: one, or those that are trained on in turn."""
+    return tuple(map(_dataset, (data.get("datasets") or {"": data}).values()))
+
+
+def loss_terms(loss: Mapping[str, Any]) -> tuple[LossRecipe, ...]:
+    """The terms of a block `loss`."""
+    return tuple(
+        LossRecipe(
+            name,
+            get_object(block["_target_"]),
+            instantiate(weight, _convert_="all") if isinstance(weight := block.get("weight", 1.0), Mapping) else weight,
+            takes(block, "folder"),
+        )
+        for name, block in loss["terms"].items()
+        if block is not None
+    )
+
+
+def weight_averages(callbacks: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the averages of weights that a block `callbacks` keeps."""
+    blocks = [block for block in callbacks.values() if block is not None]
+    default = inspect.signature(WeightAverage).parameters["name"].default
+    return tuple(block.get("name", default) for block in blocks if get_object(block["_target_"]) is WeightAverage)
+
+
+def wandb_mode(loggers: Mapping[str, Any]) -> str | None:
+    """How a block `logger` uses W&B: "auto", "online" or "offline"; None: not at all."""
+    blocks = [block for block in loggers.values() if block is not None]
+    return next((block.get("mode", "auto") for block in blocks if get_object(block["_target_"]) is wandb_logger), None)
 
 
 def batch_shapes(
@@ -53,34 +109,20 @@ def batch_shapes(
     return shapes
 
 
-def averages(config: DictConfig) -> list[str]:
-    """The names of the averages of weights that are kept."""
-    targets = [block for block in config.callbacks.values() if block is not None]
-    return [str(block.name) for block in targets if block._target_.endswith(".WeightAverage")]
-
-
-def _blocks(data: DictConfig) -> Iterator[DictConfig]:
-    several = data.get("datasets")
-    if several is None:
-        yield data
-    else:
-        yield from (several[name] for name in several)
-
-
-def _dataset(block: DictConfig) -> DataRecipe:
-    kind: Any = get_object(block._target_)
+def _dataset(block: Mapping[str, Any]) -> DataRecipe:
     group = 7 if block.get("item") == "group" else 1  # GoPro's seven targets at once
     return DataRecipe(
-        name=kind.__name__,
-        batch_size=block.batch_size * group,
+        kind=get_object(block["_target_"]),  # type: ignore[arg-type]
+        root=block.get("root"),
+        batch_size=block["batch_size"] * group,
         size=_size(block),
         flow=bool(block.get("flow", False)),
-        published=dict(getattr(kind, "published", {})),
     )
 
 
-def _size(block: DictConfig) -> tuple[int, int] | None:
-    sizes = [t.size for t in block.get("transforms") or () if t._target_.rpartition(".")[2] in CROPS]
+def _size(block: Mapping[str, Any]) -> tuple[int, int] | None:
+    transforms = [(get_object(t["_target_"]), t) for t in block.get("transforms") or ()]
+    sizes = [t["size"] for kind, t in transforms if inspect.isclass(kind) and issubclass(kind, RandomCrop | Resize)]
     found = sizes[-1] if sizes else block.get("size")
     if found is None:
         return None

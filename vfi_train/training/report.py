@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
-from typing import Any
+from importlib.resources import files
 
 import lightning as L
 import torch
@@ -14,6 +15,8 @@ from rich.table import Table
 from torch import Tensor
 from torchmetrics import Metric
 
+from datamodules.core.datamodule import VFIDataModule
+from datamodules.storage.atomic_write import write_text
 from vfi_train.architectures import Architecture
 from vfi_train.contract import Batch
 from vfi_train.inference.interpolator import Interpolator
@@ -21,6 +24,7 @@ from vfi_train.metrics import PSNR, SSIM
 from vfi_train.modules.interpolation_module import InterpolationModule
 from vfi_train.runtime.console import say
 from vfi_train.training.baselines import mean_of_frames, nearest_frame
+from vfi_train.training.plan import TrainingPlan
 from vfi_train.training.run_directory import RunDirectory
 from vfi_train.weights import load_weights
 
@@ -29,13 +33,17 @@ METRICS: dict[str, Callable[[], Metric]] = {"PSNR": PSNR, "SSIM": SSIM}
 
 
 def final_report(
-    trainer: L.Trainer, module: InterpolationModule, data: Any, run: RunDirectory, start: Architecture | None = None
+    plan: TrainingPlan,
+    trainer: L.Trainer,
+    module: InterpolationModule,
+    data: VFIDataModule,
+    start: Architecture | None = None,
 ) -> None:
-    """Score the best checkpoint, the baselines and the network that was started from, on the held-out samples.
+    """Score the best checkpoint, the baselines and the initial network `start` on the validation samples.
 
     Prints and keeps the table. Every process scores its part; the metrics join the parts.
     """
-    best = run.checkpoints / "best.ckpt"
+    best = RunDirectory.of(plan).checkpoints / "best.ckpt"
     if best.exists():
         load_weights(module.architecture, best)
     device = trainer.strategy.root_device
@@ -51,40 +59,51 @@ def final_report(
     }
     if start is not None:
         before = Interpolator(start.to(device).eval())
-        rows["the weights at the start"] = lambda b: before.predict(b["frame0"], b["frame1"], b["time"]).frame
+        rows["the initial weights"] = lambda b: before.predict(b["frame0"], b["frame1"], b["time"]).frame
     scores = score(rows, data, device)
-    publish(scores, trainer, run)
+    publish(plan, scores, trainer.global_step)
 
 
 @torch.no_grad()
-def score(predictors: dict[str, Predictor], data: Any, device: torch.device) -> dict[str, dict[str, float]]:
-    """PSNR and SSIM of each predictor over the held-out samples."""
+def score(predictors: dict[str, Predictor], data: VFIDataModule, device: torch.device) -> dict[str, dict[str, float]]:
+    """PSNR and SSIM of each predictor over the validation samples."""
     metrics = {row: {name: make().to(device) for name, make in METRICS.items()} for row in predictors}
     for raw in data.val_dataloader():
         moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in raw.items()}
-        batch = data.on_after_batch_transfer(moved, 0)
+        batch = data.on_after_batch_transfer(moved, 0)  # type: ignore[arg-type]
         for row, predict in predictors.items():
-            answer = predict(batch)
+            prediction = predict(batch)
             for metric in metrics[row].values():
-                metric.update(answer, batch["target"])
+                metric.update(prediction, batch["target"])
     return {row: {name: float(m.compute()) for name, m in found.items()} for row, found in metrics.items()}
 
 
 @rank_zero_only
-def publish(scores: dict[str, dict[str, float]], trainer: L.Trainer, run: RunDirectory) -> None:
-    """Print the table, say where the images lie and what comes next; keep the numbers in the run's folder."""
-    (run.path / "report.json").write_text(json.dumps(scores, indent=1) + "\n")
-    table = Table(title=f"{run.name} after {trainer.global_step:,} steps, held-out samples")
+def publish(plan: TrainingPlan, scores: dict[str, dict[str, float]], steps: int) -> None:
+    """Print the table, where the results lie, and a command to go on with; keep the numbers in the run's folder."""
+    write_text(plan.folder / "report.json", json.dumps(scores, indent=1) + "\n")
+    table = Table(title=f"{plan.name} after {steps:,} steps, validation samples")
     table.add_column("predictor")
     for name in METRICS:
         table.add_column(name, justify="right")
     for row, values in scores.items():
         table.add_row(row, f"{values['PSNR']:.2f} dB", f"{values['SSIM']:.4f}")
-    console = Console()
-    console.print(table)
+    Console().print(table)
     network, mean = (list(scores.values())[i]["PSNR"] for i in (0, 1))
     say(f"{network - mean:+.2f} dB over the mean of the two frames")
-    if (run.path / "images").is_dir():
-        say(f"images: {run.path / 'images'}")
-    say(f"log: {run.path / 'metrics.csv'}")
-    say(f"next: python -m vfi_train experiment=quickstart_video data.root=FOLDER_WITH_VIDEOS weights={run.name}")
+    if (plan.folder / "images").is_dir():
+        say(f"images: {plan.folder / 'images'}")
+    say(f"log: {plan.folder / 'metrics.csv'}")
+    say(f"next: {evaluation_command(plan)}")
+
+
+def evaluation_command(plan: TrainingPlan) -> str:
+    """The command that measures a trained run: on the benchmark of its dataset, else on the user's own videos."""
+    data = plan.datasets[0]
+    name = data.kind.__module__.rpartition(".")[2]
+    words = [f"run={plan.name}", *([] if plan.runs.name == "runs" == str(plan.runs) else [f"runs={plan.runs}"])]
+    if files("conf").joinpath("benchmark", f"{name}.yaml").is_file():
+        words += [f"benchmark={name}", *([] if data.root is None else [f"root={data.root}"])]
+    else:
+        words += ["benchmark=footage", "root=FOLDER_WITH_VIDEOS"]
+    return f"python -m vfi_train.evaluate {shlex.join(words)}"
