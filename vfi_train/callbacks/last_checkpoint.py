@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from vfi_train.errors import UserError
 from vfi_train.loggers.csv import CSVLog
+from vfi_train.runtime.lightning_internals import complete_step_metrics, step_row
 from vfi_train.runtime.stop_signals import Agreement, Stopped, stop_signals
 from vfi_train.weights.checkpoint_io import LAST
 
@@ -54,7 +55,7 @@ class LastCheckpoint(Checkpoint):
             self._save(trainer)
         if asked:
             if self._saved == step:
-                trainer._logger_connector.update_train_step_metrics()  # Lightning would, after this hook
+                complete_step_metrics(trainer)
             raise Stopped(asked, self._saved)
 
     def on_validation_batch_end(self, trainer: L.Trainer, *args: Any, **kwargs: Any) -> None:
@@ -92,10 +93,10 @@ class LastCheckpoint(Checkpoint):
 
 def write_csv_row(trainer: L.Trainer) -> None:
     """Write the step's row before its checkpoint: killed in between, the run would go on without it."""
-    if not trainer._logger_connector.should_update_logs:
+    row = step_row(trainer)
+    if row is None:
         return
-    values = dict(trainer._logger_connector.metrics["log"])
-    step = int(values.pop("step", trainer.global_step))
+    step = int(row.pop("step", trainer.global_step))
     for logger in trainer.loggers:
         if isinstance(logger, CSVLog):
-            logger.log_metrics({name: float(value) for name, value in values.items()}, step)
+            logger.log_metrics(row, step)

@@ -28,6 +28,7 @@ from vfi_train.optim.optimizers import build_optimizer, build_scheduler, learnin
 from vfi_train.optim.parameters import ParameterGroup, frozen_modules
 from vfi_train.optim.schedules import Schedule
 from vfi_train.runtime.devices import keep_freed_memory
+from vfi_train.runtime.lightning_internals import attached_trainer
 
 
 class InterpolationModule(L.LightningModule):
@@ -161,13 +162,15 @@ class InterpolationModule(L.LightningModule):
     @property
     def _is_channels_last(self) -> bool:
         if self.channels_last == "auto":
-            device = self.device if self._trainer is None else self._trainer.strategy.root_device
+            trainer = attached_trainer(self)
+            device = self.device if trainer is None else trainer.strategy.root_device
             return device.type == "cpu" and self.architecture.faster_channels_last
         return self.channels_last
 
     @property
     def _is_scaled(self) -> bool:
-        return self._trainer is not None and self.trainer.precision == "16-mixed"
+        trainer = attached_trainer(self)
+        return trainer is not None and trainer.precision == "16-mixed"
 
     def on_fit_start(self) -> None:
         """Training on a CPU keeps the memory that a step gives back for the next one."""

@@ -1,4 +1,4 @@
-"""Several processes: how they train together, and how all of them end when one fails."""
+"""Several processes: how they train together, and how all end when one fails."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from lightning.pytorch.strategies import DDPStrategy, Strategy
 from torch.nn.parallel import DistributedDataParallel
 
 from datamodules.core.samplers import split_batch
+from vfi_train.runtime.lightning_internals import child_processes, process_launcher
 
 POLL = 0.2  # seconds between looks at the other processes
-VERDICT = 5.0  # seconds that a process waits to learn whether another one failed first
+PATIENCE = 5.0  # seconds that a process waits for another one that failed first
 
 
 def device_count(devices: str | int | Sequence[int], num_nodes: int) -> int | None:
@@ -82,31 +83,31 @@ def gather(items: list[Any]) -> list[Any]:
 
 
 class RankMonitor:
-    """Watches the processes that the first one started, over all trainings of a program."""
+    """Watches the processes that the first one started, over all trainings of a program; ends all when one fails."""
 
     def __init__(self) -> None:
         self._launcher: Any = None
 
     def watch(self, trainer: L.Trainer) -> None:
-        """Begin, before the processes are started."""
-        launcher = trainer.strategy.launcher
-        if self._launcher is None and hasattr(launcher, "procs"):
+        """Start watching, before the processes are started."""
+        launcher = process_launcher(trainer)
+        if self._launcher is None and launcher is not None:
             self._launcher = launcher
             threading.Thread(target=self._look, name="rank_monitor", daemon=True).start()
 
     def _look(self) -> None:
         while True:
             time.sleep(POLL)
-            for number, process in enumerate(self._launcher.procs, 1):
+            for number, process in enumerate(child_processes(self._launcher), 1):
                 if process.poll():
                     self._end(number, process.returncode)
 
     def _end(self, number: int, code: int) -> NoReturn:
-        for process in self._launcher.procs:
+        processes = child_processes(self._launcher)
+        for process in processes:
             process.kill()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}, see above"
-        count = len(self._launcher.procs) + 1
-        print(f"error: process {number} of {count} (counted from 0) {how}: all end", file=sys.stderr)
+        print(f"error: process {number} of {len(processes) + 1} (counted from 0) {how}: all end", file=sys.stderr)
         exit_now(code if code > 0 else 1)
 
 
@@ -114,14 +115,14 @@ rank_monitor = RankMonitor()
 
 
 def wait_for_failed_rank(error: BaseException) -> None:
-    """Before an error is told: if it says that another process is gone, let that one's own error end this one."""
-    said = str(error).lower()
-    if dist.is_initialized() and (isinstance(error, dist.DistError) or "gloo" in said or "nccl" in said):
-        time.sleep(VERDICT)
+    """If an error says that another process is gone, wait for that one's own error to end this process."""
+    text = str(error).lower()
+    if dist.is_initialized() and (isinstance(error, dist.DistError) or "gloo" in text or "nccl" in text):
+        time.sleep(PATIENCE)
 
 
 def exit_now(code: int) -> NoReturn:
-    """End this process at once, whatever it waits for."""
+    """End this process immediately, whatever it waits for."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -113,13 +113,3 @@ class Agreement:
         host, known = self._pending.popleft()
         known.synchronize()
         return int(host)
-
-
-def take_over(trainer: L.Trainer) -> None:
-    """Turn Lightning's own handling of signals off.
-
-    It saves in the middle of a step, calls a collective inside of the handler, and, on several processes, waits for
-    the GPU at each step. Written against Lightning 2.6.
-    """
-    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]

@@ -22,8 +22,8 @@ from vfi_train.optim.parameters import ParameterGroup, select_trainable
 from vfi_train.optim.schedules import Schedule
 from vfi_train.runtime.console import is_first_process
 from vfi_train.runtime.distributed import strategy
+from vfi_train.runtime.lightning_internals import disable_signal_handling
 from vfi_train.runtime.slurm import cluster_environment
-from vfi_train.runtime.stop_signals import take_over
 from vfi_train.training.data_manifest import manifest
 from vfi_train.training.environment import environment
 from vfi_train.training.plan import TrainingPlan
@@ -108,7 +108,7 @@ def build_trainer(plan: TrainingPlan, run: RunDirectory, data: VFIDataModule) ->
         logger=_build_loggers(plan, run, data),
         plugins=[plugin for plugin in (AtomicCheckpointIO(), cluster_environment()) if plugin is not None],
     )
-    take_over(trainer)
+    disable_signal_handling(trainer)
     _, accumulate = split_batch(plan.batch_size, trainer.world_size, plan.micro_batch_size)
     trainer.accumulate_grad_batches = accumulate
     trainer.val_check_interval = plan.validate_every * accumulate  # type: ignore[operator]

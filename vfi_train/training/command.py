@@ -22,6 +22,7 @@ from vfi_train.errors import UserError
 from vfi_train.loggers.wandb import close_wandb
 from vfi_train.runtime.console import is_first_process
 from vfi_train.runtime.distributed import device_count, process_count, wait_for_failed_rank
+from vfi_train.runtime.lightning_internals import check_version
 from vfi_train.runtime.slurm import check_job, requeue
 from vfi_train.runtime.stop_signals import Stopped, stop_signals
 from vfi_train.training.plan import TrainingPlan, plan_training, run_name
@@ -35,6 +36,7 @@ def train(config: DictConfig) -> None:
     After a signal it saves the current step and raises `Stopped`.
     """
     quiet()
+    check_version()
     if not (config.dry_run or config.check):
         check_launcher(config.trainer)
         check_job(device_count(config.trainer.devices, config.trainer.num_nodes), config.trainer.num_nodes)
