@@ -25,6 +25,7 @@ from vfi_train.config.program import run
 from vfi_train.contract import Batch
 from vfi_train.errors import UserError
 from vfi_train.modules.forward import in_network_order, predict, seed_rng
+from vfi_train.runtime.devices import find_device
 from vfi_train.weights import load_weights
 
 
@@ -38,7 +39,7 @@ def replay(config: DictConfig) -> None:
         for term in training.loss.terms.values():
             if "folder" in term:
                 term.folder = config.backbones
-    device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = find_device(config.device or "auto")
     network: Architecture = instantiate(training.model, _convert_="all").to(device).train()
     prefix = "architecture."
     network.load_state_dict({k.removeprefix(prefix): v for k, v in kept["state_dict"].items() if k.startswith(prefix)})

@@ -40,12 +40,12 @@ def test_one_that_is_cut_short_is_passed_over(share: float, tmp_path: Path, capl
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     assert resume_point(tmp_path) == (tmp_path / "last_previous.ckpt", 1)
-    assert f"passed over, since broken: {path}" in caplog.text
+    assert f"skipped, because broken: {path}" in caplog.text
     (tmp_path / "last_previous.ckpt").write_bytes(b"")
     save(tmp_path, 0, "best.ckpt")
     assert resume_point(tmp_path) == (tmp_path / "best.ckpt", 0)
     (tmp_path / "best.ckpt").unlink()
-    with pytest.raises(UserError, match=r"no checkpoint can be read: .*last\.ckpt .*delete them to begin anew"):
+    with pytest.raises(UserError, match=r"no checkpoint can be read: .*last\.ckpt .*delete them to start again"):
         resume_point(tmp_path)
 
 
@@ -103,7 +103,7 @@ def test_a_training_goes_on_from_the_one_before(tmp_path: Path, caplog: pytest.L
     last = tmp_path / "runs" / "quickstart-cut" / "checkpoints" / "last.ckpt"
     last.write_bytes(last.read_bytes()[:1000])
     run = train_tiny(tmp_path, *options, "name=cut", Recorder.begin())
-    assert "going on from" in caplog.text
+    assert "resuming from" in caplog.text
     assert len(Recorder.weights) == 4  # from step 2 on
     for name, tensor in expected.items():
         assert torch.equal(Recorder.weights[-1][name], tensor)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vfi_train.errors import UserError
 from vfi_train.modules.interpolation_module import InterpolationModule
-from vfi_train.weights.checkpoint_io import save_whole
+from vfi_train.weights.checkpoint_io import save_atomically
 
 log = logging.getLogger(__name__)
 LAG = 2  # steps after which a GPU is asked how a step went: it is long done, and nothing waits for it
@@ -138,7 +138,7 @@ class NonFiniteGuard(L.Callback):
             "config": config.read_text() if config.exists() else "",
         }
         try:
-            save_whole(content, path)
+            save_atomically(content, path)
         except OSError as error:
             return f" (the batch cannot be kept: {error})"
         self.kept += 1

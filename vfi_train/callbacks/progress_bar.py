@@ -1,21 +1,12 @@
-"""A line that lives: where the training is, how fast it goes, how long it still takes."""
+"""The progress of a training in optimizer steps."""
 
 from __future__ import annotations
 
-import sys
-import time
 from typing import Any
 
 import lightning as L
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+
+from vfi_train.runtime.progress import ProgressReporter, duration
 
 SHOWN = {
     "train/loss": "loss {:.4f}",
@@ -26,81 +17,47 @@ SHOWN = {
 
 
 class StepProgress(L.Callback):
-    """A progress bar over the whole training in optimizer steps; plain lines where there is no terminal.
+    """A progress bar over the complete training in optimizer steps; lines where there is no terminal.
 
     Args:
-        every_seconds: between plain lines in a log file.
-        later_steps: of the phases to come; the time that they take is told as if they were as fast as this one.
+        every_seconds: between lines in a log file.
+        later_steps: of a curriculum's later phases; their time is estimated at the speed of this one.
     """
 
     def __init__(self, every_seconds: float = 30.0, later_steps: int = 0) -> None:
         self.every_seconds, self.later_steps = every_seconds, later_steps
-        self._progress: Progress | None = None
-        self._began = self._told = 0.0
-        self._first = 0
+        self._progress: ProgressReporter | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Begin where the checkpoint stood."""
-        self._began = self._told = time.monotonic()
-        self._first = trainer.global_step
-        if trainer.is_global_zero and sys.stdout.isatty():
-            columns = (
-                TextColumn("step"), MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("left"),
-                TimeRemainingColumn(), TextColumn("{task.fields[values]}"),
-            )  # fmt: skip
-            self._progress = Progress(*columns, console=Console(), refresh_per_second=4)
-            self._progress.start()
-            self._task = self._progress.add_task("", total=trainer.max_steps, completed=self._first, values="")
+        """Start at the checkpoint's step."""
+        self._progress = ProgressReporter(
+            "step", trainer.max_steps, completed=trainer.global_step, every_seconds=self.every_seconds,
+            stream="stdout", shown=trainer.is_global_zero,
+        )  # fmt: skip
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move on. Values are read only when a line is drawn: reading them waits for the GPU."""
-        now = time.monotonic()
-        if self._progress is not None:
-            if now - self._told > 1:
-                self._told = now
-                self._progress.update(
-                    self._task, values=", ".join([*self._later(trainer, now), *self._values(trainer)])
-                )
-            self._progress.update(self._task, completed=trainer.global_step)
-        elif trainer.is_global_zero and now - self._told > self.every_seconds:
-            self._told = now
-            left = f"{in_words(self._seconds(trainer, now) * (trainer.max_steps - trainer.global_step))} left"
-            said = [f"step {trainer.global_step}/{trainer.max_steps}", left, *self._later(trainer, now)]
-            print(", ".join([*said, *self._values(trainer)]), flush=True)
+        """Advance; values are read only when they are shown."""
+        assert self._progress is not None
+        self._progress.update(trainer.global_step, lambda: ", ".join(self._values(trainer)))
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Leave the last state standing."""
-        self._stop()
+        """Leave the last state on the terminal."""
+        self._close()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Give the terminal back before an error is told."""
-        self._stop()
+        """Release the terminal before an error is printed."""
+        self._close()
 
     def _values(self, trainer: L.Trainer) -> list[str]:
+        assert self._progress is not None
+        later = duration(self._progress.seconds_left(more=self.later_steps))
         metrics = trainer.callback_metrics
-        return [form.format(float(metrics[name])) for name, form in SHOWN.items() if name in metrics]
+        found = [form.format(float(metrics[name])) for name, form in SHOWN.items() if name in metrics]
+        return [*([f"all phases {later}"] if self.later_steps else []), *found]
 
-    def _later(self, trainer: L.Trainer, now: float) -> list[str]:
-        """The time that all phases still take."""
-        steps = trainer.max_steps - trainer.global_step + self.later_steps
-        return [f"all phases {in_words(self._seconds(trainer, now) * steps)}"] if self.later_steps else []
-
-    def _seconds(self, trainer: L.Trainer, now: float) -> float:
-        """What a step takes, with its part of the validations."""
-        return (now - self._began) / max(1, trainer.global_step - self._first)
-
-    def _stop(self) -> None:
+    def _close(self) -> None:
         if self._progress is not None:
-            self._progress.stop()
+            self._progress.close()
             self._progress = None
-
-
-def in_words(seconds: float) -> str:
-    """A length of time, as precise as one wants to know it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"

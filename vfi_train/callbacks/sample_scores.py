@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 from torch import Tensor
 
+from datamodules.storage.atomic_write import atomic_file
 from vfi_train.metrics.functional import psnr
 from vfi_train.runtime.distributed import gather
 
@@ -68,10 +68,8 @@ def check_count(keys: list[str], size: int) -> None:
 
 
 def write(path: Path, rows: list[tuple[str, float]]) -> None:
-    """Write the table, whole or not at all."""
-    partial = path.with_name(f".{path.name}.part")
-    with partial.open("w", newline="") as file:
+    """Write the table."""
+    with atomic_file(path) as partial, partial.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["key", "psnr"])
         writer.writerows((key, f"{score:.9g}") for key, score in rows)
-    os.replace(partial, path)

@@ -8,6 +8,8 @@ from typing import Any
 import lightning as L
 import torch
 
+from vfi_train.runtime.console import GIB
+
 
 class Throughput(L.Callback):
     """Logs `train/samples_per_second` (all processes together), `train/data_wait` (share of the time, 0..1) and, on
@@ -39,7 +41,7 @@ class Throughput(L.Callback):
             pl_module.log("train/samples_per_second", self._samples / seconds)
             pl_module.log("train/data_wait", self._wait / seconds)
             if pl_module.device.type == "cuda":
-                pl_module.log("train/gpu_memory", torch.cuda.max_memory_allocated(pl_module.device) / 2**30)
+                pl_module.log("train/gpu_memory", torch.cuda.max_memory_allocated(pl_module.device) / GIB)
                 torch.cuda.reset_peak_memory_stats(pl_module.device)
             self._reset()
         self._step = trainer.global_step

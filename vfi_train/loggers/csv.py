@@ -1,10 +1,9 @@
-"""A CSV log of everything that is logged: one row per step, continued over restarts."""
+"""A CSV log of all logged values: one row per step, continued when a run is resumed."""
 
 from __future__ import annotations
 
 import csv
 import math
-import os
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,13 @@ from typing import Any
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from datamodules.storage.atomic_write import atomic_file
+
 
 class CSVLog(Logger):
     """Writes `metrics.csv`: a column `step` (optimizer steps done) and one per logged name.
 
-    A run that goes on from a checkpoint first drops the rows after it (`rewind`), so every step stands once.
+    A resumed run first drops the rows after its checkpoint (`rewind`), so each step has one row.
 
     Args:
         directory: where the file goes.
@@ -46,7 +47,7 @@ class CSVLog(Logger):
 
     @rank_zero_only
     def rewind(self, step: int) -> None:
-        """Forget all rows after `step`."""
+        """Drop all rows after `step`."""
         self._rows = {s: row for s, row in self._rows.items() if s <= step}
         self._rewrite()
 
@@ -71,16 +72,14 @@ class CSVLog(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the run directory holds the whole configuration."""
+        """Nothing: the run directory holds the configuration."""
 
     def _rewrite(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f".{self.path.name}.part")
-        with partial.open("w", newline="") as file:
+        with atomic_file(self.path) as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(self._rows[step] for step in sorted(self._rows))
-        os.replace(partial, self.path)
 
 
 def _text(value: float) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from datamodules.storage.atomic_write import write_text
 from vfi_train.runtime.console import is_first_process
 
 log = logging.getLogger(__name__)
@@ -120,5 +121,5 @@ def _run_id(directory: Path) -> str:
     if not path.exists():
         alphabet = string.ascii_lowercase + string.digits
         directory.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(secrets.choice(alphabet) for _ in range(8)))
+        write_text(path, "".join(secrets.choice(alphabet) for _ in range(8)))
     return path.read_text().strip()

@@ -1,6 +1,6 @@
-"""A process that the first one started ends with it.
+"""Processes end with the one that started them.
 
-Only the standard library is imported: it is settled before torch is loaded.
+Imports only the standard library: this is set up before torch is loaded.
 """
 
 from __future__ import annotations
@@ -10,18 +10,24 @@ import os
 import signal
 import sys
 
-FIRST = "VFI_TRAIN_FIRST_PROCESS"  # the environment's variable that tells its number to those that it starts
+FIRST = "VFI_TRAIN_FIRST_PROCESS"  # environment variable: the id of the process that starts the others
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
 def exit_with_parent() -> None:
-    """Let this process end when the first one is gone, however it went, and whenever: also while this one is loaded.
+    """End this process when the first one ends, for whatever reason, also while this one is being loaded.
 
-    To be called by the first process too, before it starts others (Lightning does, telling them their LOCAL_RANK).
+    Also to be called by the first process, before it starts others (Lightning does, and sets their LOCAL_RANK).
     """
     if "LOCAL_RANK" not in os.environ:
         os.environ[FIRST] = str(os.getpid())
-    elif FIRST in os.environ and sys.platform.startswith("linux"):
+    elif FIRST in os.environ:
+        exit_with(int(os.environ[FIRST]))
+
+
+def exit_with(parent: int) -> None:
+    """End this process when its parent, whose id is `parent`, ends or has ended. Only on Linux."""
+    if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != int(os.environ[FIRST]):  # it went before
+        if os.getppid() != parent:  # it ended before
             os._exit(1)

@@ -1,8 +1,7 @@
-"""Checkpoints that are whole or absent, the last two of them, and which one a run goes on from."""
+"""Checkpoints that are complete or absent, the last two of them, and which one a run resumes from."""
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import shutil
@@ -13,34 +12,36 @@ from typing import IO, Any, cast
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from vfi_train.errors import UserError
+from datamodules.storage.atomic_write import atomic_file
+from vfi_train.errors import UserError, is_disk_full
+from vfi_train.runtime.console import format_bytes
 
 log = logging.getLogger(__name__)
 LAST, PREVIOUS, BEST = "last.ckpt", "last_previous.ckpt", "best.ckpt"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the destination and renames, so that a kill or a full disk never harms the file before.
+    """Writes atomically, so that a kill or a full disk never harms the previous file.
 
-    `last.ckpt` leaves the one before it as `last_previous.ckpt`. Reads with `weights_only=True`: a checkpoint cannot
-    run code.
+    The previous `last.ckpt` is kept as `last_previous.ckpt`. Reads with `weights_only=True`: a checkpoint cannot run
+    code.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Save to `path`; at every moment a whole checkpoint is there, the new one or the one before.
+        """Save to `path`; at every moment a complete checkpoint exists, the new one or the previous one.
 
         Raises:
             UserError: the disk is full.
         """
         path = Path(path)
         try:
-            save_whole(checkpoint, path, previous=path.with_name(PREVIOUS) if path.name == LAST else None)
+            save_atomically(checkpoint, path, previous=path.with_name(PREVIOUS) if path.name == LAST else None)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if not is_disk_full(error):
                 raise
             raise UserError(
                 f"the disk is full: no room for the checkpoint {path} of step {checkpoint.get('global_step', '?')} "
-                f"({_free(path.parent)}); what was saved before is whole: make room and give the same command to go on"
+                f"({_free(path.parent)}); earlier checkpoints are intact: make room and give the same command again"
             ) from error
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
@@ -48,7 +49,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return torch.load(path, map_location=map_location or "cpu", weights_only=True)
 
 
-def save_whole(content: Any, path: Path, previous: Path | None = None) -> None:
+def save_atomically(content: Any, path: Path, previous: Path | None = None) -> None:
     """`torch.save` to `path`, which holds either the old or the new content at every moment.
 
     Args:
@@ -60,27 +61,25 @@ def save_whole(content: Any, path: Path, previous: Path | None = None) -> None:
         OSError: it cannot be written; a full disk as ENOSPC.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
-    file = _Reporting(partial)
-    try:
-        with file:
-            torch.save(content, cast(IO[bytes], file))
-            file.flush()
-            os.fsync(file.fileno())
+    with atomic_file(path) as partial:
+        file = _Reporting(partial)
+        try:
+            with file:
+                torch.save(content, cast(IO[bytes], file))
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException as error:
+            if file.error is not None and error is not file.error:
+                raise file.error from error  # PyTorch's writer hides the system's error
+            raise
         if previous is not None and path.exists():
             path.replace(previous)
-        partial.replace(path)
-    except BaseException as error:
-        partial.unlink(missing_ok=True)
-        if file.error is not None and error is not file.error:
-            raise file.error from error  # PyTorch's writer hides what the system said
-        raise
 
 
 def resume_point(folder: Path) -> tuple[Path, int] | None:
-    """The newest whole checkpoint of a folder and its optimizer step; None: there is none to go on from.
+    """The newest complete checkpoint of a folder and its optimizer step; None: there is none.
 
-    One that is cut short or broken is passed over with a warning.
+    One that is truncated or broken is skipped with a warning.
 
     Raises:
         UserError: there are checkpoints, and none can be read.
@@ -91,7 +90,7 @@ def resume_point(folder: Path) -> tuple[Path, int] | None:
         if not path.exists():
             continue
         try:
-            with zipfile.ZipFile(path) as archive:  # PyTorch does not look at the checksums that it writes
+            with zipfile.ZipFile(path) as archive:  # PyTorch does not check the checksums that it writes
                 damaged = archive.testzip()
             if damaged is not None:
                 raise UserError(f"{damaged} in it is damaged")
@@ -100,18 +99,18 @@ def resume_point(folder: Path) -> tuple[Path, int] | None:
             broken.append(f"{path} ({(str(error).splitlines() or [type(error).__name__])[0]})")
             continue
         if broken:
-            log.warning(f"going on from {path} of step {step}: passed over, since broken: {', '.join(broken)}")
+            log.warning(f"resuming from {path} of step {step}; skipped, because broken: {', '.join(broken)}")
         return path, step
     if broken:
         raise UserError(
-            f"no checkpoint can be read: {', '.join(broken)}: delete {'it' if len(broken) == 1 else 'them'} to begin "
-            "anew, or give another folder with name=..."
+            f"no checkpoint can be read: {', '.join(broken)}: delete {'it' if len(broken) == 1 else 'them'} to start "
+            "again, or give another folder with name=..."
         )
     return None
 
 
 class _Reporting:
-    """A file for `torch.save` that remembers the system's error."""
+    """A file for `torch.save` that keeps the system's error."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("wb")
@@ -141,5 +140,4 @@ class _Reporting:
 
 
 def _free(folder: Path) -> str:
-    free = shutil.disk_usage(folder).free
-    return f"{free / 2**20:.0f} MiB are free"
+    return f"{format_bytes(shutil.disk_usage(folder).free)} are free"
