@@ -1,4 +1,4 @@
-"""A step that was not finite, again: what is said to have gone wrong first."""
+"""Replay of a step that was not finite: which tensor is reported as the first."""
 
 from __future__ import annotations
 
@@ -99,5 +99,5 @@ def test_other_files_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
         read_fault(tmp_path / "x.pt")
     torch.save({"step": 1}, tmp_path / "x.pt")
-    with pytest.raises(UserError, match="is nothing that a run kept"):
+    with pytest.raises(UserError, match="holds no training step"):
         read_fault(tmp_path / "x.pt")

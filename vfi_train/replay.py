@@ -1,19 +1,21 @@
-"""`python -m vfi_train.replay FILE`: a training step that was not finite, again, and where it went wrong.
+"""`python -m vfi_train.replay FILE`: repeats a training step that was not finite and finds the first such tensor.
 
-The file holds the batches, the weights and the configuration (see `callbacks/nan_guard.py`); the data is not needed.
+The file holds the batches, the weights and the configuration (see `callbacks/nan_guard.py`); no data is needed.
 """
 
 from __future__ import annotations
 
 import math
+import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -21,52 +23,55 @@ from torch.utils._pytree import tree_leaves
 
 from losses import LossSet
 from vfi_train.architectures import Architecture
+from vfi_train.config.build_network import build_network
 from vfi_train.config.program import run
 from vfi_train.contract import Batch
 from vfi_train.errors import UserError
 from vfi_train.modules.forward import in_network_order, predict, seed_rng
 from vfi_train.runtime.devices import find_device
+from vfi_train.training.recipe import takes
 from vfi_train.weights import load_weights
+
+KEYS = {"step", "position", "processes", "batches", "state_dict", "config"}
 
 
 def replay(config: DictConfig) -> None:
-    """Run the step of `config.file` again; print its losses and the first tensor that is not finite."""
+    """Repeat the step of `config.file`; print its losses and the first tensor that is not finite."""
     path = Path(config.file)
     kept = read_fault(path)
-    training = OmegaConf.create(kept["config"])
-    assert isinstance(training, DictConfig)
-    if config.backbones is not None:
-        for term in training.loss.terms.values():
-            if "folder" in term:
-                term.folder = config.backbones
+    training = yaml.safe_load(kept["config"])
+    terms = [term for term in training["loss"]["terms"].values() if term is not None]
+    for term in terms if config.backbones is not None else ():
+        if takes(term, "folder"):
+            term["folder"] = config.backbones
     device = find_device(config.device or "auto")
-    network: Architecture = instantiate(training.model, _convert_="all").to(device).train()
+    network = build_network(training).to(device).train()
     prefix = "architecture."
     network.load_state_dict({k.removeprefix(prefix): v for k, v in kept["state_dict"].items() if k.startswith(prefix)})
     if config.weights is not None:
         load_weights(network, config.weights, config.runs)
-    losses: LossSet = instantiate(training.loss, _convert_="all").to(device)
+    losses: LossSet = instantiate(training["loss"], _convert_="all").to(device)
     console = Console()
     for number, batch in enumerate(kept["batches"]):
         batch = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
-        seed_rng(training.seed, kept["position"] + number * kept["processes"])
-        values, culprit = run_again(network, losses, batch, kept["step"] - 1, str(training.trainer.precision))
+        seed_rng(training["seed"], kept["position"] + number * kept["processes"])
+        values, culprit = run_again(network, losses, batch, kept["step"] - 1, str(training["trainer"]["precision"]))
         console.print(f"step {kept['step']}, batch {number + 1} of {len(kept['batches'])}", highlight=False)
         console.print(f"samples: {', '.join(batch['key'])}", highlight=False, soft_wrap=True)
         console.print(_table(values))
-        said = f"first that is not finite: {culprit}" if culprit else "everything is finite here"
-        console.print(said, highlight=False, soft_wrap=True)
+        result = f"first that is not finite: {culprit}" if culprit else "everything is finite here"
+        console.print(result, highlight=False, soft_wrap=True)
 
 
 def run_again(
     network: Architecture, losses: LossSet, batch: Any, step: int, precision: str
 ) -> tuple[dict[str, float], str | None]:
-    """A batch forward and backward.
+    """The forward and backward pass of a batch.
 
     Args:
         network: with the weights of that moment, on the batch's device.
         losses: the loss set.
-        batch: in RGB, as a dataset gives it.
+        batch: in RGB, as from the dataset.
         step: optimizer steps done before.
         precision: Lightning's; its 16 and bf16 kinds run under autocast.
 
@@ -97,26 +102,25 @@ def run_again(
 
 
 def read_fault(path: Path) -> dict[str, Any]:
-    """What a run kept of a step.
+    """The content of a file in a run's folder `faults`.
 
     Raises:
-        UserError: there is no such file, or it is something else.
+        UserError: the file does not exist, or has other content.
     """
     if not path.is_file():
         raise UserError(f"there is no file {path}: give one of a run's folder faults")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        missing = {"step", "position", "processes", "batches", "state_dict", "config"} - set(content)
-    except Exception as error:  # torch.load raises many kinds
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path} cannot be read ({said}): give a file of a run's folder faults") from error
-    if missing or not content["config"]:
-        raise UserError(f"{path} is nothing that a run kept of a step: give a file of a run's folder faults")
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} cannot be read ({reason}): give a file of a run's folder faults") from error
+    if not isinstance(content, dict) or not content.keys() >= KEYS or not content["config"]:
+        raise UserError(f"{path} holds no training step: give a file of a run's folder faults")
     return content
 
 
 def _watch(name: str, seen: list[str]) -> Any:
-    """A hook that notes a module's output, and the gradient that comes back to it."""
+    """A hook that checks a module's output and its gradient."""
 
     def hook(module: nn.Module, inputs: Any, output: Any) -> None:
         for tensor in tree_leaves(output):
@@ -135,7 +139,7 @@ def _leaves(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _not_finite(tensors: dict[str, Tensor]) -> list[str]:
-    """What there is to say of each tensor with entries that are not finite."""
+    """A description of each tensor with entries that are not finite."""
     found = []
     for name, tensor in tensors.items():
         bad = (~tensor.detach().isfinite()).nonzero()
@@ -155,7 +159,7 @@ def _table(values: dict[str, float]) -> Table:
 
 
 def file_first(arguments: list[str]) -> list[str]:
-    """The command line with a bare file as `file=`."""
+    """The command line with `file=` before a bare file name."""
     return [f"file='{argument}'" if _is_bare_file(argument) else argument for argument in arguments]
 
 

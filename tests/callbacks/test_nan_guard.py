@@ -45,7 +45,7 @@ def test_a_step_that_is_not_finite_changes_nothing(
 
 def test_so_many_in_a_row_end_the_run(tmp_path: Path) -> None:
     options = ("trainer.max_steps=9", "checkpoint_every=1", "callbacks.nan_guard.limit=3", "callbacks.nan_guard.keep=1")
-    with pytest.raises(UserError, match=r"^3 steps in a row came to nothing, which ends the run: step 7: the loss"):
+    with pytest.raises(UserError, match=r"^3 steps in a row were skipped, which ends the run: step 7: the loss"):
         train_tiny(tmp_path, *options, poison(1, 3, 5, 6, 7), Recorder.begin())
     assert len(list((tmp_path / "runs" / "quickstart" / "faults").iterdir())) == 1
     assert torch.equal(*(Recorder.weights[n]["architecture.encoder.pyramid1.0.0.weight"] for n in (3, 5)))

@@ -116,5 +116,5 @@ def test_the_command_measures_what_it_is_asked_for(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
     with initialize_config_module("conf", version_base="1.3"):
         HydraConfig.instance().set_config(compose("profile", return_hydra_config=True))
-    with pytest.raises(UserError, match="nothing is to be measured: give model=NAME"):
+    with pytest.raises(UserError, match="there is nothing to measure: give model=NAME"):
         profile(config)

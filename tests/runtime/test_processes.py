@@ -171,7 +171,7 @@ def test_the_strategy_of_several_processes() -> None:
 
 def test_samples_are_counted() -> None:
     check_count(["a", "b"], 2)
-    with pytest.raises(RuntimeError, match="3 samples were validated and 2 are held out; more than once: a"):
+    with pytest.raises(RuntimeError, match="3 samples were validated of 2; more than once: a"):
         check_count(["a", "b", "a"], 2)
-    with pytest.raises(RuntimeError, match="1 samples were validated and 2 are held out"):
+    with pytest.raises(RuntimeError, match="1 samples were validated of 2"):
         check_count(["a"], 2)

@@ -37,7 +37,7 @@ class Signal(L.Callback):
     def __init__(self, number: int, hook: str, step: int) -> None:
         def send(trainer: L.Trainer, *args: Any, **kwargs: Any) -> None:
             if trainer.global_step == step:
-                assert signal.getsignal(number).__qualname__ == "StopSignals._take"  # type: ignore[union-attr]
+                assert signal.getsignal(number).__qualname__ == "StopSignals._handle"  # type: ignore[union-attr]
                 os.kill(os.getpid(), number)
 
         setattr(self, hook, send)
@@ -85,7 +85,7 @@ def test_it_goes_on_as_if_never_stopped(
     name: str, hook: str, step: int, saved: int, undisturbed: Path, tmp_path: Path
 ) -> None:
     asked = stopped(tmp_path, name, hook, step)
-    assert str(asked) == f"stopped by {name} after step {saved}, which is saved: the same command goes on from there"
+    assert str(asked) == f"stopped by {name} after step {saved}, which is saved: the same command resumes from there"
     run = tmp_path / "runs" / "quickstart"
     assert read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] == saved
     assert not (run / "finished.json").exists()

@@ -192,7 +192,7 @@ def test_the_warning_ahead_of_the_time_limit(jobs: Jobs) -> None:
     said = jobs.output("limit")
     restarts = int(jobs.cluster.field(jobs.limit, "Restarts"))
     assert restarts >= 1
-    assert said.count(f"job {jobs.limit} goes back into the queue") == restarts
+    assert said.count(f"job {jobs.limit} is requeued") == restarts
     assert said.count("stopped by SIGUSR1") == restarts
     assert 1 <= said.count("resuming") <= restarts  # it may be warned again while it starts
     assert_same(run, expected)

@@ -151,7 +151,7 @@ def test_a_training_outlives_wandb(
     assert [row["step"] for row in rows(run)] == ["1", "2", "3", "4"]
     assert (run / "finished.json").exists()
     said = [record.getMessage() for record in caplog.records]
-    assert sum("what follows is logged in metrics.csv alone" in line for line in said) == 1
+    assert sum("from here on only metrics.csv is written" in line for line in said) == 1
     again = train_tiny(tmp_path, *STEPS, "name=again", "logger=default")  # with a new process
     assert [row["train/loss"] for row in wandb_files.history(again) if "train/loss" in row]
 

@@ -1,4 +1,4 @@
-"""The checkpoint that a stopped run goes on from."""
+"""The checkpoint that a stopped run resumes from."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from vfi_train.weights.checkpoint_io import LAST
 
 
 class LastCheckpoint(Checkpoint):
-    """Saves `last.ckpt` at ends of steps, and ends the training there when a signal asks for it (see stop_signals.py).
+    """Saves `last.ckpt` at the end of steps, and ends the training there after a signal (see stop_signals.py).
 
-    It saves every so many optimizer steps, at the end of the training, and when asked to stop. A step that is
-    followed by a validation is saved after it, with what came of it; the step before is saved too, so that a stop
-    during the validation, which does not wait for its end, costs one step.
+    It saves every `every_n_train_steps` steps, at the end of the training, and after a signal. A step that is followed
+    by a validation is saved after the validation, with its results; the step before is saved too, so that a signal
+    during the validation, which is not finished then, costs one step.
 
     Args:
         dirpath: the folder.
@@ -36,46 +36,46 @@ class LastCheckpoint(Checkpoint):
         self._seen = self._saved = -1  # optimizer steps
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """From here on a signal waits for the end of a step."""
+        """From here on a signal takes effect at the end of a step."""
         self._seen = self._saved = trainer.global_step
         stop_signals.deferred = True
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """After an optimizer step: save where it is due; stop where that was asked for."""
+        """After an optimizer step: save if it is due; stop if a signal came."""
         step = trainer.global_step
         if step == self._seen:
             return  # a micro-batch within a step
         self._seen = step
-        asked = self._agreement.signal(trainer)
+        received = self._agreement.signal(trainer)
         due = step % self.every == 0 or step == trainer.max_steps or self._is_validated(trainer, 1)
-        if (due or asked) and not self._is_validated(trainer, 0):
+        if (due or received) and not self._is_validated(trainer, 0):
             write_csv_row(trainer)
             self._save(trainer)
-        if asked:
+        if received:
             if self._saved == step:
                 complete_step_metrics(trainer)
-            raise Stopped(asked, self._saved)
+            raise Stopped(received, self._saved)
 
     def on_validation_batch_end(self, trainer: L.Trainer, *args: Any, **kwargs: Any) -> None:
-        """A validation is not finished when a stop is asked for."""
+        """After a signal, do not finish the validation."""
         if stop_signals.deferred and stop_signals.received:
             raise Stopped(stop_signals.received, self._saved)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Save the step with its validation, which other callbacks have taken in by now."""
+        """Save the step with its validation, whose results the other callbacks have by now."""
         if stop_signals.deferred and not trainer.sanity_checking:
             self._save(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Save the end, unless that has been done."""
+        """Save the last step, unless it is saved."""
         stop_signals.deferred = False
         if self._saved != trainer.global_step:
             self._save(trainer)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """No step will end any more."""
+        """No further step will end: signals take effect immediately."""
         stop_signals.deferred = False
 
     def _save(self, trainer: L.Trainer) -> None:
@@ -84,7 +84,7 @@ class LastCheckpoint(Checkpoint):
 
     @staticmethod
     def _is_validated(trainer: L.Trainer, later: int) -> bool:
-        """Whether a validation follows the step that has just been done, or one that is `later`."""
+        """Whether a validation follows the step that has just ended, or the one that is `later` steps after it."""
         if not trainer.enable_validation:
             return False
         batches = trainer.fit_loop.total_batch_idx + 1 + later * trainer.accumulate_grad_batches
@@ -92,7 +92,7 @@ class LastCheckpoint(Checkpoint):
 
 
 def write_csv_row(trainer: L.Trainer) -> None:
-    """Write the step's row before its checkpoint: killed in between, the run would go on without it."""
+    """Write the step's row before its checkpoint: a run killed in between would resume without the row."""
     row = step_row(trainer)
     if row is None:
         return

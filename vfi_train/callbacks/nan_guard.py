@@ -1,4 +1,4 @@
-"""Steps whose loss or gradient is not finite: skipped, told, kept for replay, and at last the end of the run."""
+"""Steps whose loss or gradient is not finite: skipped, reported, kept for replay; too many in a row end the run."""
 
 from __future__ import annotations
 
@@ -17,51 +17,52 @@ from vfi_train.modules.interpolation_module import InterpolationModule
 from vfi_train.weights.checkpoint_io import save_atomically
 
 log = logging.getLogger(__name__)
-LAG = 2  # steps after which a GPU is asked how a step went: it is long done, and nothing waits for it
+LAG = 2  # steps after which the result of a step is read from a GPU: it is ready by then, and the host never waits
 
 
 @dataclass
 class Step:
-    """An optimizer step of this process, until it is known how it went."""
+    """An optimizer step of this process, until its result is known."""
 
     number: int = 0  # 1 for the first
-    position: int = 0  # of the first micro-batch: what its random numbers come from
+    position: int = 0  # of the first micro-batch: the seed of its random numbers
     batches: list[dict[str, Any]] = field(default_factory=list)
     bad: Tensor | None = None
     ready: Any = None  # a CUDA event: `bad` has arrived
 
 
 class NonFiniteGuard(L.Callback):
-    """Follows which steps `Gradients` skipped because a loss or a gradient was not finite.
+    """Reports steps that `Gradients` skipped because a loss or a gradient was not finite.
 
-    Such a step changes nothing, on all processes alike (it counts as a step all the same). Each process tells its
-    samples and keeps its batch, with the weights, in the run's folder `faults`, for `python -m vfi_train.replay`.
-    `train/skipped_steps` counts. On a GPU this is known two steps later; weights are those of that moment.
+    Such a step changes nothing on any process, but counts as a step. Each process reports its samples and keeps its
+    batch, with the weights, in the run's folder `faults`, for `python -m vfi_train.replay`. Their number is logged as
+    `train/skipped_steps`. On a GPU the result is known two steps later; the weights are those of that moment.
 
-    With precision 16-mixed such steps are ordinary (the scale of the loss is being found): only a row of them tells.
+    With precision 16-mixed such steps are normal (the scale of the loss is searched): they are reported only when
+    `limit` in a row end the run.
 
     Args:
-        limit: so many in a row end the run.
-        keep: batches that are kept at most, each with the weights.
+        limit: the number of skipped steps in a row that ends the run.
+        keep: the largest number of batches kept, each with the weights.
     """
 
     def __init__(self, limit: int = 10, keep: int = 3) -> None:
         if limit < 1 or keep < 0:
-            raise UserError(f"callbacks.faults takes a limit of 1 or more and keep of 0 or more; got {limit}, {keep}")
+            raise UserError(f"callbacks.nan_guard: limit is 1 or more and keep 0 or more; got {limit} and {keep}")
         self.limit, self.keep = limit, keep
         self.skipped = self.in_a_row = self.kept = 0
         self._step = Step()
         self._pending: deque[Step] = deque()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Begin with nothing pending."""
+        """Start with nothing pending."""
         self._step = Step()
         self._pending.clear()
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Hold on to the batch until its step is known to be well."""
+        """Keep the batch until the result of its step is known."""
         assert isinstance(pl_module, InterpolationModule)
         if not self._step.batches:
             self._step.number = trainer.global_step + 1
@@ -71,7 +72,7 @@ class NonFiniteGuard(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """After an optimizer step: note how it went, and look at the one of `LAG` steps ago."""
+        """After an optimizer step: record its result, and check the one of `LAG` steps ago."""
         assert isinstance(pl_module, InterpolationModule)
         if trainer.global_step < self._step.number:
             return  # micro-batches of one step
@@ -83,25 +84,25 @@ class NonFiniteGuard(L.Callback):
             step.ready.record()
         self._pending.append(step)
         while len(self._pending) > (LAG if step.ready is not None else 0):
-            self._look(self._pending.popleft(), trainer, pl_module)
+            self._check(self._pending.popleft(), trainer, pl_module)
         if self.skipped and pl_module.was_logged:
             pl_module.log("train/skipped_steps", float(self.skipped))
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Look at the last steps."""
+        """Check the last steps."""
         assert isinstance(pl_module, InterpolationModule)
         while self._pending:
-            self._look(self._pending.popleft(), trainer, pl_module)
+            self._check(self._pending.popleft(), trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
-        """What has been counted."""
+        """The counts."""
         return {"skipped": self.skipped, "in_a_row": self.in_a_row, "kept": self.kept}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
         self.skipped, self.in_a_row, self.kept = (state_dict[name] for name in ("skipped", "in_a_row", "kept"))
 
-    def _look(self, step: Step, trainer: L.Trainer, module: InterpolationModule) -> None:
+    def _check(self, step: Step, trainer: L.Trainer, module: InterpolationModule) -> None:
         if step.ready is not None:
             step.ready.synchronize()
         assert step.bad is not None
@@ -114,16 +115,16 @@ class NonFiniteGuard(L.Callback):
         if last or trainer.precision != "16-mixed":
             keys = [key for batch in step.batches for key in batch["key"]]
             kept = self._keep(step, trainer, module)
-            said = (
-                f"step {step.number}: the loss or a gradient is not finite, so the step is skipped; samples of "
+            report = (
+                f"step {step.number}: the loss or a gradient is not finite and the step is skipped; samples of "
                 f"process {trainer.global_rank}: {', '.join(keys[:8])}{', ...' if len(keys) > 8 else ''}{kept}"
             )
             if last:
-                raise UserError(f"{self.in_a_row} steps in a row came to nothing, which ends the run: {said}")
-            log.warning(said)
+                raise UserError(f"{self.in_a_row} steps in a row were skipped, which ends the run: {report}")
+            log.warning(report)
 
     def _keep(self, step: Step, trainer: L.Trainer, module: InterpolationModule) -> str:
-        """Write the step's batches; what to say of it."""
+        """Write the step's batches; the end of the report."""
         if self.kept >= self.keep:
             return ""
         run = Path(trainer.default_root_dir)
@@ -142,7 +143,7 @@ class NonFiniteGuard(L.Callback):
         except OSError as error:
             return f" (the batch cannot be kept: {error})"
         self.kept += 1
-        return f"; look into it by: python -m vfi_train.replay {path}"
+        return f"; inspect it by: python -m vfi_train.replay {path}"
 
 
 def _on_cpu(content: Any) -> dict[str, Any]:

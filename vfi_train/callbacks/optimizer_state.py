@@ -1,4 +1,4 @@
-"""An optimizer that begins with what another training's optimizer remembered."""
+"""An optimizer that starts with the state of another training's optimizer."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from vfi_train.weights.published import read_checkpoint
 
 
 class OptimizerState(L.Callback):
-    """Gives the optimizer, before the first step, what a checkpoint's optimizer remembered of each tensor.
+    """Loads, before the first step, the optimizer's state of each tensor from a checkpoint.
 
-    Tensors are found by name; those that the checkpoint's training did not optimize start empty. Learning rates and
-    the like stay those of this training.
+    Tensors are matched by name; those that the checkpoint's training did not optimize start empty. Learning rates and
+    other options are those of this training.
 
     Args:
         source: as `weights=` takes it: a run (its best checkpoint; "RUN:last"), or a file.
@@ -33,17 +33,17 @@ class OptimizerState(L.Callback):
         states = content.get("optimizer_states") if isinstance(content, dict) else None
         if not states or "param_names" not in states[0]["param_groups"][0]:
             raise UserError(
-                f"optimizer_state={source}: {self.path} holds no optimizer's state with names of tensors: give a "
-                "checkpoint of a training of this program, or null for an optimizer that starts afresh"
+                f"optimizer_state={source}: {self.path} holds no optimizer state with names of tensors: give a "
+                "checkpoint of a training of this program, or null for an empty state"
             )
         self.by_name = optimizer_state_by_name(states[0])
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Hand it over."""
+        """Load the state."""
         (optimizer,) = trainer.optimizers
         found = load_optimizer_state(optimizer, self.by_name)
         total = sum(len(group["params"]) for group in optimizer.param_groups)
         if not found:
-            raise UserError(f"the optimizer's state in {self.path} is of other tensors than those that train here")
+            raise UserError(f"the optimizer state in {self.path} has none of the tensors that train here")
         self.by_name = {}
         say(f"the optimizer's state of {len(found)} of {total} tensors comes from {self.path}")

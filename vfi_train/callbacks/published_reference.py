@@ -1,4 +1,4 @@
-"""The published number beside ours: a line in the charts, and bands that early scores should lie in."""
+"""The published score beside ours: a line in the charts, and bands in which early scores should lie."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ SCORES = ("psnr", "ssim")
 
 
 class PublishedReference(L.Callback):
-    """Logs `published/psnr` and `published/ssim` with every validation, and says when a run leaves its way.
+    """Logs `published/psnr` and `published/ssim` with every validation, and reports scores outside of their band.
 
     Args:
-        published: an experiment's block `published`; null: nothing to compare with. Its `milestones` are
+        published: an experiment's block `published`; null: there is none. Its `milestones` are
             [{step: optimizer steps, psnr: [lowest, highest]}, ...]: the first validation at or after each step is
             compared with the band (dB on the validation set), once.
     """
@@ -27,7 +27,7 @@ class PublishedReference(L.Callback):
         block = published or {}
         self.scores = {name: float(block[name]) for name in SCORES if block.get(name) is not None}
         self.milestones = milestones(block.get("milestones") or ())
-        self.told = 0  # milestones that are behind
+        self.passed = 0  # milestones
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log the reference."""
@@ -39,30 +39,30 @@ class PublishedReference(L.Callback):
         score = trainer.callback_metrics.get("val/psnr")
         if trainer.sanity_checking or score is None:
             return
-        while self.told < len(self.milestones) and self.milestones[self.told][0] <= trainer.global_step:
-            step, low, high = self.milestones[self.told]
-            self.told += 1
-            verdict = judge(float(score), low, high)
-            if verdict is not None:
+        while self.passed < len(self.milestones) and self.milestones[self.passed][0] <= trainer.global_step:
+            step, low, high = self.milestones[self.passed]
+            self.passed += 1
+            place = compare(float(score), low, high)
+            if place is not None:
                 say(
-                    f"step {trainer.global_step}: val/psnr is {float(score):.2f} dB, {verdict} the band of "
-                    f"{low:.2f} to {high:.2f} dB that this recipe is expected in at step {step}"
+                    f"step {trainer.global_step}: val/psnr is {float(score):.2f} dB, {place} the band of "
+                    f"{low:.2f} to {high:.2f} dB expected of this recipe at step {step}"
                 )
 
     def state_dict(self) -> dict[str, Any]:
-        """Which milestones are behind."""
-        return {"told": self.told}
+        """How many milestones are passed."""
+        return {"passed": self.passed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
-        self.told = state_dict["told"]
+        self.passed = state_dict["passed"]
 
 
 def milestones(entries: Sequence[Mapping[str, Any]]) -> list[tuple[int, float, float]]:
     """(step, lowest, highest) of each entry, by step.
 
     Raises:
-        UserError: an entry is something else than {step, psnr: [lowest, highest]}.
+        UserError: an entry is not {step, psnr: [lowest, highest]}.
     """
     found = []
     for entry in entries:
@@ -77,8 +77,8 @@ def milestones(entries: Sequence[Mapping[str, Any]]) -> list[tuple[int, float, f
     return sorted(found)
 
 
-def judge(score: float, low: float, high: float) -> str | None:
-    """Where a score lies beside its band; None: in it."""
+def compare(score: float, low: float, high: float) -> str | None:
+    """Where a score lies relative to its band; None: in it."""
     if math.isnan(score) or score < low:
         return "below"
     return "above" if score > high else None

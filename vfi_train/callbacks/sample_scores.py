@@ -1,4 +1,4 @@
-"""The score of each held-out sample, each counted once."""
+"""The score of each validation sample."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from vfi_train.runtime.distributed import gather
 
 
 class SampleScores(L.Callback):
-    """Writes `samples.csv` after each validation: key and PSNR (dB) of every held-out sample, the worst first.
+    """Writes `samples.csv` after each validation: key and PSNR (dB) of every validation sample, the worst first.
 
-    On several processes the samples are gathered; that each was validated once, and none twice, is made sure of.
+    Reads what validation_step returns: {"prediction": Prediction, "batch": Batch}.
 
-    It reads what validation_step returns: {"prediction": Prediction, "batch": Batch}.
+    Raises:
+        RuntimeError: over all processes, a sample was not validated exactly once.
     """
 
     def __init__(self) -> None:
         self._seen: list[tuple[list[str], Tensor]] = []
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Begin anew."""
+        """Forget the previous validation."""
         self._seen = []
 
     def on_validation_batch_end(
@@ -43,7 +44,7 @@ class SampleScores(L.Callback):
         self._seen.append((list(outputs["batch"]["key"]), scores))
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Gather, count, write."""
+        """Gather over processes, check the count, write."""
         own = [pair for keys, scores in self._seen for pair in zip(keys, scores.tolist(), strict=True)]
         self._seen = []
         rows = gather(own)
@@ -54,15 +55,15 @@ class SampleScores(L.Callback):
 
 
 def check_count(keys: list[str], size: int) -> None:
-    """Whether `keys` are `size` different samples.
+    """Check that `keys` are `size` different samples.
 
     Raises:
-        RuntimeError: some are missing or there twice; naming them.
+        RuntimeError: some are missing or repeated.
     """
     twice = sorted({key for key in keys if keys.count(key) > 1}) if len(set(keys)) != len(keys) else []
     if twice or len(keys) != size:
         raise RuntimeError(
-            f"{len(keys)} samples were validated and {size} are held out"
+            f"{len(keys)} samples were validated of {size}"
             + (f"; more than once: {', '.join(twice[:5])}" if twice else "")
         )
 

@@ -1,4 +1,4 @@
-"""How fast a training runs, how much of the time it waits for data, and the memory that it takes."""
+"""The speed of a training, the share of time that it waits for data, and its memory."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from vfi_train.runtime.console import GIB
 
 
 class Throughput(L.Callback):
-    """Logs `train/samples_per_second` (all processes together), `train/data_wait` (share of the time, 0..1) and, on
-    a GPU, `train/gpu_memory` (GiB that tensors took at most on the first process).
+    """Logs `train/samples_per_second` (of all processes), `train/data_wait` (share of the time, 0..1) and, on a GPU,
+    `train/gpu_memory` (GiB, the peak of tensors on the first process).
 
-    All are of the time since the row before. The clock is the host's: no synchronisation with the GPU.
+    All are measured since the previous row, by the host's clock: no synchronisation with the GPU.
     """
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Begin to count."""
+        """Start counting."""
         self._step = trainer.global_step
         self._reset()
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """The batch is here: what has passed since the last one ended was waiting."""
+        """The time since the last batch ended was spent waiting for this one."""
         self._wait += time.perf_counter() - self._batch_end
 
     def on_train_batch_end(

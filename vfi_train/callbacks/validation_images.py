@@ -1,4 +1,4 @@
-"""Images of held-out samples after validation."""
+"""Images of validation samples."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from vfi_train.visualization import grid, sample_strip, save_png
 
 
 class ValidationImages(L.Callback):
-    """Writes the first held-out samples as `images/step_0001000.png` and `images/latest.png`.
+    """Writes the first validation samples as `images/step_0001000.png` and `images/latest.png`.
 
     Each row is one sample as `vfi_train.visualization.sample_strip` draws it; W&B and TensorBoard get the same image
-    as `val/images`. Only the first process draws, and nothing waits for it.
+    as `val/images`. Only the first process draws.
 
     Args:
-        every_n_validations: draw after the first validation and each n-th from there.
-        samples: how many; those that come first, so the same each time.
+        every_n_validations: draw after the first validation and each n-th after it.
+        samples: how many; the first ones, so the same each time.
 
-    It reads what validation_step returns: {"prediction": Prediction, "batch": Batch}.
+    Reads what validation_step returns: {"prediction": Prediction, "batch": Batch}.
     """
 
     def __init__(self, every_n_validations: int = 1, samples: int = 4) -> None:
         if every_n_validations < 1 or samples < 1:
             raise UserError(
                 f"every_n_validations and samples are 1 or more; got {every_n_validations} and {samples}: "
-                "leave the callback out (~callbacks.images) for no images"
+                "remove the callback (~callbacks.images) for no images"
             )
         self.every_n_validations = every_n_validations
         self.samples = samples
@@ -39,7 +39,7 @@ class ValidationImages(L.Callback):
         self._wanted = 0
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Decide whether this validation is drawn."""
+        """Decide whether to draw this validation."""
         self._strips = []
         due = self.validations % self.every_n_validations == 0
         self._wanted = self.samples if due and trainer.is_global_zero and not trainer.sanity_checking else 0
@@ -59,7 +59,7 @@ class ValidationImages(L.Callback):
             self._strips.append(sample_strip(outputs["batch"], outputs["prediction"], index))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write the image and hand it to W&B or TensorBoard."""
+        """Write the image and log it to W&B or TensorBoard."""
         if not trainer.sanity_checking:
             self.validations += 1
         if not self._strips:
@@ -76,7 +76,7 @@ class ValidationImages(L.Callback):
                 logger.experiment.add_image("val/images", image, trainer.global_step, dataformats="HWC")
 
     def state_dict(self) -> dict[str, Any]:
-        """How many validations there were, so that a resumed run keeps the rhythm."""
+        """The number of validations, so that a resumed run continues counting."""
         return {"validations": self.validations}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

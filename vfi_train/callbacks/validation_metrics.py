@@ -1,4 +1,4 @@
-"""PSNR, SSIM and other metrics over the held-out samples."""
+"""PSNR, SSIM and other metrics over the validation samples."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ KNOWN: dict[str, Callable[[], Metric]] = {
 
 
 class ValidationMetrics(L.Callback):
-    """Logs `val/NAME` for each metric after each validation: the mean over images, whatever the processes.
+    """Logs `val/NAME` for each metric after each validation: the mean over the images of all processes.
 
     Args:
-        names: of `KNOWN`, and lpips; `vfi_train.metrics` says what they are.
-        others: more metrics by name, each taking (prediction, target) B 3 H W in [0, 1], say of torchmetrics.
+        names: of `KNOWN`, and lpips; see `vfi_train.metrics`.
+        others: more metrics by name, of torchmetrics or alike, each taking (prediction, target) B 3 H W in [0, 1].
         backbones: the folder of LPIPS' backbone; None: torch's cache.
 
-    It reads what validation_step returns: {"prediction": Prediction, "batch": Batch}. Where the training keeps
-    averages of its weights (`WeightAverage`), they are scored too, as `val/NAME_AVERAGE`.
+    Reads what validation_step returns: {"prediction": Prediction, "batch": Batch}. Averages of the weights
+    (`WeightAverage`) are scored too, as `val/NAME_AVERAGE`.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class ValidationMetrics(L.Callback):
         self._of_averages: dict[str, dict[str, Metric]] = {}
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Begin anew, where the network is. Every process must count the same averages."""
+        """Reset the metrics, on the network's device. Every process must have the same averages."""
         names = [average.name for average in self._averages(trainer)]
         self._of_averages = {name: {n: metric.clone() for n, metric in self.metrics.items()} for name in names}
         for metrics in (self.metrics, *self._of_averages.values()):
@@ -69,7 +69,7 @@ class ValidationMetrics(L.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Count the batch's images."""
+        """Add the batch's images."""
         target = outputs["batch"]["target"].float()
         for metric in self.metrics.values():
             metric.update(outputs["prediction"].frame.float(), target)
@@ -79,10 +79,10 @@ class ValidationMetrics(L.Callback):
                 metric.update(frame, target)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Add up over processes (torchmetrics does, by sums and counts) and log."""
+        """Combine over processes (torchmetrics does, by sums and counts) and log."""
         for suffix, metrics in (("", self.metrics), *((f"_{n}", m) for n, m in self._of_averages.items())):
             for name, metric in metrics.items():
-                # The value is the same on all processes; sync_dist says so to Lightning and changes nothing.
+                # The value is the same on all processes; sync_dist only keeps Lightning from warning.
                 shown = name == "psnr" and not suffix
                 pl_module.log(f"val/{name}{suffix}", metric.compute(), prog_bar=shown, sync_dist=True)
 

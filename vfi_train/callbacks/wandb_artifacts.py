@@ -1,4 +1,4 @@
-"""Checkpoints as artifacts of W&B."""
+"""Checkpoints as W&B artifacts."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from vfi_train.loggers.wandb import WandbLog
 
 
 class WandbArtifacts(L.Callback):
-    """Hands checkpoints to W&B when the training ends, one artifact per file with all its versions.
+    """Logs checkpoints to W&B when the training ends, one artifact per file with all its versions.
 
     Args:
-        files: of the run's folder `checkpoints`; those that are not there are left out.
+        files: of the run's folder `checkpoints`; missing ones are skipped.
 
-    Artifacts are called RUN-NAME ("ifrnet_vimeo-best") and are of the type "model". Offline they are kept with the
-    run and travel with `wandb sync`.
+    Artifacts are named RUN-NAME ("ifrnet_vimeo-best") and have the type "model". Offline they are stored with the run
+    until `wandb sync`.
     """
 
     def __init__(self, files: tuple[str, ...] | list[str] = ("best.ckpt",)) -> None:
         self.files = tuple(files)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Log what is there."""
+        """Log the files that exist."""
         if not trainer.is_global_zero:
             return
         folder = Path(trainer.default_root_dir) / "checkpoints"

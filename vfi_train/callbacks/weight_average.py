@@ -20,16 +20,16 @@ PREFIX = "architecture."
 
 
 class WeightAverage(L.Callback):
-    """Keeps an average of the weights beside them; validation scores both (`val/psnr` and `val/psnr_NAME`).
+    """Keeps an average of the weights; validation scores both (`val/psnr` and `val/psnr_NAME`).
 
     After optimizer step s = start_step + k * every_n_steps, average += (weights - average) * (1 - decay), or, with
-    a decay of null, * 1 / (number of updates): the plain mean. The training itself is not touched.
+    a decay of null, * 1 / (number of updates): the plain mean. It does not affect the training.
 
     Args:
         decay: of the exponential average, 0..1; null: the plain mean (SWA).
-        start_step: optimizer steps before the first update, which takes the weights as they are.
+        start_step: optimizer steps before the first update, which copies the weights.
         every_n_steps: optimizer steps between updates.
-        warmup: at update n use min(decay, n / (9 + n)), so that the first weights are forgotten sooner.
+        warmup: at update n use min(decay, n / (9 + n)), so that the first weights have less influence.
         name: in the logs and in `weights=RUN:NAME`.
 
     Source: Polyak and Juditsky 1992; SWA: Izmailov et al., UAI 2018.
@@ -56,7 +56,7 @@ class WeightAverage(L.Callback):
 
     @property
     def state_key(self) -> str:
-        """Two averages in one training are told apart by their names."""
+        """Several averages of one training differ by name."""
         return f"WeightAverage.{self.name}"
 
     @property
@@ -66,7 +66,7 @@ class WeightAverage(L.Callback):
         return self._interpolator.model
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Copy the network, where it trains."""
+        """Copy the network, on its device."""
         assert isinstance(pl_module, InterpolationModule)
         network = copy.deepcopy(pl_module.architecture).requires_grad_(False).eval()
         if self._loaded is not None:
@@ -74,14 +74,14 @@ class WeightAverage(L.Callback):
         self._interpolator = Interpolator(network)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """A step counts once, however many micro-batches it has."""
+        """Count a step once, however many micro-batches it has."""
         self._seen_step = trainer.global_step
 
     @torch.no_grad()
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Take the weights after an optimizer step in."""
+        """Update the average after an optimizer step."""
         step = trainer.global_step
         due = step > self.start_step and (step - self.start_step - 1) % self.every_n_steps == 0
         if step == self._seen_step or not due:
@@ -96,7 +96,7 @@ class WeightAverage(L.Callback):
             kept.copy_(buffer)
 
     def weight(self, update: int) -> float:
-        """How far the average moves to the weights at update number `update`, from 1."""
+        """The share of the weights in the average at update number `update`, from 1."""
         if update == 1:
             return 1.0
         if self.decay is None:
@@ -104,7 +104,7 @@ class WeightAverage(L.Callback):
         return 1 - (min(self.decay, update / (9 + update)) if self.warmup else self.decay)
 
     def predict(self, batch: Batch, trainer: L.Trainer) -> Prediction:
-        """The average network's answer to a validation batch, in the training's precision."""
+        """The averaged network's prediction for a validation batch, in the training's precision."""
         assert self._interpolator is not None
         with trainer.precision_plugin.val_step_context():
             return validation_prediction(self._interpolator, batch)
@@ -115,7 +115,7 @@ class WeightAverage(L.Callback):
         checkpoint.setdefault(CHECKPOINT_KEY, {})[self.name] = {"updates": self.updates, "state_dict": tensors}
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """The inverse of `on_save_checkpoint`; an average that is new to a run begins there."""
+        """The inverse of `on_save_checkpoint`; an average that is not in the checkpoint starts here."""
         found = checkpoint.get(CHECKPOINT_KEY, {}).get(self.name)
         if found is not None:
             self.updates = found["updates"]

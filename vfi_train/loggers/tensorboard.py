@@ -12,13 +12,13 @@ from vfi_train.errors import UserError
 
 
 class TensorBoardLog(TensorBoardLogger):
-    """Writes events to the folder `tensorboard` of a run; a run that goes on adds to them.
+    """Writes events to the folder `tensorboard` of a run; a resumed run adds to them.
 
     Args:
         directory: the run's folder.
 
     Raises:
-        UserError: the package is not there.
+        UserError: the package is not installed.
     """
 
     def __init__(self, directory: str | Path) -> None:
@@ -26,13 +26,13 @@ class TensorBoardLog(TensorBoardLogger):
             super().__init__(save_dir=str(directory), name="tensorboard", version="", default_hp_metric=False)
         except ModuleNotFoundError as error:
             raise UserError(
-                "logger=tensorboard needs the package tensorboard: add it by `.venv/bin/pip install tensorboard`, or "
-                "leave it out (metrics.csv is always written)"
+                "logger=tensorboard needs the package tensorboard: run `.venv/bin/pip install tensorboard`, or "
+                "use another logger (metrics.csv is always written)"
             ) from error
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """The configuration as a text; TensorBoard's own table of hyperparameters takes numbers alone."""
+        """The configuration as a text; TensorBoard's own table of hyperparameters takes only numbers."""
         import yaml
 
         text = yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True)

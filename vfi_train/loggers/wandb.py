@@ -20,7 +20,7 @@ from datamodules.storage.atomic_write import write_text
 from vfi_train.runtime.console import is_first_process
 
 log = logging.getLogger(__name__)
-INIT_TIMEOUT = 30  # seconds that an online start may take before the run goes on offline
+INIT_TIMEOUT = 30  # seconds after which an online start is given up and the run is logged offline
 
 
 def wandb_logger(
@@ -33,14 +33,14 @@ def wandb_logger(
     job_type: str | None = "train",
     mode: Literal["auto", "online", "offline"] = "auto",
 ) -> WandbLog:
-    """The run's W&B logger; a run that goes on keeps its id.
+    """The run's W&B logger; a resumed run keeps its id.
 
     Args:
         directory: the run directory; the id is kept in it.
         run_name: in W&B, too.
         experiment: the group, where `group` is not given.
         project, group, tags, job_type: W&B's own.
-        mode: auto is online where a login is found and WANDB_MODE does not say otherwise.
+        mode: auto is online where the user is logged in, unless WANDB_MODE says otherwise.
     """
     online = mode == "online" or (mode == "auto" and is_logged_in())
     options: dict[str, Any] = {"name": run_name, "project": project, "group": group or experiment}
@@ -50,29 +50,29 @@ def wandb_logger(
 
 
 class WandbLog(WandbLogger):
-    """Lightning's logger, which a training outlives: where SLURM ends a job, W&B's own process goes first."""
+    """Lightning's logger, without errors after W&B's own process, which SLURM ends first when it ends a job."""
 
     gone = False
 
     @rank_zero_only
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        """Log numbers, while W&B is there."""
+        """Log numbers, while W&B runs."""
         self.attempt(super().log_metrics, metrics, step)
 
     @rank_zero_only
     def log_image(self, *args: Any, **kwargs: Any) -> None:
-        """Log images, while W&B is there."""
+        """Log images, while W&B runs."""
         self.attempt(super().log_image, *args, **kwargs)
 
     def attempt(self, log_it: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Call `log_it`, while W&B is there."""
+        """Call `log_it`, while W&B runs."""
         if self.gone:
             return
         try:
             log_it(*args, **kwargs)
         except ConnectionError as error:
             self.gone = True
-            log.warning("W&B's process is gone (%s): what follows is logged in metrics.csv alone", error)
+            log.warning("W&B's process has ended (%s): from here on only metrics.csv is written", error)
 
 
 def _start(directory: Path, online: bool, options: dict[str, Any]) -> Any:
@@ -84,25 +84,25 @@ def _start(directory: Path, online: bool, options: dict[str, Any]) -> Any:
         return wandb.init(mode="online" if online else "offline", **options)
     except wandb.errors.Error as error:
         log.warning("W&B cannot be reached (%s): this run is logged offline", str(error).splitlines()[0])
-        wandb.teardown()  # its process holds on to the run that it could not begin
+        wandb.teardown()  # its process keeps the run that it could not start
         return wandb.init(mode="offline", **options)
 
 
 def close_wandb(failed: bool = False) -> None:
-    """End this process's W&B run, if there is one, so that the next training begins its own."""
+    """End this process's W&B run, if there is one, so that the next training starts its own."""
     wandb = sys.modules.get("wandb")
     if wandb is None or wandb.run is None:
         return
     try:
         wandb.finish(exit_code=int(failed))
-    except Exception as error:  # what was logged is on disk; a training does not fail for it
-        log.warning("W&B could not end its run in good order: %s", error)
+    except Exception as error:  # the log is on disk; a training must not fail because of it
+        log.warning("W&B could not end its run: %s", error)
         with contextlib.suppress(Exception):
-            wandb.teardown()  # the next run has a process of its own, and nothing is tried again at the exit
+            wandb.teardown()  # the next run gets a new process, and nothing is tried again at exit
 
 
 def is_logged_in() -> bool:
-    """Whether W&B may be used online without asking anybody anything."""
+    """Whether W&B can be used online without a prompt."""
     mode = os.environ.get("WANDB_MODE", "")
     if mode:
         return mode == "online"

@@ -1,1 +1,1 @@
-"""LightningModules: `base.InterpolationModule` trains every family; a family adds a file where it needs more."""
+"""LightningModules: `InterpolationModule` trains every family."""

@@ -14,7 +14,7 @@ IMAGES = ("frame0", "frame1", "target", "reference")
 
 
 def predict(architecture: Callable[..., Prediction], batch: Batch) -> Prediction:
-    """The network's answer to a training batch in its channel order, with what the losses need."""
+    """The network's prediction for a training batch in its channel order, with all that the losses need."""
     return architecture(
         batch["frame0"],
         batch["frame1"],
@@ -26,7 +26,7 @@ def predict(architecture: Callable[..., Prediction], batch: Batch) -> Prediction
 
 
 def in_network_order(batch: Batch, architecture: Architecture) -> Batch:
-    """The batch with its images in the channel order that the network takes."""
+    """The batch with its images in the channel order of the network."""
     if architecture.channel_order == "rgb":
         return batch
     return {**batch, **{name: batch[name].flip(1) for name in IMAGES if name in batch}}  # type: ignore[return-value, typeddict-item, literal-required]
@@ -38,7 +38,7 @@ def seed_rng(seed: int, position: int) -> None:
 
 
 def validation_prediction(interpolator: Interpolator, batch: Batch) -> Prediction:
-    """The answer to a batch of held-out samples, which may have any size."""
+    """The prediction for a batch of validation samples, which may have any size."""
     return interpolator.predict(
         batch["frame0"],
         batch["frame1"],

@@ -1,4 +1,4 @@
-"""What is done to gradients between the backward pass and the optimizer: measure, clip, skip what is not finite."""
+"""Between the backward pass and the optimizer: measure gradients, clip them, skip steps that are not finite."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from vfi_train.errors import UserError
 
 
 def propagate_nonfinite(loss: Tensor) -> Tensor:
-    """The loss, bit for bit, whose gradient is NaN wherever the loss is not finite.
+    """The loss, bit for bit, with a gradient of NaN where the loss is not finite.
 
-    So that a loss that is not finite on one process is seen by all of them, in the gradients that they share.
+    All processes thus see a loss that is not finite on one of them, in the gradients that they share.
     """
     return loss * (1 + 0 * loss.detach())
 
@@ -20,8 +20,8 @@ def propagate_nonfinite(loss: Tensor) -> Tensor:
 class Gradients:
     """Measures gradients, clips them, and keeps the optimizer from a step that is not finite.
 
-    Nothing waits for the GPU where the optimizer can skip by itself (`fused=true`, which is the default there).
-    Gradients are the same on all processes, so all skip alike. A GradScaler (precision 16-mixed) skips by itself.
+    Nothing waits for the GPU where the optimizer itself can skip (`fused=true`, the default there). Gradients are the
+    same on all processes, so all skip the same steps. A GradScaler (precision 16-mixed) skips by itself.
 
     Attributes:
         norm: of the last optimizer step, before clipping: a scalar on the device.
@@ -32,13 +32,13 @@ class Gradients:
         self.norm = self.bad = torch.zeros(())
 
     def prepare(self, optimizer: Optimizer, clip: float | None, algorithm: str | None, scaled: bool) -> None:
-        """Before an optimizer step.
+        """Prepare the gradients for an optimizer step.
 
         Args:
             optimizer: whose gradients.
-            clip: the largest norm, or the largest value; None or 0: any.
+            clip: the largest norm, or the largest value; None or 0: no clipping.
             algorithm: "norm" (also None) or "value".
-            scaled: a GradScaler decides about the step.
+            scaled: a GradScaler decides whether the step is done.
         """
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         self.norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
@@ -53,11 +53,15 @@ class Gradients:
             optimizer.found_inf = self.bad  # type: ignore[attr-defined]
         elif self.bad.item():
             for parameter in parameters:
-                parameter.grad = None  # without a gradient nothing moves, decays or is remembered
+                parameter.grad = None  # without a gradient neither the weight nor its state changes
 
 
 def check_clipping(clip: float | None, algorithm: str | None) -> None:
-    """Refuse what `Gradients.prepare` does not know."""
+    """Check the clipping options.
+
+    Raises:
+        UserError: an unknown algorithm, or a negative norm.
+    """
     if algorithm not in (None, "norm", "value"):
         raise UserError(f"trainer.gradient_clip_algorithm={algorithm} is none of norm, value")
     if clip is not None and clip < 0:

@@ -37,18 +37,18 @@ class InterpolationModule(L.LightningModule):
     Args:
         architecture: the network; its parameters are `architecture.*` in checkpoints.
         loss: the loss set.
-        optimizer: makes the optimizer from parameter groups (a partial with the learning rate and the rest in it).
+        optimizer: makes the optimizer from parameter groups (a partial that has its options).
         schedule: learning rate by optimizer step.
         total_steps: length of the training in optimizer steps.
-        parameter_groups: which parameters are optimized otherwise than the rest.
-        seed: with the step and the rank, it alone decides what dropout and the like draw.
-        channels_last: let the channels of a pixel lie together; "auto": where it was measured to be faster.
+        parameter_groups: parameters with options of their own in the optimizer.
+        seed: with the step and the rank, it determines the random numbers of dropout and the like.
+        channels_last: memory layout; "auto": channels-last where it was measured to be faster.
         checkpointing: compute activations twice instead of keeping them: more time, much less memory.
-        compile: what of a training step goes through `torch.compile`.
+        compile: parts of a training step that are compiled by `torch.compile`.
 
-    Parameters that do not require gradients (see `select_trainable`) stay out of the optimizer, and parts of the
-    network that have no others stay in evaluation mode. Values are logged at the steps whose rows are written, as
-    means over micro-batches and processes; no other step waits for the GPU.
+    Parameters that do not require gradients (see `select_trainable`) are not in the optimizer, and parts of the network
+    that have no others stay in evaluation mode. Values are logged every `log_every` steps, as means over micro-batches
+    and processes; no other step waits for the GPU.
     """
 
     def __init__(
@@ -74,28 +74,28 @@ class InterpolationModule(L.LightningModule):
         self.seed = seed
         self.channels_last = channels_last
         self.checkpointing = checkpointing
-        # In a table, so that weights keep their names.
+        # In a dict, so that they are no submodules and weights keep their names.
         self.compiled = {
             "network": compiled(architecture, compile in ("network", "both")),
             "losses": compiled(loss, compile in ("losses", "both")),
         }
         self.interpolator = Interpolator(architecture)
         self.gradients = Gradients()
-        self._terms: list[dict[str, Tensor]] = []  # of the micro-batches of a step that is logged
+        self._terms: list[dict[str, Tensor]] = []  # of the micro-batches of a logged step
 
     def forward(self, frame0: Tensor, frame1: Tensor, time: Tensor) -> Prediction:
-        """Predict for RGB frames of any size, padded and cropped as the architecture needs it."""
+        """Predict for RGB frames of any size, padded and cropped as the architecture requires."""
         return self.interpolator.predict(frame0, frame1, time)
 
     def train(self, mode: bool = True) -> InterpolationModule:
-        """As ever; frozen parts of the network stay in evaluation mode."""
+        """Set the mode; frozen parts of the network stay in evaluation mode."""
         super().train(mode)
         for part in frozen_modules(self.architecture):
             part.eval()
         return self
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The total loss of one micro-batch; every term is logged as it enters the total."""
+        """The total loss of one micro-batch; each weighted term is logged."""
         values = self.losses(batch)
         if self.is_logged:
             self._terms.append({name: value.detach() for name, value in values.items()})
@@ -112,21 +112,21 @@ class InterpolationModule(L.LightningModule):
         return to_channels_last(batch) if self._is_channels_last else batch
 
     def predict(self, batch: Batch) -> Prediction:
-        """The network's answer to a prepared batch, with what the losses need."""
+        """The network's prediction for a prepared batch, with all that the losses need."""
         with checkpointed(self.architecture, self.checkpointing):
             return predict(self.compiled["network"], batch)
 
     def compute_losses(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
-        """Every loss term of an answer to a prepared batch, weighted, and their `total`."""
+        """Every loss term of a prediction for a prepared batch, weighted, and their `total`."""
         values: dict[str, Tensor] = self.compiled["losses"](prediction, batch, self.global_step)
         return values
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """Predict; the metric and image callbacks do the rest."""
+        """Predict; callbacks compute metrics and draw images."""
         return {"prediction": validation_prediction(self.interpolator, batch), "batch": batch}
 
     def configure_model(self) -> None:
-        """Lay the weights out before DDP does so with the gradients, which a fused optimizer takes to lie alike."""
+        """Set the layout of the weights before DDP sets that of the gradients: a fused optimizer needs the same one."""
         if self._is_channels_last:
             set_channels_last(self.architecture)
 
@@ -142,20 +142,20 @@ class InterpolationModule(L.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Measure and clip the gradients; what is not finite changes nothing."""
+        """Measure and clip the gradients; a step that is not finite changes nothing."""
         self.gradients.prepare(optimizer, gradient_clip_val, gradient_clip_algorithm, self._is_scaled)
         if self.is_logged:
             self.log("train/gradient_norm", self.gradients.norm)
 
     @property
     def is_logged(self) -> bool:
-        """Whether the logs get a row of the optimizer step that is under way."""
+        """Whether the current optimizer step is logged."""
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         return every > 0 and (self.trainer.global_step + 1) % every == 0
 
     @property
     def was_logged(self) -> bool:
-        """Whether the logs get a row of the optimizer step that has just been done."""
+        """Whether the last optimizer step was logged."""
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         return every > 0 and self.trainer.global_step % every == 0
 
@@ -173,16 +173,16 @@ class InterpolationModule(L.LightningModule):
         return trainer is not None and trainer.precision == "16-mixed"
 
     def on_fit_start(self) -> None:
-        """Training on a CPU keeps the memory that a step gives back for the next one."""
+        """On a CPU, keep the memory that a step frees for the next one."""
         if self.device.type == "cpu":
             keep_freed_memory()
 
     def on_fit_end(self) -> None:
-        """Give it back."""
+        """Return it to the system."""
         keep_freed_memory(False)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Make chance a pure function of seed, micro-batch and rank, so that a resumed run draws alike."""
+        """Make random numbers a function of seed, micro-batch and rank, so that a resumed run draws the same."""
         seed_rng(self.seed, self.random_position)
 
     @property
@@ -191,7 +191,7 @@ class InterpolationModule(L.LightningModule):
         return self.trainer.fit_loop.total_batch_idx * self.trainer.world_size + self.trainer.global_rank
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Log the step's losses, weights that move, and the learning rate that it uses."""
+        """Log the step's losses, the scheduled weights of losses, and the learning rate."""
         if not self.is_logged:
             return
         for name in self._terms[0]:
@@ -205,5 +205,5 @@ class InterpolationModule(L.LightningModule):
         self.log("step", float(self.trainer.global_step + 1))
 
     def on_validation_epoch_end(self) -> None:
-        """Rows of the logs are numbered by the optimizer steps done."""
+        """Number the rows of the logs by optimizer steps."""
         self.log("step", float(self.trainer.global_step), sync_dist=True)

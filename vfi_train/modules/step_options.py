@@ -1,4 +1,4 @@
-"""Switches that change how a training step is computed, and not what."""
+"""Options that change how a training step is computed, not its result."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Compile = Literal["none", "network", "losses", "both"]
 
 @contextlib.contextmanager
 def checkpointed(network: Architecture, switched_on: bool = True) -> Iterator[None]:
-    """Within, what the network's blocks compute inside is forgotten, and computed again in the backward pass.
+    """Activation checkpointing: activations inside of blocks are not kept, but computed again in the backward pass.
 
-    Gradients are the same; a step takes about a third longer and much less memory. The blocks are the parts that
-    `network.checkpointed` names.
+    Gradients are the same; a step takes about a third longer and much less memory. The blocks are the submodules that
+    match `network.checkpointed`.
     """
     blocks = [part for name, part in network.named_modules() if _named(name, network.checkpointed)]
     if not switched_on:
@@ -38,29 +38,29 @@ def checkpointed(network: Architecture, switched_on: bool = True) -> Iterator[No
 
 
 def set_channels_last(network: Architecture) -> None:
-    """Let the channels of a pixel lie together, in the weights of convolutions and so in what they give."""
+    """Use the channels-last layout for the weights of convolutions, and so for their outputs."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for part in network.contiguous_parts:
         network.get_submodule(part).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
 def to_channels_last(batch: Batch) -> Batch:
-    """The batch with its images laid out so."""
+    """The batch with its images and maps in the channels-last layout."""
 
-    def lay(value: Any) -> Any:
+    def convert(value: Any) -> Any:
         is_map = isinstance(value, Tensor) and value.ndim == 4
         return value.contiguous(memory_format=torch.channels_last) if is_map else value
 
-    return {name: lay(value) for name, value in batch.items()}  # type: ignore[return-value]
+    return {name: convert(value) for name, value in batch.items()}  # type: ignore[return-value]
 
 
 def compiled(function: Callable[..., Any], switched_on: bool) -> Callable[..., Any]:
-    """`torch.compile` for one shape of crops. Another shape is compiled anew rather than for any size."""
+    """`torch.compile` for fixed shapes: another shape is compiled separately."""
     return torch.compile(function, dynamic=False) if switched_on else function
 
 
 def _named(name: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a dotted name fits a pattern, part by part."""
+    """Whether a dotted name matches a pattern, part by part."""
     parts = name.split(".")
     choices = (pattern.split(".") for pattern in patterns)
     return any(

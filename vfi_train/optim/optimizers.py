@@ -1,4 +1,4 @@
-"""From a configured optimizer and schedule to those that train a network."""
+"""The optimizer and the learning-rate scheduler of a network."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def build_optimizer(
     groups: Sequence[ParameterGroup] = (),
     scaled: bool = False,
 ) -> Optimizer:
-    """The optimizer over a network's trainable parameters, which it knows by name.
+    """The optimizer over a network's trainable parameters, with their names.
 
-    It is fused where it can be, unless the configuration says otherwise: faster, and it skips a step that is not
-    finite by itself.
+    It is fused where that is possible, unless the configuration says otherwise: faster, and it can skip a step that is
+    not finite.
 
     Args:
-        make: takes parameter groups (a partial with the learning rate and the rest in it).
+        make: takes parameter groups (a partial that has the optimizer's options).
         network: its trainable parameters are optimized.
-        groups: which ones otherwise than the rest.
-        scaled: a GradScaler is used, which needs the gradients unscaled before.
+        groups: parameters with options of their own.
+        scaled: a GradScaler is used, which unscales gradients itself.
     """
     members = optimizer_groups(network, groups)
     device = members[0]["params"][0][1].device
@@ -39,14 +39,14 @@ def build_optimizer(
     if device.type in ("cuda", "cpu") and not scaled and _may_fuse(make):
         options["fused"] = True
     optimizer = make(members, **options)
-    _lay_states_like_weights(optimizer)
+    _match_layouts(optimizer)
     for group in optimizer.param_groups:
         group["lr"] *= group.get("lr_factor", 1.0)
     return optimizer
 
 
 def build_scheduler(optimizer: Optimizer, schedule: Schedule, total_steps: int) -> LambdaLR:
-    """Sets the learning rate of each optimizer step: the schedule's, times the group's own factor."""
+    """The scheduler that sets the learning rate of each step: the schedule's, times the group's factor."""
     peak = float(optimizer.defaults["lr"])
 
     def factor(step: int) -> float:
@@ -56,25 +56,25 @@ def build_scheduler(optimizer: Optimizer, schedule: Schedule, total_steps: int) 
 
 
 def learning_rate(optimizer: Optimizer) -> float:
-    """The learning rate of the coming step, before the groups' factors."""
+    """The learning rate of the next step, before the groups' factors."""
     group = optimizer.param_groups[0]
     factor = group.get("lr_factor", 1.0)
     return group["lr"] / factor if factor else torch.nan
 
 
-def _lay_states_like_weights(optimizer: Optimizer) -> None:
-    """Keep an optimizer's memory in the layout of the weights, also when it comes from a checkpoint of another one.
+def _match_layouts(optimizer: Optimizer) -> None:
+    """Keep an optimizer's state in the layout of the weights, also after loading a checkpoint with another layout.
 
-    Fused optimizers go through both without looking at their layouts.
+    Fused optimizers read both in storage order.
     """
 
-    def lay(loaded: Optimizer) -> None:
+    def convert(loaded: Optimizer) -> None:
         for parameter, state in loaded.state.items():
             for name, value in state.items():
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
                     state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
-    optimizer.register_load_state_dict_post_hook(lay)
+    optimizer.register_load_state_dict_post_hook(convert)
 
 
 def _may_fuse(make: Callable[..., Optimizer]) -> bool:

@@ -1,6 +1,6 @@
-"""Which parameters train, and how: patterns of parameter names.
+"""Which parameters train, with which options: patterns of parameter names.
 
-A pattern is a name as `architecture.named_parameters()` gives it, with * for anything: "encoder.*", "*.bias".
+A pattern is a name of `architecture.named_parameters()`, with * for anything: "encoder.*", "*.bias".
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from vfi_train.errors import UserError, nearest
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters that are optimized otherwise than the rest.
+    """Parameters with options of their own in the optimizer.
 
     Args:
         match: patterns of names.
-        lr_factor: what the learning rate is multiplied by, at every step.
-        weight_decay: instead of the optimizer's; null: the optimizer's.
+        lr_factor: the learning rate is multiplied by it, at every step.
+        weight_decay: null: the optimizer's.
     """
 
     match: Sequence[str]
@@ -48,22 +48,22 @@ class ParameterGroup:
 
 
 def select_trainable(network: nn.Module, train: Sequence[str] | None, freeze: Sequence[str]) -> None:
-    """Let parameters that match `train` (None: all) and do not match `freeze` train, the others stand still.
+    """Freeze the parameters that do not match `train` (None: all match) or match `freeze`.
 
     Raises:
-        UserError: a pattern matches nothing, or nothing is left to train.
+        UserError: a pattern matches nothing, or no parameter is left to train.
     """
     names = [name for name, _ in network.named_parameters()]
     chosen = set(names) if train is None else _matching(train, names, "train")
     chosen -= _matching(freeze, names, "freeze")
     if not chosen:
-        raise UserError("no parameter of the network is trainable: loosen freeze or train")
+        raise UserError("no parameter of the network is trainable: change freeze or train")
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name in chosen)
 
 
 def frozen_modules(network: nn.Module) -> list[nn.Module]:
-    """The largest parts of a network that have parameters and train none of them."""
+    """The largest submodules that have parameters, all of them frozen."""
     parameters = list(network.parameters())
     if parameters and not any(p.requires_grad for p in parameters):
         return [network]
@@ -71,7 +71,7 @@ def frozen_modules(network: nn.Module) -> list[nn.Module]:
 
 
 def optimizer_groups(network: nn.Module, groups: Sequence[ParameterGroup]) -> list[dict[str, Any]]:
-    """The trainable parameters, named, as an optimizer takes them: each in the first group that matches, or in none.
+    """The trainable parameters with their names, as an optimizer takes them, each in the first group that matches.
 
     Raises:
         UserError: a group matches no parameter of the network.
@@ -93,7 +93,7 @@ def optimizer_groups(network: nn.Module, groups: Sequence[ParameterGroup]) -> li
 
 
 def optimizer_state_by_name(state: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """What an optimizer's `state_dict` remembers of each parameter, by the parameter's name."""
+    """The state of each parameter in an optimizer's `state_dict`, by the parameter's name."""
     found = {}
     for group in state["param_groups"]:
         for name, index in zip(group["param_names"], group["params"], strict=True):
@@ -103,14 +103,14 @@ def optimizer_state_by_name(state: Mapping[str, Any]) -> dict[str, dict[str, Any
 
 
 def load_optimizer_state(optimizer: Optimizer, by_name: Mapping[str, dict[str, Any]]) -> list[str]:
-    """Give an optimizer what another one remembered; what has no memory there starts empty.
+    """Load another optimizer's state; parameters without one start empty.
 
     Args:
-        optimizer: made from `optimizer_groups`; its learning rates and the like stay as they are.
+        optimizer: made from `optimizer_groups`; its options stay as they are.
         by_name: see `optimizer_state_by_name`.
 
     Returns:
-        The names that were found.
+        The names of the parameters that were loaded.
     """
     own = optimizer.state_dict()
     state = {}

@@ -11,7 +11,7 @@ class Schedule(Protocol):
     """The learning rate of optimizer step `step` (0-based) in a training of `total` steps."""
 
     def __call__(self, step: int, *, peak: float, total: int) -> float:
-        """A learning rate; `peak` is the optimizer's own."""
+        """The learning rate; `peak` is the optimizer's."""
         ...
 
 
@@ -23,10 +23,10 @@ class WarmupCosine:
     floor + (peak - floor) * (1 + cos(pi * (s - warmup_steps) / (total - warmup_steps))) / 2.
 
     Args:
-        floor: the learning rate that the cosine ends at.
+        floor: the learning rate at the end of the cosine.
         warmup_steps: optimizer steps of warm-up; 0 for none.
-        start: the learning rate that the warm-up begins at.
-        steps: length of the whole curve, where it is not the length of the training.
+        start: the learning rate at the start of the warm-up.
+        steps: length of the curve; None: the length of the training.
 
     Source: IFRNet and AMT (no warm-up), RIFE and EMA-VFI (2,000 steps of warm-up).
     """
@@ -47,18 +47,17 @@ class WarmupCosine:
 
 @dataclass(frozen=True)
 class CosineTimesWarmup:
-    """Half a cosine from the peak down to the floor, which the warm-up multiplies from below.
+    """Half a cosine from the peak down to the floor, multiplied by a linear warm-up.
 
-    Step s uses min(1, (s + 1) / warmup_steps) * (floor + (peak - floor) * (1 + cos(pi * s / total)) / 2): the
-    cosine goes on during the warm-up.
+    Step s uses min(1, (s + 1) / warmup_steps) * (floor + (peak - floor) * (1 + cos(pi * s / total)) / 2).
 
     Args:
-        floor: the learning rate that the cosine ends at.
+        floor: the learning rate at the end of the cosine.
         warmup_steps: optimizer steps of warm-up; 0 for none.
-        steps: length of the whole curve, where it is not the length of the training.
+        steps: length of the curve; None: the length of the training.
 
-    Source: ATM-VFI's two trainers: 2,000 steps of warm-up from an empty optimizer, 400 (first trainer) or 500
-    (second trainer) where its state is taken over.
+    Source: ATM-VFI's two trainers: 2,000 steps of warm-up with an empty optimizer state, 400 (first trainer) or 500
+    (second trainer) with a loaded one.
     """
 
     floor: float

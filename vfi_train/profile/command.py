@@ -1,4 +1,4 @@
-"""`python -m vfi_train.profile`: what networks cost in parameters, operations, memory and time: a table and a plot."""
+"""`python -m vfi_train.profile`: parameters, operations, memory and time of networks, as a table and a plot."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from vfi_train.architectures import Architecture
 from vfi_train.architectures.base import count_parameters
+from vfi_train.config.build_network import build_network
 from vfi_train.config.selection import chosen, configured
-from vfi_train.config.targets import check_targets
 from vfi_train.errors import UserError, nearest
 from vfi_train.inference.padding import padded_size
 from vfi_train.profile.inference_cost import multiply_accumulates, peak_memory
+from vfi_train.runtime.console import MIB
 from vfi_train.runtime.devices import find_device, keep_freed_memory
 
-MIB = 2**20
 PARTS = ("channels_last", "bf16", "fp16", "compiled")  # of a mode
 HEADINGS = (
     "model",
@@ -47,11 +46,11 @@ HEADINGS = (
 
 @dataclass(frozen=True)
 class Row:
-    """What one network costs for one size in one mode.
+    """The cost of one network for one size in one mode.
 
-    `milliseconds` is the median per frame, `low` and `high` the quartiles; `first` seconds went into the first run.
-    `memory` is MiB with parameters: measured on a GPU, counted on a CPU (see `cost.peak_memory`). `failure` says why
-    there is no time.
+    `milliseconds` is the median per frame, `low` and `high` are the quartiles; `first` is the first run's seconds.
+    `memory` is in MiB with parameters: measured on a GPU, counted on a CPU (see `peak_memory`). `failure` says why
+    nothing was measured.
     """
 
     model: str
@@ -80,12 +79,12 @@ def profile(config: DictConfig) -> list[Row]:
     """Measure the networks of `model=` at `config.sizes` in `config.modes`; see conf/profile.yaml."""
     names = chosen("model")
     if not names:
-        raise UserError("nothing is to be measured: give model=NAME, model=[NAME,NAME] or model=amt*")
+        raise UserError("there is nothing to measure: give model=NAME, model=[NAME,NAME] or model=amt*")
     return measure_all({name: partial(_build, name) for name in names}, config)
 
 
 def measure_all(models: Mapping[str, Callable[[], Architecture]], config: DictConfig) -> list[Row]:
-    """Measure what makes networks, by name; print the table as it grows, and write it where `config.output` says."""
+    """Measure networks, by name; print rows as they are measured, and write the table to `config.output`."""
     sizes, modes = [parse_size(size) for size in config.sizes], [parse_mode(mode) for mode in config.modes]
     if min(config.repeats, config.batch) < 1 or config.warmup < 0:
         raise UserError("repeats and batch are 1 or more, and warmup is 0 or more")
@@ -94,7 +93,7 @@ def measure_all(models: Mapping[str, Callable[[], Architecture]], config: DictCo
         keep_freed_memory()
     rows: list[Row] = []
     with _threads(config.threads):
-        print(f"on {describe(device)}, {config.batch} pairs at once, {config.repeats} runs after {config.warmup}")
+        print(f"on {describe(device)}, {config.batch} pairs per run, {config.repeats} runs after {config.warmup}")
         print(_line(HEADINGS), _line(["---"] * len(HEADINGS)), sep="\n", flush=True)
         for (name, make), size, mode in product(models.items(), sizes, modes):
             rows.append(measure(name, make(), size, mode, device, config.batch, config.warmup, config.repeats))
@@ -114,24 +113,24 @@ def measure(
     warmup: int,
     repeats: int,
 ) -> Row:
-    """One row: the network on frames of noise, padded as it needs them, asked for the middle frame.
+    """One row: the network predicts the middle frame of noise, padded as it requires.
 
     Args:
         name: for the table.
         model: the network; its weights do not matter.
         size: height and width of the frames.
         mode: some of "channels_last", "bf16" or "fp16" (autocast), "compiled"; none of them is eager float32.
-        device: where to run.
-        batch: pairs at once.
-        warmup: runs before those that count.
-        repeats: runs that count.
+        device: of the network.
+        batch: pairs per run.
+        warmup: runs before those that are measured.
+        repeats: runs that are measured.
     """
     model.eval().to(device)
     row = Row(name, count_parameters(model), size, multiply_accumulates(model, size), "+".join(mode) or "eager")
     layout = torch.channels_last if "channels_last" in mode else torch.contiguous_format
     model.to(memory_format=layout)  # type: ignore[call-overload]
     padded = padded_size(size, model)
-    asked: Callable[..., Any] = torch.compile(model) if "compiled" in mode else model
+    call: Callable[..., Any] = torch.compile(model) if "compiled" in mode else model
     kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(next((p for p in mode if p in ("bf16", "fp16")), ""))
     precision = torch.autocast(device.type, dtype=kind) if kind else nullcontext()
     try:
@@ -139,9 +138,13 @@ def measure(
         with torch.inference_mode(), precision:
             if device.type == "cuda":
                 torch.cuda.reset_peak_memory_stats(device)
-            first, *seconds = time_calls(lambda: asked(*frames), max(warmup, 1), repeats, device)
+            first, *seconds = time_calls(lambda: call(*frames), max(warmup, 1), repeats, device)
             memory = _memory(model, padded, batch, device)
-    except Exception as error:  # a network that is too large, or cannot be compiled, is a result too
+    except (
+        RuntimeError,
+        MemoryError,
+        UserError,
+    ) as error:  # it does not fit or does not compile
         return dataclasses.replace(row, failure=_reason(error))
     per_frame = sorted(1000 * s / batch for s in seconds)
     low, middle, high = (
@@ -243,9 +246,7 @@ def describe(device: torch.device) -> str:
 
 
 def _build(name: str) -> Architecture:
-    config = OmegaConf.create({"model": configured("model", name)})
-    check_targets(config)
-    return instantiate(config.model, _convert_="all")
+    return build_network({"model": configured("model", name)})
 
 
 def _memory(model: Architecture, padded: tuple[int, int], batch: int, device: torch.device) -> float:
@@ -262,7 +263,7 @@ def _by_model(rows: Sequence[Row], size: tuple[int, int]) -> Iterator[tuple[str,
             yield name, found
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
     return "out of memory" if "memory" in str(error).lower() else (lines[0][:80] if lines else type(error).__name__)
 

@@ -1,6 +1,6 @@
-"""What a network costs, counted without computing anything: multiply-accumulates and memory.
+"""Multiply-accumulates and memory of a network, counted without computing anything.
 
-Tensors are fake (shapes without values), so that 4K frames and the largest networks cost a moment and no memory.
+Tensors are fake (shapes without values), so that 4K frames and the largest networks take little time and no memory.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ def multiply_accumulates(model: Architecture, size: tuple[int, int]) -> int:
 
     Args:
         model: the network.
-        size: height and width of the frame; it is padded as the network needs it.
+        size: height and width of the frame; it is padded as the network requires.
     """
     with FlopCounterMode(display=False) as counter:
         _fake(model, lambda frame0, frame1: model.eval()(frame0, frame1), padded_size(size, model))
-    return counter.get_total_flops() // 2  # the counter's unit is two to a multiply-accumulate
+    return counter.get_total_flops() // 2  # the counter counts two per multiply-accumulate
 
 
 def peak_memory(
     model: Architecture, call: Callable[[Tensor, Tensor], object], size: tuple[int, int], batch: int = 1
 ) -> int:
-    """The most bytes that tensors take at once while `call` works on two frames, the frames included.
+    """The peak of bytes in tensors while `call` works on two frames, the frames included.
 
-    Parameters are left out, and so is what libraries take for themselves (convolution workspaces): a measured
-    peak is up to some 40 % higher.
+    Parameters and what libraries allocate (convolution workspaces) are not counted: a measured peak is up to some
+    40 % higher.
 
     Args:
-        model: tells device and dtype.
-        call: gets frame0 and frame1, B 3 H W, which have no values.
+        model: for device and dtype.
+        call: takes frame0 and frame1, B 3 H W, without values.
         size: height and width of the frames.
         batch: number of pairs.
     """
@@ -60,7 +60,7 @@ def _fake(model: Architecture, call: Callable[[Tensor, Tensor], object], size: t
 
 
 class _LiveBytes(TorchDispatchMode):
-    """Adds up the storages that operators make, and subtracts them when they are freed."""
+    """Counts the bytes of storages from their creation until they are freed."""
 
     def __init__(self) -> None:
         super().__init__()

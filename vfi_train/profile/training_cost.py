@@ -1,4 +1,4 @@
-"""How much memory a training step takes at least, reckoned without taking it."""
+"""The least memory of a training step, computed without allocating it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,17 @@ from vfi_train.modules.forward import predict
 
 @dataclass(frozen=True)
 class TrainingMemory:
-    """Bytes that one device holds at the end of a forward pass.
-
-    What single operations need on the way, and what the allocator cannot use, comes on top.
-    """
+    """Bytes on one device at the end of a forward pass, without temporaries and the allocator's overhead."""
 
     parameters: int  # of the network and of the losses' backbones
     gradients: int
     optimizer: int
     averages: int
-    activations: int  # what the backward pass will read
+    activations: int  # saved for the backward pass
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The sum."""
         return self.parameters + self.gradients + self.optimizer + self.averages + self.activations
 
 
@@ -46,15 +43,15 @@ def training_memory(
     """The memory of a training step on one device.
 
     Args:
-        architecture: the network; what requires gradients trains.
+        architecture: the network; parameters that require gradients train.
         loss: the loss set.
         optimizer: makes the optimizer (a partial).
         batch: the shape of each tensor of a micro-batch, by its name in `Batch`.
         precision: Lightning's.
-        averages: copies of the weights that are kept beside them.
+        averages: how many averages of the weights are kept.
 
     Nothing is computed: PyTorch's fake tensors have shapes and no contents. Activations are the storages that
-    autograd saves, parameters left out.
+    autograd saves, without parameters.
     """
     everything = [*architecture.parameters(), *architecture.buffers()]
     for _, term in loss.named_terms():
@@ -73,7 +70,7 @@ def training_memory(
 
 
 def state_per_parameter(make: Callable[..., torch.optim.Optimizer]) -> float:
-    """How many numbers an optimizer remembers for each parameter: 2 for AdamW, 0 for plain SGD."""
+    """How many numbers an optimizer keeps for each parameter: 2 for AdamW, 0 for plain SGD."""
     parameter = nn.Parameter(torch.zeros(1000))
     parameter.grad = torch.ones(1000)
     optimizer = make([parameter])
@@ -89,7 +86,7 @@ def _saved(
     precision: str,
     own: list[Tensor],
 ) -> int:
-    saved: dict[int, torch.UntypedStorage] = {}  # kept alive, so that no address comes twice
+    saved: dict[int, torch.UntypedStorage] = {}  # kept alive, so that no address is reused
     half = precision.startswith(("bf16", "16"))
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, torch.autocast("cpu", torch.bfloat16, enabled=half):
         both = [*own, *(mode.from_tensor(tensor) for tensor in own)]  # autograd may save either

@@ -1,4 +1,4 @@
-"""Where a network runs, and the memory there."""
+"""Devices, cores and memory of this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # malloc.h
 
 
 def find_device(name: str) -> torch.device:
-    """The device that `device=` means; "auto" is the GPU where there is one.
+    """The device that `device=` names; "auto" is the GPU where there is one.
 
     Raises:
         UserError: there is no such device.
@@ -35,9 +35,9 @@ def core_count() -> int:
 
 
 def keep_freed_memory(keep: bool = True) -> None:
-    """Let the process keep the memory that tensors on the CPU give back, for the tensors that come next; or not.
+    """Let the process keep the memory of freed CPU tensors for later ones, or not.
 
-    By default the C library returns large blocks to the system at once, which hands them out again page by page,
+    By default the C library returns large blocks to the system immediately, which hands them out again page by page,
     filled with zeros: a sixth of a training step's processor time, and more of a large frame's. Does nothing where
     the library is not glibc.
     """

@@ -1,24 +1,24 @@
-"""SLURM's warning signals while the program is still being imported; see stop_signals.py."""
+"""SLURM's warning signals while the program is being imported; see stop_signals.py."""
 
 from __future__ import annotations
 
 import signal
 from typing import Any
 
-early_signals: list[int] = []  # of SLURM, while the program is still being loaded; see stop_signals.py
+early_signals: list[int] = []  # received while the program was being loaded
 
 
 def note_signals() -> None:
-    """Keep SLURM's warnings from ending a program that is not yet there to answer them."""
-    _answer_warnings(lambda number, frame: early_signals.append(number))
+    """Record SLURM's warnings, which would end a program that does not handle them yet."""
+    _handle_warnings(lambda number, frame: early_signals.append(number))
 
 
 def ignore_signals() -> None:
-    """Keep them from ending a program that has nothing more to save, and would be taken for one that failed."""
-    _answer_warnings(signal.SIG_IGN)
+    """Ignore them once nothing is left to save: the program would end as if it had failed."""
+    _handle_warnings(signal.SIG_IGN)
 
 
-def _answer_warnings(answer: Any) -> None:
+def _handle_warnings(handler: Any) -> None:
     for name in ("SIGUSR1", "SIGUSR2"):
         if hasattr(signal, name):
-            signal.signal(getattr(signal, name), answer)
+            signal.signal(getattr(signal, name), handler)

@@ -1,4 +1,4 @@
-"""SLURM: whether the job and the training agree, who the processes are, and going on in the job's next life."""
+"""SLURM: whether the job fits the training, how its processes find each other, and requeueing."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from lightning.fabric.plugins.environments import ClusterEnvironment, LightningE
 
 from vfi_train.errors import UserError
 
-WARNINGS = ("SIGUSR1", "SIGUSR2")  # what --signal sends ahead of the time limit, and submitit
+WARNINGS = ("SIGUSR1", "SIGUSR2")  # sent by --signal and by submitit before the time limit
 SECONDS = 60  # that scontrol may take
 
 
 def check_job(processes: int | None, nodes: int, environ: Mapping[str, str] = os.environ) -> None:
-    """Compare what SLURM started with what the training wants, before anything waits for processes that never come.
+    """Compare the processes that SLURM started with those of the training, which would wait for missing ones for ever.
 
     Args:
         processes: `trainer.devices` x `trainer.num_nodes`; None: as many devices as there are.
@@ -31,8 +31,8 @@ def check_job(processes: int | None, nodes: int, environ: Mapping[str, str] = os
     tasks = int(environ.get("SLURM_NTASKS", 1))
     if tasks > 1 and "SLURM_STEP_ID" not in environ and processes != 1:
         raise UserError(
-            f"SLURM gave this job {tasks} tasks, but Python was started without srun, so the others would be waited "
-            "for without end: write `srun python -m vfi_train ...` in the job script"
+            f"SLURM gave this job {tasks} tasks, but Python was started without srun, so the training would wait "
+            "for the others for ever: write `srun python -m vfi_train ...` in the job script"
         )
     if "SLURM_STEP_ID" not in environ or processes is None:
         return
@@ -48,13 +48,13 @@ def check_job(processes: int | None, nodes: int, environ: Mapping[str, str] = os
         raise UserError(f"SLURM gave this job {found} nodes, but trainer.num_nodes={nodes}: set one to the other")
     if "SLURM_NTASKS_PER_NODE" not in environ:
         raise UserError(
-            f"the {tasks} tasks were asked for as --ntasks, which does not say how many run on a node: "
+            f"the {tasks} tasks were requested by --ntasks, which does not say how many run on a node: "
             f"use #SBATCH --ntasks-per-node={tasks // nodes}"
         )
 
 
 def cluster_environment(environ: Mapping[str, str] = os.environ) -> ClusterEnvironment | None:
-    """How the processes of a training inside of a SLURM job find each other; None: not in one.
+    """How the processes of a training in a SLURM job find each other; None: this is no job.
 
     Lightning does not requeue jobs: `requeue` does, at the end of a step.
     """
@@ -67,10 +67,10 @@ def cluster_environment(environ: Mapping[str, str] = os.environ) -> ClusterEnvir
 
 
 def requeue(number: int, environ: Mapping[str, str] = os.environ) -> str | None:
-    """Put this SLURM job back into the queue after a signal, where that is meant; what to say of it, else None.
+    """Requeue this SLURM job after a signal, where it should be; a message for the user, None where it is not.
 
-    It is meant after a warning (`--signal=USR1@120`), and after SIGTERM at the time limit. Other SIGTERMs come from
-    `scancel`, where the job is to end, and from preemption and `scontrol requeue`, where SLURM requeues by itself.
+    It is requeued after a warning (`--signal=USR1@120`), and after SIGTERM at the time limit. Other SIGTERMs come from
+    `scancel`, where the job should end, and from preemption and `scontrol requeue`, where SLURM requeues by itself.
     """
     job = environ.get("SLURM_JOB_ID")
     if job is None or _is_interactive(environ):
@@ -83,9 +83,9 @@ def requeue(number: int, environ: Mapping[str, str] = os.environ) -> str | None:
             return None
         _scontrol("requeue", job)
     except (OSError, subprocess.SubprocessError) as error:
-        said = getattr(error, "stderr", None) or error
-        return f"job {job} cannot be requeued ({str(said).strip()}): submit it again"
-    return f"job {job} goes back into the queue"
+        reason = getattr(error, "stderr", None) or error
+        return f"job {job} cannot be requeued ({str(reason).strip()}): submit it again"
+    return f"job {job} is requeued"
 
 
 def _scontrol(*arguments: str) -> str:
@@ -94,5 +94,5 @@ def _scontrol(*arguments: str) -> str:
 
 
 def _is_interactive(environ: Mapping[str, str]) -> bool:
-    """A shell in an allocation, in which programs start their processes themselves."""
+    """Whether this is a shell in an allocation, in which programs start their processes themselves."""
     return environ.get("SLURM_JOB_NAME") in ("bash", "interactive", "sh", "zsh")

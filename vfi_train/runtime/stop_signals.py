@@ -1,8 +1,8 @@
-"""Signals that ask a training to stop: the step is finished and saved first.
+"""Signals that stop a training: the current step is finished and saved first.
 
-SIGTERM (a cluster takes the machine back, or `kill`), SIGUSR1 and SIGUSR2 (SLURM's warning ahead of the time limit,
-`--signal=USR1@120`) and Ctrl-C. While steps are done the signal is only noted, and `LastCheckpoint` ends the training
-at the next step's end; at any other time it ends at once, for nothing is lost.
+SIGTERM (preemption, or `kill`), SIGUSR1 and SIGUSR2 (SLURM's warning before the time limit, `--signal=USR1@120`) and
+Ctrl-C. During training steps the signal is only recorded, and `LastCheckpoint` ends the training at the end of the
+step; at any other time the training ends immediately, since nothing is lost.
 """
 
 from __future__ import annotations
@@ -20,25 +20,26 @@ from torch import Tensor
 
 from vfi_train.runtime.early_signals import early_signals
 
-ASKING = (signal.SIGTERM, signal.SIGINT, *(getattr(signal, n) for n in ("SIGUSR1", "SIGUSR2") if hasattr(signal, n)))
-LAG = 2  # steps after which a GPU is asked what the processes have agreed on: it is long known, and nothing waits
+NAMES = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2")
+STOP_SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
+LAG = 2  # steps after which the result of an all-reduce on GPUs is read: it is ready by then, and the host never waits
 
 
 class Stopped(BaseException):
-    """A training ends because a signal asked for it; what it did is saved.
+    """A training ends because of a signal; its progress is saved.
 
     Args:
         number: of the signal.
-        step: optimizer steps that are saved; None: no step was being done.
+        step: optimizer steps that are saved; None: training had not started, or had ended.
 
     Attributes:
-        outlook: what comes next, for the user.
+        outlook: what happens next, for the user.
     """
 
     def __init__(self, number: int, step: int | None = None) -> None:
         super().__init__(number, step)
         self.number, self.step = number, step
-        self.outlook = "the same command goes on from there"
+        self.outlook = "the same command resumes from there"
 
     def __str__(self) -> str:
         where = "" if self.step is None else f" after step {self.step}, which is saved"
@@ -46,11 +47,11 @@ class Stopped(BaseException):
 
 
 class StopSignals:
-    """Takes the signals while it is entered (`with stop_signals:`).
+    """Handles the signals within `with stop_signals:`.
 
     Attributes:
-        received: the number of the first signal; 0: none came.
-        deferred: note signals instead of ending at once.
+        received: the number of the first signal; 0: none.
+        deferred: record signals instead of ending immediately.
     """
 
     def __init__(self) -> None:
@@ -60,8 +61,8 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         self.received, self.deferred = 0, False
-        if threading.current_thread() is threading.main_thread():  # others may not
-            self._before = {number: signal.signal(number, self._take) for number in ASKING}
+        if threading.current_thread() is threading.main_thread():  # others must not
+            self._before = {number: signal.signal(number, self._handle) for number in STOP_SIGNALS}
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -69,17 +70,17 @@ class StopSignals:
             signal.signal(number, handler)
         self._before = {}
 
-    def answer_early_ones(self) -> None:
-        """End if a signal came while the program was still being loaded."""
+    def raise_early(self) -> None:
+        """Raise `Stopped` if a signal came while the program was being loaded."""
         if early_signals:
             self.received = early_signals.pop()
             raise Stopped(self.received)
 
-    def _take(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and (self.received == signal.SIGINT or not self.deferred):
             raise KeyboardInterrupt  # the second Ctrl-C does not wait for the step
         first, self.received = not self.received, self.received or number
-        if first and not self.deferred:  # later ones are of one that is being answered: SLURM sends several
+        if first and not self.deferred:  # SLURM sends several
             raise Stopped(number)
 
 
@@ -87,7 +88,7 @@ stop_signals = StopSignals()
 
 
 class Agreement:
-    """Whether any process was asked to stop, with the same answer on all of them after the same step."""
+    """Whether any process received a signal, with the same result on all of them after the same step."""
 
     def __init__(self) -> None:
         self._pending: deque[tuple[Tensor, Any]] = deque()
@@ -95,16 +96,16 @@ class Agreement:
     def signal(self, trainer: L.Trainer) -> int:
         """The signal's number, or 0. All processes call it after each optimizer step.
 
-        On GPUs the answer is that of `LAG` steps ago, so that no step waits for the GPU.
+        On GPUs the result is that of `LAG` steps ago, so that no step waits for the GPU.
         """
         if trainer.world_size == 1:
             return stop_signals.received
         device = trainer.strategy.root_device
-        asked = torch.full((), stop_signals.received, device=device)
-        dist.all_reduce(asked, dist.ReduceOp.MAX)
+        received = torch.full((), stop_signals.received, device=device)
+        dist.all_reduce(received, dist.ReduceOp.MAX)
         if device.type != "cuda":
-            return int(asked)
-        host = torch.empty_like(asked, device="cpu", pin_memory=True).copy_(asked, non_blocking=True)
+            return int(received)
+        host = torch.empty_like(received, device="cpu", pin_memory=True).copy_(received, non_blocking=True)
         known = torch.cuda.Event()
         known.record()
         self._pending.append((host, known))

@@ -42,7 +42,7 @@ def train(config: DictConfig) -> None:
         check_job(device_count(config.trainer.devices, config.trainer.num_nodes), config.trainer.num_nodes)
     with stop_signals:
         try:
-            stop_signals.answer_early_ones()
+            stop_signals.raise_early()
             run_plans(config)
         except BaseException as error:
             wait_for_failed_rank(error)

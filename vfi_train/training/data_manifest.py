@@ -1,4 +1,4 @@
-"""Which files a training reads, as one number: two runs with the same number had the same lists of samples."""
+"""Which files a training reads, as one hash: two runs with the same hash had the same lists of samples."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import Any
 def manifest(data: Any) -> dict[str, Any] | None:
     """The number of files that the samples of `data` are made of and the SHA-256 of their sorted names.
 
-    Names are those in the folder `data.root`, so that neither its place nor whether it is packed matters; what is in
-    the files is not read (`prepare task=verify` does that). Drawn scenes have no files and are all described by the
-    configuration: None.
+    Names are relative to `data.root`, so neither its place nor packing matters; the content of the files is not read
+    (`prepare task=verify` does that). None for synthetic scenes, which have no files.
 
     Args:
-        data: a datamodule; those of a joint one count all, each file once for each dataset.
+        data: a datamodule; in a joint one, each file counts once for each dataset.
     """
     names = sorted(_names(data))
     if not names:

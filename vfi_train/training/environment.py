@@ -16,7 +16,7 @@ SECONDS = 5  # that git may take
 
 
 def environment() -> dict[str, Any]:
-    """Plain values for a log; what cannot be found out is None. Does not name the machine."""
+    """Plain values for a log; unknown ones are None. Does not name the machine."""
     import torch
 
     folder = Path(__file__).parent

@@ -179,7 +179,7 @@ def try_wandb(plan: TrainingPlan) -> str:
 
     try:
         name = wandb.Api(timeout=SECONDS).viewer.username
-    except Exception as error:  # of requests, of wandb, of json
+    except (wandb.errors.Error, OSError, ValueError) as error:  # of W&B, of requests, of JSON
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"W&B does not respond ({reason}): log in by wandb login, or logger.wandb.mode=offline"
