@@ -19,7 +19,6 @@ from torch import Tensor
 from datamodules.storage.store import Store
 from vfi_train.errors import UserError
 from vfi_train.prepare.raft import load_raft, raft_flow
-from vfi_train.runtime.devices import find_device
 
 FlowFunction = Callable[[Tensor, Tensor], Tensor]  # two frames B 3 H W, RGB, 0..1: the flow B 2 H W, pixels
 Pair = tuple[str, str]  # names of images: the flow is from the first to the second
@@ -41,7 +40,7 @@ def estimator(config: DictConfig) -> tuple[FlowFunction, dict[str, Any]]:
                 f"torchvision's {RAFT_FILE}, which `python -m vfi_train.prepare task=weights what=raft` fetches where "
                 "the internet is"
             )
-        device = find_device(config.device)
+        device = _device(config.device)
         raft = load_raft(path).to(device)
         facts = {"function": f"raft_large of torchvision {torchvision.__version__}", "updates": flow.updates}
         facts |= {"weights": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
@@ -93,3 +92,12 @@ def _named(name: str) -> FlowFunction:
     if not callable(found):
         raise UserError(f"flow.function={name} is neither raft nor module:name of a function of two frames")
     return found
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.zeros(
+            1, device=("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+        ).device
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device={name} is not here ({str(error).splitlines()[0]}): give auto or cpu") from error

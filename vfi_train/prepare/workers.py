@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -14,11 +15,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vfi_train.errors import UserError
-from vfi_train.runtime.child_process import exit_with
-from vfi_train.runtime.devices import core_count
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
 
 def parallel_map(
@@ -35,7 +35,7 @@ def parallel_map(
     Raises:
         UserError: a process was killed.
     """
-    count = min(processes or core_count(), len(jobs))
+    count = min(processes or _cores(), len(jobs))
     if count <= 1:
         with _bar() as bar:
             task = bar.add_task(title, total=len(jobs))
@@ -60,6 +60,10 @@ def parallel_map(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _bar() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True))
@@ -67,4 +71,7 @@ def _bar() -> Progress:
 
 def _settle(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends the others
-    exit_with(parent)
+    if hasattr(os, "getppid") and os.uname().sysname == "Linux":  # nor does a killed one leave them behind
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)

@@ -14,7 +14,6 @@ from hydra.errors import InstantiationException
 from rich.console import Console
 from rich.table import Table
 
-from losses.backbones import JudgedTerm
 from vfi_train.errors import UserError
 from vfi_train.loggers.wandb import is_logged_in
 from vfi_train.profile.training_cost import state_per_parameter
@@ -117,7 +116,8 @@ def try_network(plan: TrainingPlan) -> str:
 
 def try_losses(plan: TrainingPlan) -> str:
     """Make every loss term, with its backbone's weights."""
-    names = [name for name, term in build_losses(plan).named_terms() if isinstance(term, JudgedTerm)]
+    build_losses(plan)
+    names = [loss.name for loss in plan.losses if loss.has_backbone]
     return f"{', '.join(names)} found its backbone" if names else "no auxiliary weights are needed"
 
 
