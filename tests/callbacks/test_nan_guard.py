@@ -1,4 +1,4 @@
-"""Steps that are not finite: skipped, told, kept, replayed, and at last the end of the run."""
+"""Steps that are not finite: skipped, reported, kept for replay; too many end the run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_step_that_is_not_finite_changes_nothing(
         assert torch.isfinite(third[name]).all()
     assert any(not torch.equal(second[name], third[name]) for name in first)
     state = read_checkpoint(run / "checkpoints" / "last.ckpt")["optimizer_states"][0]["state"][0]
-    assert state["step"] == 3  # of four: the skipped one is not remembered
+    assert state["step"] == 3  # of four: the skipped one is not counted
     assert torch.isfinite(state["exp_avg"]).all()
     logged = rows(run)
     assert [row["train/loss"] == "nan" for row in logged] == [False, True, False, False]
@@ -37,10 +37,10 @@ def test_a_step_that_is_not_finite_changes_nothing(
     kept = torch.load(file, weights_only=True)
     assert kept["step"] == 2
     assert [len(batch["key"]) for batch in kept["batches"]] == [2, 2]
-    (said,) = [record.getMessage() for record in caplog.records if "not finite" in record.getMessage()]
+    (message,) = [record.getMessage() for record in caplog.records if "not finite" in record.getMessage()]
     for key in kept["batches"][0]["key"]:
-        assert key in said
-    assert f"python -m vfi_train.replay {file}" in said
+        assert key in message
+    assert f"python -m vfi_train.replay {file}" in message
 
 
 def test_so_many_in_a_row_end_the_run(tmp_path: Path) -> None:

@@ -18,14 +18,14 @@ def test_each_milestone_is_reported_once(tmp_path: Path, capsys: pytest.CaptureF
     published = f"published={{psnr: 35.8, ssim: 0.98, milestones: {BANDS}}}"
     options = ("trainer.max_steps=8", "validate_every=2", "checkpoint_every=1", published)
     with pytest.raises(RuntimeError, match="stopped by the test"):
-        train_tiny(tmp_path, *options, Recorder.begin(stop_at=4))  # goes on from step 3
+        train_tiny(tmp_path, *options, Recorder.begin(stop_at=4))  # resumes from step 3
     run = train_tiny(tmp_path, *options, Recorder.begin())
-    said = [line for line in capsys.readouterr().out.splitlines() if "band" in line]
-    assert len(said) == 2
-    assert "step 2: val/psnr is" in said[0]
-    assert "below the band of 60.00 to 70.00 dB expected of this recipe at step 1" in said[0]
-    assert "step 6: val/psnr is" in said[1]
-    assert "above the band of 1.00 to 2.50 dB" in said[1]
+    output = [line for line in capsys.readouterr().out.splitlines() if "band" in line]
+    assert len(output) == 2
+    assert "step 2: val/psnr is" in output[0]
+    assert "below the band of 60.00 to 70.00 dB expected of this recipe at step 1" in output[0]
+    assert "step 6: val/psnr is" in output[1]
+    assert "above the band of 1.00 to 2.50 dB" in output[1]
     validated = [row for row in rows(run) if row["val/psnr"]]
     assert [row["published/psnr"] for row in validated] == ["35.7999992"] * 4
     assert [row["published/ssim"] for row in validated] == ["0.980000019"] * 4

@@ -1,6 +1,6 @@
-"""Training steps on a GPU that is not there: python -m tests.helpers.fake_gpu BACKBONES "OVERRIDE OVERRIDE ..." ...
+"""Training steps on a fake GPU: python -m tests.helpers.fake_gpu BACKBONES "OVERRIDE OVERRIDE ..." ...
 
-Tensors without numbers, on a device that exists by name alone. They show what a machine without a GPU never would:
+Tensors without values, on a device that exists only by name. They reveal what a machine without a GPU does not:
 tensors of two devices in one operation, and a host that waits for the device (reads a number, or copies between the
 two). Prints a line for each such place, and one for each configuration whose steps went through.
 
@@ -57,21 +57,21 @@ class Waits(TorchDispatchMode):
         return out
 
 
-def main(backbones: str, asked: list[str]) -> None:
+def main(backbones: str, requested: list[str]) -> None:
     """Run the steps of each configuration."""
     torch.backends.cudnn.enabled = False  # its operations want the library
-    found: dict[str, list[str]] = {overrides: [] for overrides in asked}
+    found: dict[str, list[str]] = {overrides: [] for overrides in requested}
     for device in ("cuda", STAND_IN):
         if device == STAND_IN:
             _setup_privateuseone_for_python_backend(STAND_IN)
-            getattr(torch, STAND_IN).get_amp_supported_dtype = list  # autocast asks, also where it is switched off
-        for overrides in asked:
+            getattr(torch, STAND_IN).get_amp_supported_dtype = list  # autocast calls it, also where it is off
+        for overrides in requested:
             for plan in plans([*overrides.split(), f"backbones={backbones}"]):
                 try:
                     found[overrides] += step(plan, device)
                 except Exception as error:
-                    said = str(error).partition("\n")[0]
-                    found[overrides].append(f"{place(traceback.extract_tb(error.__traceback__))}: {said}")
+                    message = str(error).partition("\n")[0]
+                    found[overrides].append(f"{place(traceback.extract_tb(error.__traceback__))}: {message}")
     for overrides, places in found.items():
         for line in dict.fromkeys(places) or ["went through"]:
             print(f"{overrides}: {line}")

@@ -9,6 +9,8 @@ from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
+import conf
+
 if TYPE_CHECKING:
     from vfi_train.training.plan import TrainingPlan
 
@@ -17,6 +19,24 @@ TINY = (
     "data.val_samples=4", "schedule.warmup_steps=0", "schedule.steps=null", "log_every=1", "logger=csv",
     "report=false",
 )  # fmt: skip
+
+# ATM-VFI's four phases with a small network, two steps each.
+CROP = "[{_target_: datamodules.transforms.RandomCrop, size: 128}]"
+SMALL_ATM = (
+    "experiment=atmvfi_curriculum", "model._target_=vfi_train.architectures.atm_vfi.network.ATMVFI",
+    "+model.widths=[8,8,8,8,8]", "+model.ratio=1", "+model.local_head_width=8", "+model.global_head_width=8",
+    "+model.refinement_width=8", "data.num_workers=0", "data.val_batch_size=1", "data.batch_size=2", "report=false",
+    "logger=csv", "log_every=1", "trainer.max_steps=2", "validate_every=2", "schedule.warmup_steps=0",
+    f"+curriculum.overrides.local=['data.transforms={CROP}','data.val_samples=1']",
+    f"+curriculum.overrides.global=['data.datasets.x4k1000fps.transforms={CROP}','data.val_split.val_samples=1']",
+    *(
+        f"+curriculum.overrides.{phase}=['data.datasets.vimeo90k.transforms={CROP}',"
+        f"'data.datasets.x4k1000fps.transforms={CROP}','data.datasets.x4k1000fps.batch_size=1',"
+        "'data.datasets.vimeo90k.val_samples=1']"
+        for phase in ("joint", "pct")
+    ),
+)  # fmt: skip
+EXPERIMENTS = sorted(path.stem for path in (Path(conf.__file__).parent / "experiment").glob("*.yaml"))
 
 
 def composed(*overrides: str) -> DictConfig:

@@ -1,4 +1,4 @@
-"""Networks whose answer anybody can work out: the mean of the frames by the time."""
+"""Networks with a simple prediction: the mean of the frames, weighted by the time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vfi_train.contract import Prediction
 
 
 class Mean(Architecture):
-    """time * frame1 + (1 - time) * frame0, and a flow that counts columns; remembers what it was asked."""
+    """time * frame1 + (1 - time) * frame0, and a flow that counts columns; keeps the encodings that it made."""
 
     family = "mean"
     size_multiple = 8

@@ -66,8 +66,8 @@ def install() -> str | None:
         try:
             subprocess.run(["apt-get", *command], env=environ, timeout=240, check=True, capture_output=True, text=True)
         except subprocess.SubprocessError as error:
-            said = str(getattr(error, "stderr", None) or error).strip().splitlines()[-1]
-            return f"SLURM cannot be installed: apt-get {command[0]} says: {said}"
+            message = str(getattr(error, "stderr", None) or error).strip().splitlines()[-1]
+            return f"SLURM cannot be installed: apt-get {command[0]} says: {message}"
     return why_not()
 
 

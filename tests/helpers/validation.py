@@ -1,4 +1,4 @@
-"""A module whose validation answers are known, for tests of callbacks."""
+"""A module with known validation predictions, for tests of callbacks."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def samples() -> list[Batch]:
 
 
 def joined(batches: list[Batch]) -> Batch:
-    whole: dict[str, Any] = {"key": [key for b in batches for key in b["key"]]}
+    joint: dict[str, Any] = {"key": [key for b in batches for key in b["key"]]}
     for name in ("frame0", "frame1", "target", "time"):
-        whole[name] = torch.cat([b[name] for b in batches])  # type: ignore[literal-required]
-    return whole  # type: ignore[return-value]
+        joint[name] = torch.cat([b[name] for b in batches])  # type: ignore[literal-required]
+    return joint  # type: ignore[return-value]
 
 
 class MeanModule(L.LightningModule):

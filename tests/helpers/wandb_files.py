@@ -58,7 +58,7 @@ def _records(path: Path) -> Iterator[Any]:
             return  # it is being written
         parts += data[position + HEADER : position + HEADER + length]
         position += HEADER + length
-        if kind in (1, 4):  # a whole record, or the end of one
+        if kind in (1, 4):  # a complete record, or the end of one
             record = Record()
             record.ParseFromString(parts)
             parts = b""

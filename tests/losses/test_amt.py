@@ -12,8 +12,9 @@ from losses.amt import MultiFieldFlowDistillation
 from losses.census import Census, census_loss
 from losses.charbonnier import Charbonnier
 from losses.distillation import FlowDistillation, adaptive_charbonnier
-from tests.helpers.golden_cases import Case, assert_near, frame, load
+from tests.helpers.golden_cases import assert_near, frame, load
 from tests.helpers.loss_sets import loss_set
+from tests.helpers.training_batches import amt_step
 from vfi_train.contract import Batch, Prediction
 
 CASE = load("functions_AMT", "losses")
@@ -123,22 +124,6 @@ def test_terms_of_interpany_clearer_are_the_same() -> None:
 
 
 # --- training steps
-
-
-def amt_step(case: Case) -> Batch:
-    """The batch of a training golden."""
-    inputs = case.info["inputs"]
-    size, seed, batch = (inputs["height"], inputs["width"]), inputs["seed"], inputs["batch"]
-    step = Batch(
-        frame0=frame(*size, 0.0, seed, batch),
-        frame1=frame(*size, 1.0, seed, batch),
-        target=frame(*size, 0.5, seed, batch),
-        time=torch.tensor(case.info["timestep"]["values"]).view(-1, 1, 1, 1),
-    )
-    if case.info["pseudo_flow"] is not None:
-        images = torch.cat((frame(*size, 2.0, seed, batch), frame(*size, 3.0, seed, batch)), dim=1)
-        step["flow"] = 20 * (images[:, :4] - 0.5)
-    return step
 
 
 @pytest.mark.parametrize(

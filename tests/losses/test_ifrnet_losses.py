@@ -8,8 +8,9 @@ import torch
 from losses.census import Census, census_loss
 from losses.charbonnier import charbonnier
 from losses.distillation import adaptive_charbonnier, robust_weight
-from tests.helpers.golden_cases import Case, assert_near, frame, load
+from tests.helpers.golden_cases import assert_near, load
 from tests.helpers.loss_sets import loss_set
+from tests.helpers.training_batches import ifrnet_step
 from vfi_train.contract import Batch, Prediction
 
 
@@ -67,29 +68,6 @@ def test_distillation_trusts_labels_near_the_final_flow() -> None:
     assert_near(weight, case.arrays["weight"], 1e-6)
     assert_near(loss, case.arrays["loss"], 1e-6)
     assert_near(coarse.grad, case.arrays["grad_coarse"], 1e-7)
-
-
-def ifrnet_step(case: Case) -> Batch:
-    """The batch of a training golden."""
-    inputs = case.info["inputs"]
-    size, seed, batch = (inputs["height"], inputs["width"]), inputs["seed"], inputs["batch"]
-    if case.name == "train_gopro":
-        repeat = (7, 1, 1, 1)
-        targets = torch.cat([frame(*size, k / 8, seed, batch) for k in range(1, 8)])
-        times = torch.arange(1, 8).repeat_interleave(batch).view(-1, 1, 1, 1) / 8
-        frames = [frame(*size, phase, seed, batch).repeat(repeat) for phase in (0.0, 1.0)]
-        return Batch(frame0=frames[0], frame1=frames[1], target=targets, time=times)
-    target = frame(*size, 0.5, seed, batch)
-    if case.name == "train_dim_target":
-        target = 0.7 * target + 0.05
-    labels = torch.cat([frame(*size, phase, seed + 50, batch) for phase in (0.2, 0.7)], dim=1)[:, :4]
-    return Batch(
-        frame0=frame(*size, 0.0, seed, batch),
-        frame1=frame(*size, 1.0, seed, batch),
-        target=target,
-        time=torch.full((batch, 1, 1, 1), 0.5),
-        flow=8 * (labels - 0.5),
-    )
 
 
 @pytest.mark.parametrize("variant", ["ifrnet", "ifrnet_s", "ifrnet_l"])

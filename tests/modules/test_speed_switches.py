@@ -92,8 +92,8 @@ def test_freed_memory_is_kept_for_the_next_tensors() -> None:
 
     Of making 16 MiB twenty times the faults; of making 256 MiB what is resident after they were freed, kept and not.
     """
-    told = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True).stdout
-    returned, kept, resident, resident_after = map(int, told.split())
+    output = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True).stdout
+    returned, kept, resident, resident_after = map(int, output.split())
     assert returned >= 20 * 4096
     assert kept < returned / 2  # the first of them, and where small blocks had come between
     assert resident - resident_after > 0.9 * 2**16
@@ -120,7 +120,7 @@ def test_compiled_once_for_all_steps() -> None:
     """Also where a weight follows the steps."""
     made = module("ifrnet_tiny", channels_last=False)
     counter = CompileCounterWithBackend("eager")
-    judge = torch.compile(made.loss, dynamic=False, backend=counter)
+    losses = torch.compile(made.loss, dynamic=False, backend=counter)
     for step in range(4):
-        judge(made.predict(batch()), batch(), step)
+        losses(made.predict(batch()), batch(), step)
     assert counter.frame_count == 1

@@ -1,4 +1,4 @@
-"""Patterns of parameter names: groups, freezing, and an optimizer's memory by name."""
+"""Patterns of parameter names: groups, freezing, and an optimizer's state by name."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_groups_of_a_configuration() -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("parameter_groups=[{match: ['*.bias'], decay: 0}]", "no key 'decay' in parameter_groups"),
         ("parameter_groups=[{lr_factor: 2}]", "needs match"),
@@ -95,8 +95,8 @@ def test_groups_of_a_configuration() -> None:
         ("train=[]", "no parameter of the network is trainable"),
     ],
 )
-def test_mistakes_are_named(override: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_mistakes_are_named(override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         build_module(planned("experiment=quickstart", override)).configure_optimizers()
 
 
@@ -120,7 +120,7 @@ class Normed(Architecture):
         return Prediction(frame=self.b(self.a(torch.cat((encoding.frame0, encoding.frame1), 1))))
 
 
-def test_frozen_statistics_stand_still_and_frozen_dropout_is_off() -> None:
+def test_frozen_statistics_do_not_change_and_frozen_dropout_is_off() -> None:
     net = Normed()
     select_trainable(net, None, ["a.*"])
     make = functools.partial(torch.optim.SGD, lr=0.5)
@@ -137,23 +137,23 @@ def test_frozen_statistics_stand_still_and_frozen_dropout_is_off() -> None:
         )
 
 
-def test_frozen_parameters_do_not_move_and_are_not_remembered(tmp_path: Path) -> None:
+def test_frozen_parameters_do_not_move_and_have_no_state(tmp_path: Path) -> None:
     freeze = "freeze=['encoder.*', '*.bias']"
     run = train_tiny(tmp_path, "trainer.max_steps=3", "optimizer.weight_decay=0.1", freeze, Recorder.begin())
     first, last = Recorder.weights[0], Recorder.weights[-1]
-    remembered = optimizer_state_by_name(read_checkpoint(run / "checkpoints" / "last.ckpt")["optimizer_states"][0])
+    states = optimizer_state_by_name(read_checkpoint(run / "checkpoints" / "last.ckpt")["optimizer_states"][0])
     assert len(Recorder.weights) == 3
     for name in first:
         short = name.removeprefix("architecture.")
-        still = short.startswith("encoder.") or short.endswith(".bias")
-        assert torch.equal(first[name], last[name]) == still, name
-        assert (short in remembered) != still, name
+        is_frozen = short.startswith("encoder.") or short.endswith(".bias")
+        assert torch.equal(first[name], last[name]) == is_frozen, name
+        assert (short in states) != is_frozen, name
 
 
-# --- an optimizer's memory
+# --- an optimizer's state
 
 
-def test_memory_is_carried_by_name_and_new_parameters_start_empty() -> None:
+def test_state_is_loaded_by_name_and_new_parameters_start_empty() -> None:
     net = network()
     make = functools.partial(torch.optim.AdamW, lr=0.01)
     select_trainable(net, ["1.*", "0.bias"], [])

@@ -65,7 +65,7 @@ def test_time_is_the_median_after_warming_up() -> None:
 
 
 def test_what_cannot_run_is_a_row_too() -> None:
-    row = measure("amt_s", create_model("amt_s"), (64, 10**8), (), CPU, 1, 0, 1)  # 77 GB of frames alone
+    row = measure("amt_s", create_model("amt_s"), (64, 10**8), (), CPU, 1, 0, 1)  # the frames take 77 GB
     assert (row.milliseconds, row.failure) == (None, "out of memory")
     assert row.cells()[5] == "out of memory"
     assert row.macs > 1e15

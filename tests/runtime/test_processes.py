@@ -13,10 +13,9 @@ import pytest
 import torch
 from lightning.pytorch.strategies import DDPStrategy
 
-from tests.helpers.in_process import read_checkpoint, rows
+from tests.helpers.in_process import SMALL_ATM, read_checkpoint, rows
 from tests.helpers.layouts import fabricate
 from tests.helpers.programs import ENVIRONMENT, is_alive, train
-from tests.training.test_curriculum import SMALL_ATM
 from vfi_train.callbacks.sample_scores import check_count
 from vfi_train.runtime.distributed import device_count, process_count, strategy
 
@@ -42,7 +41,7 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
         runs[name] = tmp_path / "runs" / f"quickstart-{name}"
     assert "global batch 4 (2 processes)" in result.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]  # the second process left nothing
-    assert len(list(runs["two"].glob("wandb/offline-run-*"))) == 1  # the first process's alone
+    assert len(list(runs["two"].glob("wandb/offline-run-*"))) == 1  # only the first process's
     shutil.rmtree(runs["two"] / "wandb")
     (runs["two"] / "wandb_id").unlink()
     assert sorted(p.name for p in runs["one"].rglob("*")) == sorted(p.name for p in runs["two"].rglob("*"))
@@ -65,7 +64,7 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     # Seven samples on two processes: each once, with the score that it has on one.
     assert len(samples(runs["two"])) == 7
     assert samples(runs["two"]) == pytest.approx(samples(runs["one"]), rel=1e-5)
-    # Going on from a checkpoint, the last step comes to the same bits.
+    # Resumed from a checkpoint, the last step has the same bits.
     (runs["two"] / "finished.json").unlink()
     (runs["two"] / "checkpoints" / "last.ckpt").unlink()
     result = train(*TINY, "logger=csv", *TWO, "name=two", cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""A training that a signal asks to stop: the step is finished and saved, and nothing is lost or done twice."""
+"""A training stopped by a signal: the step is finished and saved, and nothing is lost or done twice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers.in_process import read_checkpoint, rows, train_tiny
 from tests.helpers.sources import NumbersData
 from vfi_train import __main__ as program
 from vfi_train.errors import UserError
-from vfi_train.runtime import child_process as parent
+from vfi_train.runtime.child_process import FIRST
 from vfi_train.runtime.early_signals import early_signals, note_signals
 from vfi_train.runtime.slurm import check_job, cluster_environment, requeue
 from vfi_train.runtime.stop_signals import Stopped
@@ -84,8 +84,8 @@ def assert_equal(run: Path, undisturbed: Path) -> None:
 def test_it_goes_on_as_if_never_stopped(
     name: str, hook: str, step: int, saved: int, undisturbed: Path, tmp_path: Path
 ) -> None:
-    asked = stopped(tmp_path, name, hook, step)
-    assert str(asked) == f"stopped by {name} after step {saved}, which is saved: the same command resumes from there"
+    stop = stopped(tmp_path, name, hook, step)
+    assert str(stop) == f"stopped by {name} after step {saved}, which is saved: the same command resumes from there"
     run = tmp_path / "runs" / "quickstart"
     assert read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] == saved
     assert not (run / "finished.json").exists()
@@ -95,9 +95,9 @@ def test_it_goes_on_as_if_never_stopped(
 
 def test_stopped_in_the_middle_of_an_accumulated_step(tmp_path: Path) -> None:
     options = (*TINY, "data.micro_batch_size=1")
-    whole = train_tiny(tmp_path / "whole", *options)
+    uninterrupted = train_tiny(tmp_path / "uninterrupted", *options)
     assert stopped(tmp_path, "SIGTERM", "on_train_batch_start", 1, "data.micro_batch_size=1").step == 2
-    assert_equal(train_tiny(tmp_path, *options, "resume=force"), whole)
+    assert_equal(train_tiny(tmp_path, *options, "resume=force"), uninterrupted)
 
 
 def test_before_the_first_step_it_ends_at_once(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_signal_while_the_program_is_loaded_is_answered(tmp_path: Path) -> Non
 
 def test_a_signal_after_the_end_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Python itself would end by it while it tidies up: handlers of its own are gone then."""
-    monkeypatch.setenv(parent.FIRST, "")
+    monkeypatch.setenv(FIRST, "")
     monkeypatch.setattr(program, "run", lambda *arguments: None)
     try:
         program.main()
@@ -157,7 +157,7 @@ STEP = {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train", "SLURM_STEP_ID": "0", "S
 
 
 @pytest.mark.parametrize(
-    ("environ", "processes", "nodes", "said"),
+    ("environ", "processes", "nodes", "message"),
     [
         ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "2"}, 2, 1, "without srun"),
         ({"SLURM_JOB_ID": "7", "SLURM_NTASKS": "2"}, None, 1, "without srun"),
@@ -168,10 +168,10 @@ STEP = {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train", "SLURM_STEP_ID": "0", "S
         ({**STEP, "SLURM_NTASKS": "4"}, 4, 1, "use #SBATCH --ntasks-per-node=4"),
     ],
 )
-def test_a_job_that_would_hang_is_refused(environ: dict, processes: int | None, nodes: int, said: str) -> None:
+def test_a_job_that_would_hang_is_refused(environ: dict, processes: int | None, nodes: int, message: str) -> None:
     with pytest.raises(UserError) as caught:
         check_job(processes, nodes, environ)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.filterwarnings("ignore:The `srun` command is available")
@@ -195,7 +195,7 @@ def test_who_starts_the_processes(environ: dict, processes: int, nodes: int, kin
 
 
 @pytest.mark.parametrize(
-    ("name", "reason", "asked"),
+    ("name", "reason", "calls"),
     [
         ("SIGUSR1", "None", ["requeue 7_3"]),
         ("SIGUSR2", "None", ["requeue 7_3"]),
@@ -205,15 +205,15 @@ def test_who_starts_the_processes(environ: dict, processes: int, nodes: int, kin
     ],
 )
 def test_which_signals_requeue(
-    name: str, reason: str, asked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, reason: str, calls: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a program in the place of scontrol: the real one is asked in tests/slurm."""
+    """With a program in the place of scontrol: the real one is called in tests/slurm."""
     scontrol = tmp_path / "scontrol"
-    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\necho "JobState=COMPLETING Reason={reason}"\n')
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\necho "JobState=COMPLETING Reason={reason}"\n')
     scontrol.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     job = {"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3", "SLURM_JOB_NAME": "train"}
-    said = requeue(int(getattr(signal, name)), job)
-    assert (tmp_path / "asked").read_text().splitlines() == asked if asked else not (tmp_path / "asked").exists()
-    assert (said is not None) == any("requeue" in line for line in asked)
+    message = requeue(int(getattr(signal, name)), job)
+    assert (tmp_path / "calls").read_text().splitlines() == calls if calls else not (tmp_path / "calls").exists()
+    assert (message is not None) == any("requeue" in line for line in calls)
     assert requeue(int(getattr(signal, name)), {}) is None

@@ -178,10 +178,10 @@ def test_two_tasks_requeued_by_hand(jobs: Jobs) -> None:
     expected = jobs.undisturbed("name=two", "trainer.devices=2") / run.name
     assert jobs.cluster.finish(jobs.two, PATIENCE) == "COMPLETED", jobs.output("two")
     assert jobs.cluster.field(jobs.two, "Restarts") == "1"
-    said = jobs.output("two")
-    assert "stopped by SIGTERM after step" in said
-    assert said.count("resuming") == 1
-    assert "global batch 4 (2 processes)" in said
+    output = jobs.output("two")
+    assert "stopped by SIGTERM after step" in output
+    assert output.count("resuming") == 1
+    assert "global batch 4 (2 processes)" in output
     assert_same(run, expected)
 
 
@@ -189,22 +189,22 @@ def test_the_warning_ahead_of_the_time_limit(jobs: Jobs) -> None:
     run = jobs.folder / "runs" / "quickstart-limit"
     expected = jobs.undisturbed("name=limit") / run.name
     assert jobs.cluster.finish(jobs.limit, PATIENCE) == "COMPLETED", jobs.output("limit")
-    said = jobs.output("limit")
+    output = jobs.output("limit")
     restarts = int(jobs.cluster.field(jobs.limit, "Restarts"))
     assert restarts >= 1
-    assert said.count(f"job {jobs.limit} is requeued") == restarts
-    assert said.count("stopped by SIGUSR1") == restarts
-    assert 1 <= said.count("resuming") <= restarts  # it may be warned again while it starts
+    assert output.count(f"job {jobs.limit} is requeued") == restarts
+    assert output.count("stopped by SIGUSR1") == restarts
+    assert 1 <= output.count("resuming") <= restarts  # it may be warned again while it starts
     assert_same(run, expected)
-    # Every life of the job went on in the same W&B run.
+    # Every start of the job continued the same W&B run.
     logged = [path.name.rpartition("-")[2] for path in (run / "wandb").glob("offline-run-*")]
     assert len(logged) >= 2
     assert set(logged) == {(run / "wandb_id").read_text()}
-    assert "W&B" not in said
-    assert "Traceback" not in said
+    assert "W&B" not in output
+    assert "Traceback" not in output
     # One owner: Lightning's own handler would have left these.
     assert not list(run.rglob("hpc_ckpt*"))
-    assert "Handling auto-requeue signal" not in said
+    assert "Handling auto-requeue signal" not in output
 
 
 def test_a_job_that_is_cancelled_saves_its_step_and_stays_out_of_the_queue(jobs: Jobs) -> None:
@@ -238,10 +238,10 @@ def test_an_array_by_script(jobs: Jobs) -> None:
 
 
 def test_a_sweep_through_the_launcher(jobs: Jobs) -> None:
-    """Two jobs of two tasks. One gets submitit's warning: it requeues itself, and the sweep waits for its next life."""
+    """Two jobs of two tasks. One gets submitit's warning: it requeues itself, and the sweep waits for it."""
     runs = jobs.folder / "runs"
-    said, _ = jobs.sweep.communicate(timeout=PATIENCE)
-    assert jobs.sweep.returncode == 0, said
+    output, _ = jobs.sweep.communicate(timeout=PATIENCE)
+    assert jobs.sweep.returncode == 0, output
     for seed in (7, 8):
         assert (runs / f"quickstart-sweep-seed={seed}" / "finished.json").exists()
     assert jobs.cluster.field(f"{job_of_sweep(jobs.cluster)}_1", "Restarts") == "1"

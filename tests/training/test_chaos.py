@@ -70,9 +70,9 @@ def test_killed_twenty_times_it_ends_with_the_same_bits(tmp_path: Path, monkeypa
     (tmp_path / "conf" / "curriculum").mkdir(parents=True)
     (tmp_path / "conf" / "curriculum" / "chaos.yaml").write_text(CURRICULUM)
     command = (*TINY, f"hydra.searchpath=[file://{tmp_path / 'conf'}]")
-    whole = tmp_path / "whole"
-    whole.mkdir()
-    result = train(*command, cwd=whole)
+    uninterrupted = tmp_path / "uninterrupted"
+    uninterrupted.mkdir()
+    result = train(*command, cwd=uninterrupted)
     assert result.returncode == 0, result.stderr
     chance = random.Random(SEED)
     folder = tmp_path / "chaos" / "runs" / "quickstart"
@@ -88,8 +88,8 @@ def test_killed_twenty_times_it_ends_with_the_same_bits(tmp_path: Path, monkeypa
         else:  # anywhere in both phases: the steps that are left suffice for the kills that are
             wait_for_steps(process, folder, chance.randint(1, max(1, int(1.6 * left / (KILLS - kill + 1)))))
             time.sleep(chance.uniform(0, 0.8))
-        said = (tmp_path / f"life_{kill}.stdout").read_text() + (tmp_path / f"life_{kill}.stderr").read_text()
-        assert process.is_alive(), f"it ended by itself before kill {kill}: {said}"
+        output = (tmp_path / f"life_{kill}.stdout").read_text() + (tmp_path / f"life_{kill}.stderr").read_text()
+        assert process.is_alive(), f"it ended by itself before kill {kill}: {output}"
         everybody = family(process.pid)
         name = chance.choice(["SIGKILL", "SIGKILL", "SIGTERM", "SIGUSR1"])
         # A warning goes to the first process (or to all, under SLURM); a crash may be anybody's.
@@ -97,7 +97,7 @@ def test_killed_twenty_times_it_ends_with_the_same_bits(tmp_path: Path, monkeypa
         began = time.monotonic()
         os.kill(victim, getattr(signal, name))
         process.join(60)
-        assert process.exitcode not in (None, 0), f"{name} to {everybody.index(victim)}: {said}"
+        assert process.exitcode not in (None, 0), f"{name} to {everybody.index(victim)}: {output}"
         deadline = time.monotonic() + 10
         while any(is_alive(pid) for pid in everybody):
             assert time.monotonic() < deadline, f"{name}: somebody of {everybody} lives on"
@@ -108,7 +108,7 @@ def test_killed_twenty_times_it_ends_with_the_same_bits(tmp_path: Path, monkeypa
     result = train(*command, cwd=tmp_path / "chaos")
     assert result.returncode == 0, result.stderr
     for phase in ("first", "second"):
-        run, expected = folder / phase, whole / "runs" / "quickstart" / phase
+        run, expected = folder / phase, uninterrupted / "runs" / "quickstart" / phase
         log = [{k: v for k, v in row.items() if k not in VOLATILE} for row in rows(run)]
         assert [row["step"] for row in log] == [str(step) for step in range(1, STEPS + 1)]
         assert log == [{k: v for k, v in row.items() if k not in VOLATILE} for row in rows(expected)]

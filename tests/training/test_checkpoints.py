@@ -1,4 +1,4 @@
-"""Checkpoints: the last two, whole or passed over, and a disk that is full."""
+"""Checkpoints: the last two, complete or skipped, and a full disk."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_one_before_the_last_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
-def test_one_that_is_cut_short_is_passed_over(share: float, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_truncated_one_is_skipped(share: float, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     save(tmp_path, 1)
     path = save(tmp_path, 2)
     content = path.read_bytes()
@@ -89,14 +89,14 @@ def test_a_full_disk_is_one_sentence_wherever_it_is_met(tmp_path: Path) -> None:
     log.path.symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left") as raised:
         log.log_metrics({"a": 2.0}, 2)
-    said = explain(raised.value, [], "train")
-    assert said is not None
-    assert said.startswith("the disk is full ([Errno 28] No space left on device): what was saved before is whole;")
+    message = explain(raised.value, [], "train")
+    assert message is not None
+    assert message.startswith("the disk is full ([Errno 28] No space left on device): what was saved before is whole;")
 
 
-def test_a_training_goes_on_from_the_one_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_training_resumes_from_the_one_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     options = ("trainer.max_steps=6", "checkpoint_every=2", "validate_every=6")
-    whole = train_tiny(tmp_path, *options, "name=whole", Recorder.begin())
+    uninterrupted = train_tiny(tmp_path, *options, "name=uninterrupted", Recorder.begin())
     expected = Recorder.weights[-1]
     with pytest.raises(RuntimeError, match="stopped by the test"):
         train_tiny(tmp_path, *options, "name=cut", Recorder.begin(stop_at=5))
@@ -107,4 +107,4 @@ def test_a_training_goes_on_from_the_one_before(tmp_path: Path, caplog: pytest.L
     assert len(Recorder.weights) == 4  # from step 2 on
     for name, tensor in expected.items():
         assert torch.equal(Recorder.weights[-1][name], tensor)
-    assert [row["train/loss"] for row in rows(run)] == [row["train/loss"] for row in rows(whole)]
+    assert [row["train/loss"] for row in rows(run)] == [row["train/loss"] for row in rows(uninterrupted)]

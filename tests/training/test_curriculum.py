@@ -12,7 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from tests.helpers.in_process import composed, read_checkpoint, rows
+from tests.helpers.in_process import SMALL_ATM, composed, read_checkpoint, rows
 from tests.helpers.layouts import fabricate
 from tests.helpers.recorder import Recorder
 from vfi_train.errors import UserError
@@ -67,8 +67,8 @@ def last(run: Path) -> dict[str, Any]:
     return read_checkpoint(run / "checkpoints" / "last.ckpt")
 
 
-def memory(run: Path) -> dict[str, dict[str, Tensor]]:
-    """What the optimizer of a run remembers at its end, by name."""
+def states_of(run: Path) -> dict[str, dict[str, Tensor]]:
+    """The state of a run's optimizer at its end, by name."""
     return optimizer_state_by_name(last(run)["optimizer_states"][0])
 
 
@@ -81,11 +81,11 @@ def test_a_phase_starts_from_the_one_before_and_moves_nothing_else(undisturbed: 
     before, after = weights(first), weights(second)
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved == {name for name in before if name.startswith("decoder")}
-    # Frozen tensors have no memory; what the first phase froze starts empty in the second.
-    assert set(memory(first)) == {name for name in before if not name.startswith("decoder4.")}
-    assert set(memory(second)) == moved
-    assert {float(state["step"]) for state in memory(first).values()} == {4}
-    steps = {name: float(state["step"]) for name, state in memory(second).items()}
+    # Frozen tensors have no state; what the first phase froze starts empty in the second.
+    assert set(states_of(first)) == {name for name in before if not name.startswith("decoder4.")}
+    assert set(states_of(second)) == moved
+    assert {float(state["step"]) for state in states_of(first).values()} == {4}
+    steps = {name: float(state["step"]) for name, state in states_of(second).items()}
     assert {steps[name] for name in steps if name.startswith("decoder4.")} == {7}
     assert {steps[name] for name in steps if not name.startswith("decoder4.")} == {11}
 
@@ -100,7 +100,7 @@ def test_each_phase_keeps_the_best_by_its_own_monitor(undisturbed: Path) -> None
         assert float(state["best_model_score"]) == pytest.approx(max(scores.values()))
 
 
-def test_steps_are_counted_anew_in_each_phase(undisturbed: Path) -> None:
+def test_steps_are_counted_from_one_in_each_phase(undisturbed: Path) -> None:
     assert [row["step"] for row in rows(undisturbed / "first")] == [str(n) for n in range(1, 5)]
     assert [row["step"] for row in rows(undisturbed / "second")] == [str(n) for n in range(1, 8)]
 
@@ -119,24 +119,24 @@ def test_stopped_in_both_phases_it_ends_with_the_same_bits(
     for stop in (3, 6):
         with pytest.raises(RuntimeError, match="stopped by the test"):
             train_short(tmp_path, short, Recorder.begin(stop_at=stop), "callbacks.progress.every_seconds=0")
-    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
-    assert any("samples/s" in line and "waiting for data" in line for line in told)
-    assert all("all phases" in line for line in told if "/4, " in line)  # of the first phase: the second comes
-    assert not any("all phases" in line for line in told if "/7, " in line)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
+    assert any("samples/s" in line and "waiting for data" in line for line in lines)
+    assert all("all phases" in line for line in lines if "/4, " in line)  # of the first phase: the second comes
+    assert not any("all phases" in line for line in lines if "/7, " in line)
     run = train_short(tmp_path, short, Recorder.begin())
     assert len(Recorder.weights) == 2  # steps 6 and 7 of the second phase: the step before a validation is saved
     for phase in ("first", "second"):
         expected, got = last(undisturbed / phase), last(run / phase)
         for name, tensor in expected["state_dict"].items():
             assert torch.equal(tensor, got["state_dict"][name]), name
-        remembered = memory(run / phase)
-        for name, state in memory(undisturbed / phase).items():
-            assert all(torch.equal(value, remembered[name][key]) for key, value in state.items()), name
+        states = states_of(run / phase)
+        for name, state in states_of(undisturbed / phase).items():
+            assert all(torch.equal(value, states[name][key]) for key, value in state.items()), name
         losses = [[row["step"], row["train/loss"], row["val/psnr"]] for row in rows(undisturbed / phase)]
         assert losses == [[row["step"], row["train/loss"], row["val/psnr"]] for row in rows(run / phase)]
 
 
-def test_some_phases_alone(undisturbed: Path, short: str, tmp_path: Path) -> None:
+def test_only_some_phases(undisturbed: Path, short: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"phase second starts from phase first, which has not been trained"):
         train_short(tmp_path, short, "curriculum.start=second")
     run = train_short(tmp_path, short, "curriculum.only=[first]")
@@ -150,12 +150,12 @@ def test_some_phases_alone(undisturbed: Path, short: str, tmp_path: Path) -> Non
         "+curriculum.overrides.second=['trainer.max_steps=1']",
     )  # fmt: skip
     assert not (elsewhere / "first").exists()
-    steps = {float(state["step"]) for state in memory(elsewhere / "second").values()}
+    steps = {float(state["step"]) for state in states_of(elsewhere / "second").values()}
     assert steps == {1}  # weights from elsewhere: the optimizer starts afresh
 
 
 @pytest.mark.parametrize(
-    ("phases", "said"),
+    ("phases", "message"),
     [
         ("[]", "curriculum.phases is empty"),
         ("[{overrides: []}]", "entry 1 needs a name"),
@@ -179,7 +179,7 @@ def test_some_phases_alone(undisturbed: Path, short: str, tmp_path: Path) -> Non
         ),
     ],
 )
-def test_a_mistake_names_the_phase(phases: str, said: str, short: str, tmp_path: Path) -> None:
+def test_a_mistake_names_the_phase(phases: str, message: str, short: str, tmp_path: Path) -> None:
     folder = tmp_path / "conf" / "curriculum"
     folder.mkdir(parents=True)
     (folder / "wrong.yaml").write_text(
@@ -189,7 +189,7 @@ def test_a_mistake_names_the_phase(phases: str, said: str, short: str, tmp_path:
     tiny = [override for override in TINY if not override.startswith(("curriculum=", "data."))]
     with pytest.raises(UserError) as caught:
         train(composed(search, *tiny, "curriculum=wrong", f"runs={tmp_path / 'runs'}"))
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert not (tmp_path / "runs").exists()
 
 
@@ -239,14 +239,14 @@ def test_atm_vfis_phases_by_the_author() -> None:
 
 def test_a_dry_run_prints_the_phases_as_one_table(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     train(composed("experiment=atmvfi_curriculum", "model=atm_vfi_lite", "dry_run=true", f"runs={tmp_path / 'runs'}"))
-    said = capsys.readouterr().out
-    assert said.index("local") < said.index("global") < said.index("joint") < said.index("pct")
-    assert [said.count(f"{n} tensors") for n in (172, 60, 232)] == [1, 1, 2]
-    assert [said.count(count) for count in ("6,058,924", "5,916,599")] == [1, 1]
+    output = capsys.readouterr().out
+    assert output.index("local") < output.index("global") < output.index("joint") < output.index("pct")
+    assert [output.count(f"{n} tensors") for n in (172, 60, 232)] == [1, 1, 2]
+    assert [output.count(count) for count in ("6,058,924", "5,916,599")] == [1, 1]
     assert not (tmp_path / "runs").exists()
 
 
-def test_the_time_of_later_phases_is_foreseen() -> None:
+def test_the_remaining_steps_of_later_phases() -> None:
     plans = set_remaining_steps(list(phases_of("experiment=atmvfi_curriculum").values()))
     later = {plan.folder.name: plan.later_steps for plan in plans}
     assert later == {"local": 42_000 + 420_000 + 613_200, "global": 420_000 + 613_200, "joint": 613_200, "pct": 0}
@@ -254,9 +254,9 @@ def test_the_time_of_later_phases_is_foreseen() -> None:
 
 def test_check_looks_at_each_phase(short: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     train_short(tmp_path, short, "check=true")
-    said = capsys.readouterr().out
-    assert said.index("phase first") < said.index("phase second")
-    assert "FAILS" not in said
+    output = capsys.readouterr().out
+    assert output.index("phase first") < output.index("phase second")
+    assert "FAILS" not in output
     assert not (tmp_path / "runs").exists()
 
 
@@ -286,23 +286,6 @@ def test_atm_vfis_phases_train_what_they_should() -> None:
     assert "X4K1000FPS: 8, 448x448" in row[1]
 
 
-CROP = "[{_target_: datamodules.transforms.RandomCrop, size: 128}]"
-SMALL_ATM = (
-    "experiment=atmvfi_curriculum", "model._target_=vfi_train.architectures.atm_vfi.network.ATMVFI",
-    "+model.widths=[8,8,8,8,8]", "+model.ratio=1", "+model.local_head_width=8", "+model.global_head_width=8",
-    "+model.refinement_width=8", "data.num_workers=0", "data.val_batch_size=1", "data.batch_size=2", "report=false",
-    "logger=csv", "log_every=1", "trainer.max_steps=2", "validate_every=2", "schedule.warmup_steps=0",
-    f"+curriculum.overrides.local=['data.transforms={CROP}','data.val_samples=1']",
-    f"+curriculum.overrides.global=['data.datasets.x4k1000fps.transforms={CROP}','data.val_split.val_samples=1']",
-    *(
-        f"+curriculum.overrides.{phase}=['data.datasets.vimeo90k.transforms={CROP}',"
-        f"'data.datasets.x4k1000fps.transforms={CROP}','data.datasets.x4k1000fps.batch_size=1',"
-        "'data.datasets.vimeo90k.val_samples=1']"
-        for phase in ("joint", "pct")
-    ),
-)  # fmt: skip
-
-
 def test_atm_vfis_curriculum_trains_on_published_layouts(backbones: Path, tmp_path: Path) -> None:
     roots = [
         f"roots.{name}={fabricate(name, tmp_path / 'data', size=(128, 160), clips=2)}"
@@ -311,25 +294,25 @@ def test_atm_vfis_curriculum_trains_on_published_layouts(backbones: Path, tmp_pa
     train(composed(*SMALL_ATM, *roots, f"backbones={backbones}", f"runs={tmp_path / 'runs'}"))
     run = tmp_path / "runs" / "atmvfi_curriculum"
     at = {phase: weights(run / phase) for phase in ("local", "global", "joint", "pct")}
-    remembered = {phase: memory(run / phase) for phase in at}
+    states = {phase: states_of(run / phase) for phase in at}
     glob = {name for name in at["local"] if name.startswith("global_")}
     local = set(at["local"]) - glob
-    trained = {name for name in at["local"] if name in remembered["joint"]}
+    trained = {name for name in at["local"] if name in states["joint"]}
     assert len(trained & local) == 172
     assert len(trained & glob) == 60
-    # What a phase does not train has no memory and keeps its bits.
-    assert set(remembered["local"]) == trained & local
-    assert set(remembered["global"]) == trained & glob
+    # What a phase does not train has no state and keeps its bits.
+    assert set(states["local"]) == trained & local
+    assert set(states["global"]) == trained & glob
     best = read_checkpoint(run / "local" / "checkpoints" / "best.ckpt")["state_dict"]
     assert all(torch.equal(at["global"][name], best[f"architecture.{name}"]) for name in local)
     fresh = fresh_network()
     assert all(torch.equal(at["local"][name], fresh[name]) for name in glob)
     assert any(not torch.equal(at["global"][name], at["local"][name]) for name in glob)
-    # The third phase takes the second's memory over: two steps and two more; the rest starts empty.
-    steps = {name: float(state["step"]) for name, state in remembered["joint"].items()}
+    # The third phase takes the second's states: two steps and two more; the rest starts empty.
+    steps = {name: float(state["step"]) for name, state in states["joint"].items()}
     assert {steps[name] for name in trained & glob} == {4}
     assert {steps[name] for name in trained & local} == {2}
-    assert {float(state["step"]) for state in remembered["pct"].values()} == {4, 6}
+    assert {float(state["step"]) for state in states["pct"].values()} == {4, 6}
     assert sum("perceptual" in name for name in rows(run / "pct")[0]) == 2  # content and style
 
 

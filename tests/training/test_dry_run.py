@@ -57,9 +57,9 @@ def test_what_is_overridden_is_seen() -> None:
 
 def test_a_dry_run_writes_nothing_and_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train(composed("experiment=ifrnet_vimeo", "dry_run=true", f"runs={tmp_path / 'runs'}"))
-    said = capsys.readouterr().out
-    assert "ifrnet_vimeo: nothing is trained" in said
-    assert "641,400 optimizer steps" in said
+    output = capsys.readouterr().out
+    assert "ifrnet_vimeo: nothing is trained" in output
+    assert "641,400 optimizer steps" in output
     assert not (tmp_path / "runs").exists()
 
 
@@ -131,16 +131,16 @@ def test_everything_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.Monke
         "experiment=rife_vimeo", "loss=rife_lpips", "trainer.accelerator=gpu", "trainer.devices=3", "weights=nothing",
         "resume=later", f"data.root={tmp_path / 'nowhere'}",
     )  # fmt: skip
-    said = {name: text for name, (good, text) in found.items() if not good}
-    assert "there is no folder data.root" in said["data"]
-    assert "data.batch_size=64 does not divide by 3 devices" in said["batch"]
-    assert FILES["vgg16"] in said["losses"]
-    assert "weights=nothing is no file" in said["weights"]
+    failed = {name: text for name, (good, text) in found.items() if not good}
+    assert "there is no folder data.root" in failed["data"]
+    assert "data.batch_size=64 does not divide by 3 devices" in failed["batch"]
+    assert FILES["vgg16"] in failed["losses"]
+    assert "weights=nothing is no file" in failed["weights"]
     if not torch.cuda.is_available():
-        assert "PyTorch finds no GPU here" in said["devices"]
-    assert "has 0 MiB free" in said["disk"]
-    assert "resume=later is none of" in said["run"]
-    assert "Python was started without srun" in said["SLURM"]
+        assert "PyTorch finds no GPU here" in failed["devices"]
+    assert "has 0 MiB free" in failed["disk"]
+    assert "resume=later is none of" in failed["run"]
+    assert "Python was started without srun" in failed["SLURM"]
 
 
 def test_a_crop_that_the_network_does_not_take_is_found(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import conf
 from datamodules.core.datamodule import VFIDataModule
-from tests.helpers.in_process import composed, planned
+from tests.helpers.in_process import EXPERIMENTS, composed, planned
 from tests.helpers.layouts import LAYOUTS, fabricate
 from vfi_train.architectures import list_models
 from vfi_train.config.targets import check_targets
@@ -21,7 +21,6 @@ from vfi_train.training.command import plan_run, train
 from vfi_train.training.run import count_epoch
 
 CONF = Path(conf.__file__).parent
-EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 
 
@@ -81,7 +80,7 @@ def test_an_experiment_trains_and_validates_on_its_published_layout(name: str, b
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "message"),
     [
         (["data=xiph"], "Xiph has only validation samples"),
         (["model=rife", "data.times=uniform"], "RIFE predicts only the middle frame"),
@@ -90,9 +89,9 @@ def test_an_experiment_trains_and_validates_on_its_published_layout(name: str, b
         (["model=ifrnet_dr"], "starts from a reference frame, which this dataset does not give"),
     ],
 )
-def test_data_that_does_not_suit_the_network_is_refused(overrides: list[str], said: str) -> None:
+def test_data_that_does_not_suit_the_network_is_refused(overrides: list[str], message: str) -> None:
     plan = planned(*overrides)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         check_pairing(build_module(plan).architecture, build_data(plan))
 
 

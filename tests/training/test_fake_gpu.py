@@ -1,4 +1,4 @@
-"""Training steps on a GPU, as far as a machine without one can tell: nothing is elsewhere, the host never waits."""
+"""Training steps on a fake GPU: all tensors are on it, and the host never waits."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from losses.base import Term
+from tests.helpers.in_process import EXPERIMENTS
 from tests.helpers.programs import run_fresh
-from tests.training.test_experiments import EXPERIMENTS
 from vfi_train.contract import Batch, Prediction
 
 FOLDER = Path(__file__).parents[2]
@@ -44,39 +44,39 @@ class Mixing(Term):
         return (prediction.frame * torch.ones(3, 1, 1)).mean()
 
 
-def steps(backbones: Path, *asked: str) -> dict[str, list[str]]:
+def steps(backbones: Path, *requested: str) -> dict[str, list[str]]:
     """What was found, by configuration."""
-    done = run_fresh("tests.helpers.fake_gpu", str(backbones), *asked, cwd=FOLDER)
+    done = run_fresh("tests.helpers.fake_gpu", str(backbones), *requested, cwd=FOLDER)
     assert done.returncode == 0, done.stderr
     found: dict[str, list[str]] = {}
     for line in done.stdout.splitlines():
-        overrides, _, said = line.partition(": ")
-        found.setdefault(overrides, []).append(said)
+        overrides, _, place = line.partition(": ")
+        found.setdefault(overrides, []).append(place)
     return found
 
 
 def test_what_is_wrong_is_found(backbones: Path) -> None:
-    asked = [
+    requested = [
         f"experiment=quickstart +loss.terms.wrong._target_=tests.training.test_fake_gpu.{term}"
         for term in ("Reading", "Copying", "Mixing")
     ]
-    read, copied, mixed = steps(backbones, *asked).values()
+    read, copied, mixed = steps(backbones, *requested).values()
     assert "went through" not in [*read, *copied, *mixed]
-    assert all("_local_scalar_dense" in said for said in read)
+    assert all("_local_scalar_dense" in place for place in read)
     assert len(copied) == 2  # noted under the one name, an error under the other
-    assert all("found at least two devices" in said for said in mixed)
+    assert all("found at least two devices" in place for place in mixed)
 
 
 def test_a_step_of_each_family_stays_on_the_device(backbones: Path) -> None:
-    asked = [f"experiment={name}" for name in OFTEN]
-    assert steps(backbones, *asked) == {overrides: ["went through"] for overrides in asked}
+    requested = [f"experiment={name}" for name in OFTEN]
+    assert steps(backbones, *requested) == {overrides: ["went through"] for overrides in requested}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_step_of_each_recipe_stays_on_the_device(family: str, backbones: Path) -> None:
-    asked = [f"experiment={name}" for name in EXPERIMENTS if name.partition("_")[0] == family]
-    assert steps(backbones, *asked) == {overrides: ["went through"] for overrides in asked}
+    requested = [f"experiment={name}" for name in EXPERIMENTS if name.partition("_")[0] == family]
+    assert steps(backbones, *requested) == {overrides: ["went through"] for overrides in requested}
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_training_on_a_full_disk_ends_in_one_sentence_and_goes_on_with_more_room(
     small_disk: Path, tmp_path: Path
 ) -> None:
-    whole = train_tiny(tmp_path / "whole", *OPTIONS)
+    uninterrupted = train_tiny(tmp_path / "uninterrupted", *OPTIONS)
     with pytest.raises(UserError, match=r"^the disk is full: no room for the checkpoint .*last\.ckpt of step \d \("):
         train_tiny(small_disk, *OPTIONS)
     folder = small_disk / "runs" / "quickstart" / "checkpoints"
@@ -46,6 +46,6 @@ def test_a_training_on_a_full_disk_ends_in_one_sentence_and_goes_on_with_more_ro
     subprocess.run(["mount", "-o", f"remount,size={10 * SIZE}M", str(small_disk)], check=True)
     run = train_tiny(small_disk, *OPTIONS)
     assert [row["step"] for row in rows(run)] == ["1", "2", "3", "4"]
-    expected = read_checkpoint(whole / "checkpoints" / "last.ckpt")["state_dict"]
+    expected = read_checkpoint(uninterrupted / "checkpoints" / "last.ckpt")["state_dict"]
     got = read_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]
     assert all(torch.equal(got[name], tensor) for name, tensor in expected.items())

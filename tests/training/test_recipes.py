@@ -15,8 +15,7 @@ from tests.helpers.in_process import planned
 from tests.helpers.interpany_cases import given as interpany_inputs
 from tests.helpers.interpany_cases import target as interpany_target
 from tests.helpers.rife_cases import rife_inputs
-from tests.losses.test_amt import amt_step
-from tests.losses.test_ifrnet_losses import ifrnet_step
+from tests.helpers.training_batches import amt_step, ifrnet_step
 from vfi_train.contract import Batch
 from vfi_train.modules.forward import IMAGES
 from vfi_train.modules.interpolation_module import InterpolationModule
@@ -211,8 +210,8 @@ def test_learning_rates_of_rife() -> None:
 def test_learning_rates_of_interpany(experiment: str, key: str) -> None:
     """The golden counts 1,000 steps an epoch, the recipe 2,557: the curve's shape is compared, stretched."""
     info = load("functions_InterpAny-Clearer", "learning_rate").info
-    table, whole = info[key], info["iterations_per_epoch"] * info[key]["epochs"]
-    module = build_module(planned(f"experiment={experiment}", f"trainer.max_steps={whole}"))
+    table, steps = info[key], info["iterations_per_epoch"] * info[key]["epochs"]
+    module = build_module(planned(f"experiment={experiment}", f"trainer.max_steps={steps}"))
     made = module.configure_optimizers()
     peak, (factor,) = made["optimizer"].defaults["lr"], made["lr_scheduler"]["scheduler"].lr_lambdas
     assert [peak * factor(step) for step in table["steps"]] == pytest.approx(table["values"], rel=1e-9)

@@ -1,4 +1,4 @@
-"""What a run keeps on disk: logs that go on, checkpoints that are whole or absent, a folder that remembers."""
+"""The files of a run: logs, checkpoints that are complete or absent, the configuration."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_checkpoint_that_fails_leaves_the_one_before(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["last.ckpt"]
 
 
-def test_a_folder_remembers_its_configuration(tmp_path: Path) -> None:
+def test_a_folder_keeps_its_configuration(tmp_path: Path) -> None:
     config = {"optimizer": {"lr": 1e-3}, "data": {"num_workers": 2}, "seed": 1}
     run = RunDirectory(tmp_path / "run", config)
     run.open("never")
@@ -82,7 +82,7 @@ def test_wandb_is_offline_unless_logged_in(tmp_path: Path, monkeypatch: pytest.M
     assert not is_logged_in()
 
 
-def test_a_run_that_goes_on_keeps_its_wandb_id(tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_its_wandb_id(tmp_path: Path) -> None:
     ids = []
     for _ in range(2):
         logger = wandb_logger(tmp_path, "name", mode="offline")

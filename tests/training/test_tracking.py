@@ -1,4 +1,4 @@
-"""What trackers are told, read back from what they wrote."""
+"""What trackers log, read back from their files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from vfi_train.training.environment import environment
 STEPS = ("trainer.max_steps=4", "validate_every=2", "log_every=2", "published={psnr: 35.5}")
 
 
-def test_wandb_is_told_what_a_run_was(tmp_path: Path, backbones: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_logs_what_a_run_was(tmp_path: Path, backbones: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     run = train_tiny(
         tmp_path, *STEPS, "logger=default", "callbacks.artifacts.files=[best.ckpt]", "callbacks=ema",
@@ -42,7 +42,7 @@ def test_wandb_is_told_what_a_run_was(tmp_path: Path, backbones: Path, monkeypat
     assert wandb.run is None  # the training has ended it
     config = wandb_files.config(run)
     assert config["trainer"]["max_steps"] == 4
-    assert config["schedule"]["steps"] is None  # resolved, whole: as in the run's folder
+    assert config["schedule"]["steps"] is None  # resolved and complete, as in the run's folder
     saved = yaml.safe_load((run / "config.yaml").read_text())
     assert {key: config[key] for key in saved} == saved
     assert config["environment"]["packages"]["torch"] == version("torch")
@@ -96,7 +96,7 @@ class Visits(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_offline_the_network_is_not_asked_for_anything(
+def test_offline_nothing_is_requested_over_the_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """All ways to W&B lead to a server of the test's own: W&B's address, and the proxy of all others."""
@@ -150,8 +150,8 @@ def test_a_training_outlives_wandb(
     run = train_tiny(tmp_path, *STEPS, "log_every=1", "logger=default", "callbacks.artifacts.files=[best.ckpt]", end)
     assert [row["step"] for row in rows(run)] == ["1", "2", "3", "4"]
     assert (run / "finished.json").exists()
-    said = [record.getMessage() for record in caplog.records]
-    assert sum("from here on only metrics.csv is written" in line for line in said) == 1
+    output = [record.getMessage() for record in caplog.records]
+    assert sum("from here on only metrics.csv is written" in line for line in output) == 1
     again = train_tiny(tmp_path, *STEPS, "name=again", "logger=default")  # with a new process
     assert [row["train/loss"] for row in wandb_files.history(again) if "train/loss" in row]
 
@@ -170,7 +170,7 @@ def test_without_its_package_tensorboard_is_one_sentence(tmp_path: Path, monkeyp
         TensorBoardLog(tmp_path)
 
 
-def test_tensorboard_is_told_the_same_as_the_csv_log(tmp_path: Path) -> None:
+def test_tensorboard_logs_the_same_as_the_csv_log(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run = train_tiny(tmp_path, *STEPS, "logger=tensorboard")

@@ -1,4 +1,4 @@
-"""The training program as a user runs it: it trains, is killed, goes on, refuses, and says so."""
+"""The training program as a user runs it: it trains, is killed, resumes, and refuses with a message."""
 
 from __future__ import annotations
 

@@ -27,14 +27,14 @@ def train_on_two(folder: Path, *overrides: str) -> Path:
 
 def test_a_batch_is_the_same_in_parts_and_on_two_processes(tmp_path: Path) -> None:
     """Sums are made in another order: 6e-7 is the most that was seen over three steps."""
-    whole = train_tiny(tmp_path, *STEPS, "name=whole")
+    at_once = train_tiny(tmp_path, *STEPS, "name=at_once")
     runs = [train_tiny(tmp_path, *STEPS, "data.micro_batch_size=1", "name=parts"), train_on_two(tmp_path, *STEPS)]
-    names = [name for name in rows(whole)[0] if name.startswith(("train/loss", "train/gradient"))]
+    names = [name for name in rows(at_once)[0] if name.startswith(("train/loss", "train/gradient"))]
     assert len(names) == 6
     for run in runs:
         for name in names:
-            assert logged(run, name) == pytest.approx(logged(whole, name), rel=1e-5), name
-        assert logged(run, "val/psnr") == pytest.approx(logged(whole, "val/psnr"), abs=1e-4)
+            assert logged(run, name) == pytest.approx(logged(at_once, name), rel=1e-5), name
+        assert logged(run, "val/psnr") == pytest.approx(logged(at_once, "val/psnr"), abs=1e-4)
 
 
 def test_on_two_processes_one_bad_batch_and_frozen_parts_are_the_same_for_both(tmp_path: Path) -> None:

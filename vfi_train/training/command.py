@@ -129,10 +129,10 @@ def plan_phases(config: DictConfig) -> list[TrainingPlan]:
             composed, choices = compose_phase(phase, overrides, weights, without_data=config.dry_run)
             plans.append(plan_run(composed, choices, f"{folder}/{phase.name}"))
         except Exception as error:
-            said = explain(error, overrides, "train")
-            if said is None:
+            message = explain(error, overrides, "train")
+            if message is None:
                 raise
-            raise UserError(f"phase {phase.name}: {said}") from error
+            raise UserError(f"phase {phase.name}: {message}") from error
     return plans
 
 

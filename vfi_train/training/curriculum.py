@@ -90,7 +90,7 @@ def validate_phase(plan: TrainingPlan) -> None:
         data.check()
         check_pairing(build_module(plan).architecture, data)
     except Exception as error:
-        said = explain(error, (), "train")
-        if said is None:
+        message = explain(error, (), "train")
+        if message is None:
             raise
-        raise UserError(f"phase {plan.folder.name}: {said}") from error
+        raise UserError(f"phase {plan.folder.name}: {message}") from error

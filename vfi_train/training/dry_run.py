@@ -141,8 +141,8 @@ def _length(plan: TrainingPlan) -> str:
 def _optimizer(plan: TrainingPlan, network: Architecture) -> str:
     factory = build_optimizer_factory(plan)
     options = {key: value for key, value in factory.keywords.items() if value is not None}
-    said = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in options.items())
-    text = f"{factory.func.__name__}: {said}"
+    shown = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in options.items())
+    text = f"{factory.func.__name__}: {shown}"
     groups = parameter_groups(plan)
     optimizer_groups(network, groups)  # raises where a pattern matches nothing
     for group in groups:

@@ -38,7 +38,7 @@ class TrainingPlan:
         best: mode ("max", "min") and name of the value whose best checkpoint is kept, if one is.
         wandb_mode: "auto", "online" or "offline"; None: W&B is not used.
         published: the block `published`: the source of the recipe.
-        epoch_resolver: makes `config` anew from the optimizer steps of an epoch; None: no length is in epochs.
+        epoch_resolver: makes `config` from the optimizer steps of an epoch; None: no length is in epochs.
     """
 
     name: str
