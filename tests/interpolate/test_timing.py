@@ -13,14 +13,14 @@ from vfi_train.interpolate.media import Frame
 
 
 def walk(
-    wanted, times: list[Fraction], held: bool = True, last: Fraction = Fraction(1, 24)
+    wanted, times: list[Fraction], has_clock: bool = True, last: Fraction = Fraction(1, 24)
 ) -> list[tuple[Fraction, int, Fraction]]:
     """(when, index of the frame before, time between) of all moments."""
     frames = [Frame(None, time, last) for time in times]
     found = []
     for index, (frame0, frame1) in enumerate(pairwise(frames)):
-        found += [(m.when, index, m.time) for m in wanted.between(frame0, frame1)]
-    return found + [(m.when, len(frames) - 1, m.time) for m in wanted.after(frames[-1], held)]
+        found += [(p.appears, index, p.time) for p in wanted.between(frame0, frame1)]
+    return found + [(p.appears, len(frames) - 1, p.time) for p in wanted.after(frames[-1], has_clock)]
 
 
 def clock(count: int, rate: int = 24) -> list[Fraction]:
@@ -36,7 +36,7 @@ def test_a_factor_fills_the_clock_to_its_end(factor: int) -> None:
 
 
 def test_without_a_clock_the_last_frame_comes_once() -> None:
-    assert [(i, t) for _, i, t in walk(plan(factor=4), clock(3), held=False)] == [
+    assert [(i, t) for _, i, t in walk(plan(factor=4), clock(3), has_clock=False)] == [
         *((0, Fraction(k, 4)) for k in range(4)), *((1, Fraction(k, 4)) for k in range(4)), (2, 0),
     ]  # fmt: skip
 
@@ -48,6 +48,17 @@ def test_a_rate_is_met_exactly(rate: Fraction) -> None:
     assert [when for when, _, _ in got] == [k / rate for k in range(-(-count.numerator // count.denominator))]
     for when, index, time in got[:-3]:
         assert Fraction(index, 24) + time / 24 == when or index == 47
+
+
+@pytest.mark.parametrize("has_clock", [True, False])
+@pytest.mark.parametrize("count", [2, 5, 24])
+@pytest.mark.parametrize(
+    "given",
+    [{"factor": 3}, {"rate": 60}, {"rate": "60000/1001"}, {"rate": 12}, {"times": [0.5]}, {"times": [0, 0.3, 1]}],
+)
+def test_the_total_is_the_number_of_frames_to_write(given: dict, count: int, has_clock: bool) -> None:
+    frames = walk(plan(**given), clock(count), has_clock)
+    assert plan(**given).total(count, Fraction(24), has_clock) == len(frames)
 
 
 def test_24_to_60_uses_the_times_of_a_three_two_pattern() -> None:
@@ -93,7 +104,7 @@ def test_lists_of_times_show_each_frame_once(times: list, expected: list) -> Non
 def test_rounds_count_as_published() -> None:
     """InterpAny-Clearer: `--num 1 1 1` makes 9 frames of 2, `5 5` makes 37, seven ones 129."""
     for insert, count in (([1, 1, 1], 9), ([5, 5], 37), ([1] * 7, 129)):
-        assert len(walk(plan(insert=insert), clock(2), held=False)) == count
+        assert len(walk(plan(insert=insert), clock(2), has_clock=False)) == count
 
 
 def test_units_of_time_divide_all_moments() -> None:
@@ -127,7 +138,7 @@ def test_decimals_of_ntsc_rates_are_taken_as_meant() -> None:
         ({"factor": 2, "rate": 60}, "factor and rate both say which frames"),
         ({"factor": 0}, "factor=0 is not a number of frames"),
         ({"rate": -5}, "rate=-5 is not a number of frames per second"),
-        ({"rate": "fast"}, "rate=fast is not a number: write it as 60"),
+        ({"rate": "fast"}, "rate=fast is not a number: write it like 60"),
         ({"times": [0.5, 1.5]}, r"times=\[0.5, 1.5\] are not times from 0 to 1"),
         ({"times": []}, r"times=\[\] are not times"),
         ({"insert": [1, 0]}, r"insert=\[1, 0\] are not numbers of frames to insert"),

@@ -26,7 +26,7 @@ from vfi_train.inference.time_probe import is_time_aware
 from vfi_train.interpolate.command import interpolate
 from vfi_train.interpolate.media import Clip, Frame, ImageArray
 from vfi_train.interpolate.video_writer import Encoding
-from vfi_train.interpolate.writers import open_sink
+from vfi_train.interpolate.writers import OutputWriter
 from vfi_train.runtime.devices import find_device
 from vfi_train.weights import list_shipped, load_weights
 
@@ -98,10 +98,9 @@ class Jobs:
         path = Path(tempfile.mkdtemp(dir=self.folder)) / f"interpolated{ending}"
         height, width, _ = frames[0].shape
         clip = Clip("", height, width, rate=Fraction(RATE), tick=Fraction(1, RATE))
-        sink = open_sink(str(path), clip, Encoding())
-        for index, image in enumerate(frames):
-            sink.write(Frame(image, Fraction(index, RATE), Fraction(1, RATE)))
-        sink.finish()
+        with OutputWriter(str(path), clip, Encoding()) as writer:
+            for index, image in enumerate(frames):
+                writer.write(Frame(image, Fraction(index, RATE), Fraction(1, RATE)))
         return path
 
     def clear(self, age: float) -> None:
