@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from vfi_train.config.build_network import build_network
+from vfi_train.config.compose import compose_config
 from vfi_train.config.read_settings import read_settings
-from vfi_train.config.targets import check_targets
 from vfi_train.interpolate.job import Settings, Summary, run
 
 
 def interpolate(config: DictConfig) -> Summary:
     """Interpolate `config.input` to `config.output`; see conf/interpolate.yaml."""
     settings = read_settings(Settings, config)
-    check_targets(config)
-    return run(settings, instantiate(config.model, _convert_="all"))
+    return run(settings, build_network(config))
+
+
+def interpolate_with(model: str, **values: Any) -> Summary:
+    """The same from Python: `model` is a name in conf/model, `values` are other keys of conf/interpolate.yaml."""
+    config = compose_config("interpolate", [f"model={model}"])
+    config.update(values)
+    return interpolate(config)
 
 
 def quoted(argument: str) -> str:
