@@ -30,6 +30,7 @@ from tests.helpers.videos import (
     write_video,
 )
 from vfi_train.inference.interpolator import Interpolator
+from vfi_train.interpolate import job
 from vfi_train.interpolate.command import interpolate, quoted
 from vfi_train.interpolate.media import Colour, from_rgb, to_rgb
 from vfi_train.interpolate.readers import open_source, read_image
@@ -78,12 +79,18 @@ def test_a_lossless_video_holds_the_frames_themselves_and_the_networks_answers(c
     assert np.array_equal(frames[47], source[23])  # held to the end
 
 
-def test_24_becomes_60_exactly(clip: Path, tmp_path: Path) -> None:
+def test_24_becomes_60_exactly(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = tmp_path / "out.mkv"
+    totals: list[int | None] = []
+    reporter = job.ProgressReporter
+    monkeypatch.setattr(
+        job, "ProgressReporter", lambda title, total, **more: totals.append(total) or reporter(title, total, **more)
+    )
     interpolate(configured(input=clip, output=output, rate=60, codec="ffv1", audio=False))
     source, _, _ = read_video(clip)
     frames, times, facts = read_video(output)
     assert (len(frames), facts["rate"], facts["seconds"]) == (60, 60, 1.0)
+    assert totals == [60]
     assert max(abs(when - Fraction(k, 60)) for k, when in enumerate(times)) <= Fraction(
         1, 2000
     )  # Matroska counts milliseconds

@@ -29,7 +29,7 @@ class Output:
 
 
 class FrameStream:
-    """The frames that a plan asks for.
+    """The frames of a plan.
 
     Args:
         predictor: predicts frames.
@@ -59,7 +59,7 @@ class FrameStream:
         self._has_clock, self._note = has_clock, note
 
     def outputs(self, items: Iterable[Pair | Frame]) -> Iterator[Output]:
-        """All frames in order; `items` ends with the last frame alone (see `pairs`)."""
+        """All frames in order; `items` ends with the last frame (see `pairs`)."""
         for group in self._groups(items):
             moving = [pair for pair in group if isinstance(pair, Pair) and pair.kind == "moving"]
             images = dict(zip(map(id, moving), self._predicted(moving), strict=True)) if moving else {}

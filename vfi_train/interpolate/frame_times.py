@@ -157,7 +157,7 @@ _MINIMUM = Fraction(1, 10**9)  # seconds
 _INSTANT = Frame(None, Fraction(0), Fraction(0))  # type: ignore[arg-type]
 
 
-def plan(
+def make_plan(
     factor: int | None = None,
     rate: float | str | None = None,
     times: Sequence[float | str] | None = None,

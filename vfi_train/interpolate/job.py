@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from vfi_train.inference.interpolator import Interpolator
 from vfi_train.inference.time_probe import is_time_aware
 from vfi_train.interpolate import pipeline
 from vfi_train.interpolate.frame_stream import FrameStream
-from vfi_train.interpolate.frame_times import Plan, fraction, plan
+from vfi_train.interpolate.frame_times import Plan, fraction, make_plan
 from vfi_train.interpolate.media import Clip, Frame
 from vfi_train.interpolate.pairs import Pair, PairClassifier, pairs, without_repeats
 from vfi_train.interpolate.readers import open_source
@@ -90,7 +90,7 @@ def run(settings: Settings, model: Architecture) -> Summary:
     """
     s = settings
     insert = _listed(s.insert)
-    wanted = plan(s.factor, s.rate, _listed(s.times), insert)
+    plan = make_plan(s.factor, s.rate, _listed(s.times), insert)
     speed = fraction(s.speed, "speed")
     if speed <= 0:
         raise UserError(f"speed={s.speed} is not a speed: give a number above 0, such as 0.5 for half the speed")
@@ -99,24 +99,24 @@ def run(settings: Settings, model: Architecture) -> Summary:
     given = s.input if isinstance(s.input, list) else str(s.input)
     source = open_source(given, fraction(s.frame_rate, "frame_rate"))
     clip = source.clip
-    interpolator = _interpolator(s, model, clip, wanted)
-    with _progress(s, wanted, clip) as progress, tf32(True) if s.precision == "tf32" else nullcontext():
+    interpolator = _interpolator(s, model, clip, plan)
+    with _progress(s, plan, clip) as progress, tf32(True) if s.precision == "tf32" else nullcontext():
         predictor = BatchPredictor(
             interpolator, precision=s.precision, insert=insert, smaller_tiles=True, note=progress.note
         )
-        stream = FrameStream(predictor, wanted, batch=s.batch, has_clock=has_clock(s.output), note=progress.note)
+        stream = FrameStream(predictor, plan, batch=s.batch, has_clock=has_clock(s.output), note=progress.note)
         sound = clip.path if s.audio and speed == 1 else None
         encoding = Encoding(s.codec, s.quality, s.encoder_options or {}, s.pixel_format, sound)
         frames = without_repeats(source.frames()) if s.drop_repeats else source.frames()
-        items = pairs(frames, wanted, PairClassifier(s.cut_threshold, s.static_threshold))
+        items = pairs(frames, plan, PairClassifier(s.cut_threshold, s.static_threshold))
         with (
             pipeline.StopSignal() as stop,
             OutputWriter(
-                s.output, _output_clip(clip, wanted, speed, s.compare), encoding, s.frames, s.overwrite
+                s.output, _output_clip(clip, plan, speed, s.compare), encoding, s.frames, s.overwrite
             ) as writer,
             ReadAhead[Pair | Frame](items, ahead=2 * s.batch + 1) as reading,
         ):
-            for line in _notes(s, interpolator, wanted, clip, speed):
+            for line in _notes(s, interpolator, plan, clip, speed):
                 progress.note(line)
             pipeline.run(
                 stream.outputs(reading), writer, compare=s.compare, speed=speed, stop=stop,
@@ -131,7 +131,7 @@ def run(settings: Settings, model: Architecture) -> Summary:
     return summary
 
 
-def _interpolator(s: Settings, model: Architecture, clip: Clip, wanted: Plan) -> Interpolator:
+def _interpolator(s: Settings, model: Architecture, clip: Clip, plan: Plan) -> Interpolator:
     """The model with its weights, on its device, with the scale and the tiles that suit the frames."""
     load_weights(model, s.weights, s.runs)
     model.to(find_device(s.device))
@@ -141,7 +141,7 @@ def _interpolator(s: Settings, model: Architecture, clip: Clip, wanted: Plan) ->
         scale=scale_for(*size) if s.scale == "auto" else float(fraction(s.scale, "scale")),
         tta=s.tta,
         times_at_once=s.times_at_once,
-        recursive=_needs_recursion(s, model, wanted) if s.recursive == "auto" else s.recursive,
+        recursive=_needs_recursion(s, model, plan) if s.recursive == "auto" else s.recursive,
         recursion_depth=s.recursion_depth,
         iterations=s.iterations,
         tile=None if s.tile in (None, "auto") else _sides(s.tile),
@@ -155,28 +155,26 @@ def _interpolator(s: Settings, model: Architecture, clip: Clip, wanted: Plan) ->
     return interpolator
 
 
-def _needs_recursion(s: Settings, model: Architecture, wanted: Plan) -> bool:
+def _needs_recursion(s: Settings, model: Architecture, plan: Plan) -> bool:
     """Whether times other than 0.5 are planned and the network, or its weights, predict only the middle frame."""
-    only_middle = wanted.tick(Fraction(1)) in (1, Fraction(1, 2))
+    only_middle = plan.tick(Fraction(1)) in (1, Fraction(1, 2))
     return not (only_middle or is_time_aware(model, s.iterations))
 
 
-@contextmanager
-def _progress(s: Settings, wanted: Plan, clip: Clip) -> Iterator[ProgressReporter]:
+def _progress(s: Settings, plan: Plan, clip: Clip) -> ProgressReporter:
     known = clip.count and not s.drop_repeats
-    total = wanted.total(clip.count, clip.rate, has_clock(s.output)) if known else None
-    with ProgressReporter("frames", total, every_seconds=10.0) as progress:
-        yield progress
+    total = plan.total(clip.count, clip.rate, has_clock(s.output)) if known else None
+    return ProgressReporter("frames", total, every_seconds=10.0)
 
 
-def _output_clip(clip: Clip, wanted: Plan, speed: Fraction, compare: str | None) -> Clip:
+def _output_clip(clip: Clip, plan: Plan, speed: Fraction, compare: str | None) -> Clip:
     columns, rows = (2 if compare == side else 1 for side in ("beside", "below"))
-    rate = wanted.rate(clip.rate) * speed
-    tick = wanted.tick(clip.tick) / speed
+    rate = plan.rate(clip.rate) * speed
+    tick = plan.tick(clip.tick) / speed
     return replace(clip, height=clip.height * rows, width=clip.width * columns, rate=rate, tick=tick)
 
 
-def _notes(s: Settings, interpolator: Interpolator, wanted: Plan, clip: Clip, speed: Fraction) -> Iterator[str]:
+def _notes(s: Settings, interpolator: Interpolator, plan: Plan, clip: Clip, speed: Fraction) -> Iterator[str]:
     """What was chosen for the user."""
     size = f"{clip.height}x{clip.width}"
     if interpolator.scale != 1 and s.scale == "auto":
@@ -186,7 +184,7 @@ def _notes(s: Settings, interpolator: Interpolator, wanted: Plan, clip: Clip, sp
     if speed != 1 and s.audio and clip.path:
         yield f"speed={s.speed} leaves the sound out"
     if interpolator.recursive and s.recursive == "auto":
-        denominator = wanted.tick(Fraction(1)).denominator
+        denominator = plan.tick(Fraction(1)).denominator
         nearest = f", to the nearest k/{1 << s.recursion_depth}" if denominator & (denominator - 1) else ""
         yield f"these weights predict only the middle frame: other times are reached by halving{nearest}"
 
