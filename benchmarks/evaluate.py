@@ -27,7 +27,7 @@ from datamodules.storage.store import open_store
 from datamodules.transforms import Compose
 from vfi_train.architectures import Architecture, create_model
 from vfi_train.evaluate.measure import cores, measure
-from vfi_train.evaluate.predictor import Asker
+from vfi_train.evaluate.predictor import Predictor
 from vfi_train.evaluate.protocol import Settings
 from vfi_train.evaluate.results import averages
 from vfi_train.evaluate.samples import share_frames
@@ -118,8 +118,8 @@ def make(folder: Path, pairs: int, times: int, size: tuple[int, int]) -> list[It
 def ours(model: Architecture, root: Path, items: list[Item], batch: int) -> tuple[float, float]:
     """The program's own way."""
     source = share_frames(Items(open_store(root), items, Compose([])))
-    asker = Asker(model, Settings("common", METRICS))
-    rows = measure(source, range(len(items)), asker, Scorer(METRICS), batch=batch, workers=min(8, cores()))
+    predictor = Predictor(model, Settings("common", METRICS))
+    rows = measure(source, range(len(items)), predictor, Scorer(METRICS), batch=batch, workers=min(8, cores()))
     found = averages(rows, METRICS)
     return found["psnr"], found["ssim"]
 

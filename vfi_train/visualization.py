@@ -1,4 +1,4 @@
-"""The images that a VFI researcher looks at. All functions give uint8 arrays H W 3, RGB."""
+"""Images for researchers: overlays, errors, flows, masks. All functions give uint8 arrays H W 3, RGB."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from datamodules.storage.atomic_write import write_bytes
 from vfi_train.contract import Batch, Prediction
 from vfi_train.errors import UserError
 from vfi_train.inference.conversion import quantise
 from vfi_train.metrics.functional import psnr
 
-TILE_HEIGHT = 224  # smaller frames are enlarged by a whole factor to this height or a little less
+TILE_HEIGHT = 224  # smaller frames are enlarged by an integer factor, at most to this height
 TILE_WIDTH = 640  # wider frames are shrunk to this
 LINE = 22  # height of a line of text
 GAP = 4
@@ -30,7 +31,7 @@ def sample_strip(batch: Batch, prediction: Prediction, index: int = 0) -> np.nda
     """One sample as a row of labelled tiles.
 
     Inputs overlaid, prediction (with its PSNR), target, error, flow to frame0 and to frame1 (both on the
-    scale of the longest vector, which the label gives), mask; what the prediction does not have is left out.
+    scale of the longest vector, which the label gives), mask; fields that the prediction lacks are left out.
 
     Args:
         batch: frames, target, time and key, RGB.
@@ -64,31 +65,31 @@ def frame_image(frame: Tensor) -> np.ndarray:
 
 
 def overlay(frame0: Tensor, frame1: Tensor) -> np.ndarray:
-    """The mean of two frames 3 H W: what moves shows twice."""
+    """The mean of two frames 3 H W, in which moving objects appear twice."""
     return frame_image((frame0.float() + frame1.float()) / 2)
 
 
 def error_image(prediction: Tensor, target: Tensor, full: float = 0.2) -> np.ndarray:
-    """The largest error of a pixel's three colours, black to yellow; `full` and more is the brightest."""
+    """The largest error of a pixel's three channels, black to yellow; errors from `full` on are brightest."""
     error = (prediction.detach().float() - target.float()).abs().amax(dim=0)
     grey = quantise(error / full).cpu().numpy()
     return cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
 
 
 def mask_image(mask: Tensor) -> np.ndarray:
-    """A mask 1 H W in [0, 1]: white where frame0 is taken, black where frame1 is."""
+    """A mask 1 H W in [0, 1]: white for frame0, black for frame1."""
     return frame_image(mask.expand(3, -1, -1))
 
 
 def flow_image(
     flow: Tensor, longest: float | None = None, style: Literal["middlebury", "rife"] = "middlebury"
 ) -> np.ndarray:
-    """A flow 2 H W (pixels, x then y) in colours: direction is hue, length is saturation.
+    """A flow 2 H W (pixels, x then y) as colours: direction is hue, length is saturation.
 
     Args:
-        flow: any length; what is not finite is black.
-        longest: the length in pixels that gets full saturation ("middlebury"; longer ones are darker); None
-            takes the longest of this image, so that images of one scale need it given.
+        flow: of any length; non-finite vectors are black.
+        longest: the length in pixels of full saturation ("middlebury"; longer vectors are darker); None: the
+            longest of this image.
         style: "middlebury" is the wheel of Baker et al. (IJCV 2011); "rife" is that of RIFE's training log
             (red 1 + u, green 1 - (u + v) / 2, blue 1 + v, u and v over the largest component).
     """
@@ -110,15 +111,14 @@ def grid(images: list[np.ndarray]) -> np.ndarray:
 
 
 def save_png(path: str | Path, image: np.ndarray) -> Path:
-    """Write an image (uint8 H W 3, RGB) whole or not at all; folders are made."""
+    """Write an image (uint8 H W 3, RGB) atomically; its folder is made."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not done:
         raise UserError(f"an image of shape {image.shape} and {image.dtype} cannot be written as {path}")
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_bytes(data.tobytes())
-    return partial.replace(path)
+    write_bytes(path, data.tobytes())
+    return path
 
 
 def _on_wheel(flow: np.ndarray, longest: float) -> np.ndarray:
@@ -126,11 +126,11 @@ def _on_wheel(flow: np.ndarray, longest: float) -> np.ndarray:
     u, v = flow / max(longest, 1e-12)
     length = np.hypot(u, v)
     wheel = _wheel()
-    # A flow to the left is at the wheel's middle: angle 0 belongs to the opposite direction.
+    # Flow to the left is in the middle of the wheel: angle 0 is the opposite direction.
     place = (np.arctan2(-v, -u) / np.pi + 1) / 2 * (len(wheel) - 1)
     first = np.floor(place).astype(int)
-    part = (place - first)[..., None]
-    hue = (1 - part) * wheel[first] + part * wheel[(first + 1) % len(wheel)]
+    rest = (place - first)[..., None]
+    hue = (1 - rest) * wheel[first] + rest * wheel[(first + 1) % len(wheel)]
     length = length[..., None]
     return np.where(length <= 1, 1 - length * (1 - hue), 0.75 * hue)
 
@@ -150,7 +150,7 @@ def _longest(flow: Tensor) -> float:
 
 
 def _finest(maps: list[Tensor] | None, index: int, size: tuple[int, int], in_pixels: bool = False) -> Tensor | None:
-    """The finest map of a sample at the frame's size; many fields (N C h w) are averaged; None if absent."""
+    """The finest map of a sample, resized to the frame; several fields (N C h w) are averaged; None if absent."""
     if not maps:
         return None
     x = maps[-1][index].detach().float()
@@ -173,7 +173,7 @@ def _labelled(label: str, image: np.ndarray) -> np.ndarray:
 
 
 def _fitted(image: np.ndarray) -> np.ndarray:
-    """Small images enlarged by a whole factor, so that pixels stay squares; wide ones shrunk."""
+    """Small images enlarged by an integer factor, so that pixels stay squares; wide ones shrunk."""
     height, width = image.shape[:2]
     if width > TILE_WIDTH:
         return cv2.resize(image, (TILE_WIDTH, round(height * TILE_WIDTH / width)), interpolation=cv2.INTER_AREA)

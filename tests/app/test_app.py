@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_module
-from omegaconf import DictConfig
 
 from tests.helpers.videos import pan, read_rgb, read_video, sound_packets, write_video
-from vfi_train.app.command import POLICY, Guarded, app, launching
-from vfi_train.app.curve_widget import MOMENTS, STRAIGHT
-from vfi_train.app.jobs import Jobs, Settings, model_names, painted, weight_names
+from vfi_train.app.command import POLICY, PolicyMiddleware, Settings, launch_options, serve
+from vfi_train.app.curve_widget import POINTS, STRAIGHT
+from vfi_train.app.jobs import Jobs, model_names, painted, weight_names
+from vfi_train.config.compose import compose_config
+from vfi_train.config.read_settings import read_settings
 from vfi_train.errors import UserError
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.inference.manipulation import manipulate, timing
@@ -25,16 +26,15 @@ TINY = ("ifrnet_tiny", "ifrnet_tiny_synthetic")
 MAPS = "ifrnet_tiny_d_synthetic"
 
 
-def configured(**values: Any) -> DictConfig:
-    with initialize_config_module("conf", version_base="1.3"):
-        config = compose("app")
+def settings(**values: Any) -> Settings:
+    config = compose_config("app")
     config.update({"device": "cpu", "weights": TINY[1], **values})
-    return config
+    return read_settings(Settings, config)
 
 
 @pytest.fixture
 def jobs(tmp_path: Path) -> Jobs:
-    return Jobs(Settings(device="cpu", side=400), tmp_path)
+    return Jobs(tmp_path, device="cpu", side=400)
 
 
 def test_frames_between_two_images(jobs: Jobs) -> None:
@@ -45,14 +45,14 @@ def test_frames_between_two_images(jobs: Jobs) -> None:
     assert frames[4] is last
     wanted = Interpolator(TINY[0], weights=TINY[1], recursive=True)(first, last, [0.25, 0.5, 0.75])
     assert all(np.array_equal(a, b) for a, b in zip(frames[1:4], wanted, strict=True))
-    assert len(jobs.frames(*TINY, first, last, 4)) == 4  # thirds, which halving meets nearly
+    assert len(jobs.frames(*TINY, first, last, 4)) == 4  # thirds, to the nearest k / 64
     for ending in (".gif", ".mp4"):
         assert jobs.saved(frames, ending).stat().st_size > 500
     assert len(read_rgb(jobs.saved(frames, ".mp4"))) == 5
 
 
 def test_what_is_painted_follows_its_curve(jobs: Jobs) -> None:
-    """The right half goes there and back; the left half, unpainted, stands still."""
+    """The right half goes there and back; the left half, unpainted, is fixed."""
     first, last = pan(2)
     mask = np.zeros(first.shape[:2], bool)
     mask[:, 48:] = True
@@ -128,16 +128,16 @@ def test_painted_layers_are_united() -> None:
 
 def test_a_straight_curve_is_even_motion() -> None:
     assert timing([height / 100 for height in STRAIGHT], 9) == pytest.approx(np.linspace(0, 1, 9))
-    assert len(STRAIGHT) == MOMENTS
+    assert len(STRAIGHT) == POINTS
 
 
 # --- serving
 
 
 def test_the_page_is_for_this_machine_unless_asked_otherwise() -> None:
-    assert launching(configured())["server_name"] == "127.0.0.1"
-    assert launching(configured())["share"] is False
-    assert launching(configured(upload=5))["max_file_size"] == "5mb"
+    assert launch_options(settings())["server_name"] == "127.0.0.1"
+    assert launch_options(settings())["share"] is False
+    assert launch_options(settings(upload=5))["max_file_size"] == "5mb"
     assert {"ifrnet_s", "rife_d"} <= set(model_names())
     assert TINY[1] in weight_names("nowhere")
 
@@ -152,7 +152,7 @@ def test_browsers_are_told_to_load_from_here_alone() -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(Guarded(inner)({}, None, send))
+    asyncio.run(PolicyMiddleware(inner)({}, None, send))
     assert sent[0]["headers"] == [(b"a", b"b"), (b"content-security-policy", POLICY.encode())]
     assert sent[1] == {"type": "http.response.body", "body": b"page"}
     assert "http" not in POLICY
@@ -161,4 +161,12 @@ def test_browsers_are_told_to_load_from_here_alone() -> None:
 def test_without_gradio_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match="needs the package gradio: run `make app`"):
-        app(configured())
+        serve(settings(), "ifrnet_s")
+
+
+def test_a_port_that_is_taken_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=rf"host=127.0.0.1 port={port} cannot be used \(.*in use\)"):
+            serve(settings(port=port), "ifrnet_s")

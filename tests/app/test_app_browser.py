@@ -91,7 +91,7 @@ def test_from_upload_to_download(user: User, page: str, tmp_path: Path) -> None:
 
     user.upload("#frame0", tmp_path / "first.png")
     user.upload("#frame1", tmp_path / "last.png")
-    user.click("#make")
+    user.click("#interpolate")
     user.sees("#images_view", wanted[3])
     user.slide("#images_slider", 7)
     user.sees("#images_view", wanted[6])
@@ -104,11 +104,11 @@ def test_from_upload_to_download(user: User, page: str, tmp_path: Path) -> None:
     user.tab("An object in time")
     user.upload("#editor", tmp_path / "first.png")
     user.upload("#last", tmp_path / "last.png")
-    user.click("#bend")
+    user.click("#manipulate")
     user.reads("paint over an object in the first image")
     user.paint("#editor")
     user.draw("#curve svg", [(0.0, 1.0), (1.0, 0.0)])  # from the last image back to the first
-    user.click("#bend")
+    user.click("#manipulate")
     user.sees("#object_view", first, where=(slice(0, 20), slice(0, 20)))  # where nothing is painted
     user.slide("#object_slider", 0)
     middle = (slice(92, 100), slice(140, 148))
@@ -146,7 +146,7 @@ def test_from_upload_to_download(user: User, page: str, tmp_path: Path) -> None:
     Image.new("RGB", (900, 40)).save(tmp_path / "wide.png")
     user.upload("#frame0", tmp_path / "wide.png")
     user.upload("#frame1", tmp_path / "wide.png")
-    user.click("#make")
+    user.click("#interpolate")
     user.reads("more than 800 pixels a side")
     user.screenshot("refused")
 

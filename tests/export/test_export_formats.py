@@ -1,4 +1,4 @@
-"""What is exported answers as PyTorch does: for other sizes and times, and without the package."""
+"""Exported networks give the frames of PyTorch: for other sizes and times, and without the package."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class ShiftMiddle(Shift):
 
 
 def exported(model: Architecture, path: Path) -> float:
-    facts = graphs.facts_of(model, "shift", "none", None, 1)
+    metadata = graphs.metadata_of(model, "shift", "none", None, 1)
     write = graphs.write_onnx if path.suffix == ".onnx" else graphs.write_torch_export
-    return write(model, facts, path)
+    return write(model, metadata, path)
 
 
 @pytest.fixture(scope="module", params=[".onnx", ".pt2"])
@@ -86,7 +86,7 @@ def test_networks_for_the_middle_frame_are_halved(tmp_path: Path, ending: str) -
     model = ShiftMiddle().eval()
     exported(model, tmp_path / f"middle{ending}")
     network = run_exported.Network(tmp_path / f"middle{ending}")
-    assert network.facts["arbitrary_time"] is False
+    assert network.metadata["arbitrary_time"] is False
     frame0, frame1 = pan(2)
     halves = Interpolator(model, recursive=True)(frame0, frame1, [0.0, 0.25, 0.5, 0.75, 1.0])
     for time, wanted in zip((0.0, 0.25, 0.5, 0.75, 1.0), halves, strict=True):
@@ -125,9 +125,9 @@ def test_the_runner_needs_none_of_our_packages(file: Path, tmp_path: Path) -> No
 
 
 def test_a_graph_that_differs_is_refused() -> None:
-    facts = graphs.facts_of(Shift(), "shift", "none", None, 1)
+    metadata = graphs.metadata_of(Shift(), "shift", "none", None, 1)
     with pytest.raises(UserError, match=r"the graph of shift differs from PyTorch by .*, more than 1e-03"):
-        graphs.check(Shift().eval(), facts, lambda frame0, frame1, time: frame0)
+        graphs.check(Shift().eval(), metadata, lambda frame0, frame1, time: frame0)
 
 
 def test_what_a_caller_must_know_is_in_the_file(file: Path) -> None:
@@ -137,7 +137,7 @@ def test_what_a_caller_must_know_is_in_the_file(file: Path) -> None:
         "model": "shift", "weights": "none", "size_multiple": 8, "min_size": 16, "arbitrary_time": True, "size": None,
         "iterations": 1,
     }  # fmt: skip
-    assert run_exported.Network(file).facts == expected
+    assert run_exported.Network(file).metadata == expected
     if file.suffix == ".onnx":
         model = onnx.load(file)
         assert [(x.domain, x.version) for x in model.opset_import] == [("", 20)]
@@ -194,9 +194,9 @@ def test_without_a_compiler_it_says_what_to_install(tmp_path: Path, monkeypatch:
 
 def test_attention_windows_need_a_size() -> None:
     model = create_model("ema_vfi_small")
-    with pytest.raises(UserError, match="the attention windows of ema_vfi_small make another graph of each size"):
-        graphs.facts_of(model, "ema_vfi_small", "none", None, 1)
-    assert graphs.facts_of(model, "ema_vfi_small", "none", (100, 130), 1).size == (112, 144)
+    with pytest.raises(UserError, match="the graph of ema_vfi_small depends on the size"):
+        graphs.metadata_of(model, "ema_vfi_small", "none", None, 1)
+    assert graphs.metadata_of(model, "ema_vfi_small", "none", (100, 130), 1).size == (112, 144)
 
 
 def test_the_runner_tells_mistakes(tmp_path: Path, file: Path) -> None:
@@ -237,20 +237,20 @@ def test_real_networks(tmp_path: Path, name: str, form: str) -> None:
     )
     network = run_exported.Network(path)
     frame0, frame1 = (np.ascontiguousarray(x[:60, :90]) for x in pan(2, height=128, width=128))
-    if network.facts["size"] is None:
+    if network.metadata["size"] is None:
         got, wanted = network(frame0, frame1), Interpolator(model)(frame0, frame1)
     else:
-        height, width = network.facts["size"]
+        height, width = network.metadata["size"]
         frame0, frame1 = pan(2, height=height, width=width)
         got, wanted = network(frame0, frame1), Interpolator(model)(frame0, frame1)
     assert np.abs(got.astype(int) - wanted).max() <= 1
-    assert json.loads(json.dumps(network.facts))["model"] == name
+    assert json.loads(json.dumps(network.metadata))["model"] == name
 
 
 @pytest.mark.slow
 def test_weights_that_know_the_middle_alone_are_halved_by_the_runner(tmp_path: Path) -> None:
     network = run_exported.Network(run_export(tmp_path, "net.onnx", format="onnx"))
-    assert network.facts["arbitrary_time"] is False
+    assert network.metadata["arbitrary_time"] is False
     frame0, frame1 = pan(2)
     wanted = Interpolator("ifrnet_tiny", weights="ifrnet_tiny_synthetic", recursive=True)(frame0, frame1, 0.25)
     assert np.abs(network(frame0, frame1, 0.25).astype(int) - wanted).max() <= 2
@@ -265,7 +265,7 @@ def test_a_compiled_package_answers_as_pytorch_does(tmp_path: Path, capsys: pyte
     )
     assert [p.name for p in tmp_path.iterdir()] == ["net.pt2"]
     network = run_exported.Network(path)
-    assert network.facts["model"] == "ifrnet_tiny"
+    assert network.metadata["model"] == "ifrnet_tiny"
     frame0, frame1 = pan(2, height=100, width=150)
     wanted = Interpolator("ifrnet_tiny", weights="ifrnet_tiny_synthetic")(frame0, frame1)
     assert np.abs(network(frame0, frame1).astype(int) - wanted).max() <= 1

@@ -1,4 +1,4 @@
-"""Small real videos, the programs' configuration, and a network whose answers are known in closed form."""
+"""Small real videos, the configuration of interpolate, and a network whose frames are known in closed form."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 from torch import Tensor
 
 from vfi_train.architectures import Architecture, Encoding
+from vfi_train.config.compose import compose_config
 from vfi_train.contract import Prediction
 from vfi_train.interpolate.media import Frame
 
@@ -22,7 +22,7 @@ HEIGHT, WIDTH = 64, 96
 
 
 class Blend(Architecture):
-    """(1 - time) * frame0 + time * frame1; counts what it is asked."""
+    """(1 - time) * frame0 + time * frame1; counts pairs and frames."""
 
     family = "blend"
     size_multiple = 8
@@ -53,8 +53,8 @@ def texture(seed: int, height: int = 3 * HEIGHT, width: int = 3 * WIDTH) -> np.n
 
 def pan(count: int, seed: int = 0, step: int = 2, height: int = HEIGHT, width: int = WIDTH) -> list[np.ndarray]:
     """A camera that moves over a texture."""
-    whole = texture(seed, height + 2 * count, width + step * count)
-    return [np.ascontiguousarray(whole[i : i + height, step * i : step * i + width]) for i in range(count)]
+    canvas = texture(seed, height + 2 * count, width + step * count)
+    return [np.ascontiguousarray(canvas[i : i + height, step * i : step * i + width]) for i in range(count)]
 
 
 def frames(images: Sequence[np.ndarray], rate: int = 24) -> list[Frame]:
@@ -105,7 +105,7 @@ def write_video(
 
 
 def read_video(path: Path) -> tuple[list[np.ndarray], list[Fraction], Any]:
-    """Frames as they were decoded (planes one below the other), their times in seconds, and facts of the stream."""
+    """Decoded frames (planes one below the other), their times in seconds, and facts of the stream."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         facts = {
@@ -144,8 +144,7 @@ def psnr(first: np.ndarray, second: np.ndarray) -> float:
 
 def configured(**values: Any) -> DictConfig:
     """The command's configuration; values that are lists, paths or None are set as they are."""
-    with initialize_config_module("conf", version_base="1.3"):
-        config = compose("interpolate", overrides=["model=ifrnet_tiny"])
+    config = compose_config("interpolate", ["model=ifrnet_tiny"])
     for key, value in {"weights": "ifrnet_tiny_synthetic", "device": "cpu", **values}.items():
         config[key] = str(value) if isinstance(value, Path) else value
     return config

@@ -67,7 +67,7 @@ BAD: dict[str, tuple[dict, str]] = {
         {"codec": "h264", "output": "out.webm"},
         "out.webm cannot hold libx264 video: give an output that ends in .mp4 or .mkv",
     ),
-    "quality that the codec lacks": ({"codec": "mpeg4", "quality": 3}, "quality= is not known of codec=mpeg4"),
+    "quality that the codec lacks": ({"codec": "mpeg4", "quality": 3}, "codec=mpeg4 has no quality="),
     "encoder's refusal": (
         {"encoder_options": {"preset": "brisk"}},
         "64 yuv420p by libx264 and sound of aac cannot be written",
@@ -88,12 +88,12 @@ BAD: dict[str, tuple[dict, str]] = {
     ),
     "place that cannot be written": ({"output": "/proc/out.mp4"}, "output=/proc/out.mp4 cannot be written"),
     "folder that cannot be made": ({"output": "/proc/out"}, "output=/proc/out cannot be written after 0 frames"),
-    "one image for many": ({"output": "out.png"}, "output=out.png is one image, but more frames are wanted"),
+    "one image for many": ({"output": "out.png"}, "output=out.png is one image, but there are more frames"),
     "kind of frames": ({"output": "new", "frames": "pgn"}, "frames=pgn is no kind of image: did you mean 'png'"),
-    "two plans": ({"factor": 2, "rate": 60}, "factor and rate both say which frames are wanted"),
-    "speed": ({"speed": 0}, "speed=0 is not a pace"),
+    "two plans": ({"factor": 2, "rate": 60}, "factor and rate both say which frames to write"),
+    "speed": ({"speed": 0}, "speed=0 is not a speed"),
     "compare": ({"compare": "left"}, "compare=left is not known: give beside or below"),
-    "tile": ({"tile": "large"}, "tile=large is not the side of a tile"),
+    "tile": ({"tile": "large"}, "tile=large is not a tile's side"),
     "memory": ({"memory": 0.001}, "0.00 GiB of memory hold no tile of 256 pixels"),
     "device": ({"device": "tpu"}, "device=tpu is not here"),
     "weights": ({"weights": "ifrnet_tini"}, "weights=ifrnet_tini is no file.*did you mean 'ifrnet_tiny_synthetic'"),
@@ -145,7 +145,7 @@ def test_a_reader_that_leaves(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     os.close(read)
     with open(write, "w") as broken:
         monkeypatch.setattr(sys, "stdout", broken)
-        with pytest.raises(UserError, match="what reads standard output ended"):
+        with pytest.raises(UserError, match="the reader of standard output ended"):
             interpolate(configured(input=folder / "whole.mkv", output="-", factor=1))
         monkeypatch.undo()
 

@@ -30,6 +30,7 @@ from tests.helpers.videos import (
     write_video,
 )
 from vfi_train.inference.interpolator import Interpolator
+from vfi_train.interpolate import job
 from vfi_train.interpolate.command import interpolate, quoted
 from vfi_train.interpolate.media import Colour, from_rgb, to_rgb
 from vfi_train.interpolate.readers import open_source, read_image
@@ -54,7 +55,7 @@ def test_a_video_keeps_duration_and_sound_and_multiplies_frames(clip: Path, tmp_
     assert facts["codec"] == {"h264": "h264", "h265": "hevc", "av1": "libdav1d"}[codec]
     assert times == [Fraction(k, 96) for k in range(96)]
     assert times[::4] == source_times
-    assert (summary.frames, summary.counts["made"]) == (96, 69)
+    assert (summary.frames, summary.counts["predicted"]) == (96, 69)
     for index in (0, 23):  # the codec's own loss: it encodes these very frames
         assert psnr(frames[4 * index], source[index]) > (40 if codec != "av1" else 36)
     assert sound_packets(output) == sound_packets(clip)
@@ -78,12 +79,18 @@ def test_a_lossless_video_holds_the_frames_themselves_and_the_networks_answers(c
     assert np.array_equal(frames[47], source[23])  # held to the end
 
 
-def test_24_becomes_60_exactly(clip: Path, tmp_path: Path) -> None:
+def test_24_becomes_60_exactly(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = tmp_path / "out.mkv"
+    totals: list[int | None] = []
+    reporter = job.ProgressReporter
+    monkeypatch.setattr(
+        job, "ProgressReporter", lambda title, total, **more: totals.append(total) or reporter(title, total, **more)
+    )
     interpolate(configured(input=clip, output=output, rate=60, codec="ffv1", audio=False))
     source, _, _ = read_video(clip)
     frames, times, facts = read_video(output)
     assert (len(frames), facts["rate"], facts["seconds"]) == (60, 60, 1.0)
+    assert totals == [60]
     assert max(abs(when - Fraction(k, 60)) for k, when in enumerate(times)) <= Fraction(
         1, 2000
     )  # Matroska counts milliseconds
@@ -296,7 +303,7 @@ def test_y4m_goes_through_a_pipe(tmp_path: Path) -> None:
     frames, _, facts = read_video(tmp_path / "out.y4m")
     assert (len(frames), facts["rate"]) == (8, 48)
     assert all(np.array_equal(frames[2 * index], given[index]) for index in range(4))
-    assert b"8 frames, 3 of them made" in process.stderr
+    assert b"8 frames, 3 of them predicted" in process.stderr
 
 
 def test_an_interrupted_video_is_complete_up_to_there(clip: Path, tmp_path: Path) -> None:
@@ -326,11 +333,11 @@ from itertools import pairwise
 from pathlib import Path
 import numpy as np
 from vfi_train.interpolate.media import Clip, Frame
-from vfi_train.interpolate.video_writer import Encoding, VideoSink
-sink = VideoSink(Path(sys.argv[1]), Clip("", 64, 96), Encoding())
-for i in range(240):
-    sink.write(Frame(np.full((64, 96, 3), i, np.uint8), Fraction(i, 24), Fraction(1, 24)))
-os._exit(9)
+from vfi_train.interpolate.video_writer import Encoding, write_video
+with write_video(Path(sys.argv[1]), Clip("", 64, 96), Encoding()) as write:
+    for i in range(240):
+        write(Frame(np.full((64, 96, 3), i, np.uint8), Fraction(i, 24), Fraction(1, 24)))
+    os._exit(9)
 """
 
 

@@ -1,7 +1,7 @@
 """`python -m vfi_train.app`: a page in the browser to try networks on one's own images and videos.
 
-It is served to this machine alone unless `host=` says otherwise, and asks nothing of any other; what is uploaded and
-made is removed after a while, and all of it when the program ends.
+It is served only to this machine unless `host=` says otherwise, and loads nothing from other hosts. Uploads and results
+are removed after a while, and all of them when the program ends.
 """
 
 from __future__ import annotations
@@ -9,20 +9,22 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
+import socket
 import tempfile
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from vfi_train.app.jobs import Jobs, Settings
+from vfi_train.app.jobs import Jobs
+from vfi_train.config.read_settings import read_settings
 from vfi_train.config.selection import chosen
 from vfi_train.errors import UserError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-NOTE = "Files up to {} MB; what is uploaded or made here is removed after {:g} minutes."
-SWEEP = 60.0  # seconds between looks for files that are too old
+SWEEP = 60.0  # seconds between removals of old files
 # What browsers may load: this page's own files. Gradio's page names fonts and scripts of other hosts.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
@@ -31,32 +33,53 @@ POLICY = (
 )
 
 
+@dataclass(frozen=True)
+class Settings:
+    """The keys of conf/app.yaml, which explains them."""
+
+    host: str
+    port: int
+    weights: str
+    runs: str
+    device: str
+    upload: int
+    side: int
+    keep: float
+
+
 def app(config: DictConfig) -> None:
     """Serve the page until it is interrupted; see conf/app.yaml."""
+    serve(read_settings(Settings, config), (chosen("model") or ["ifrnet_s"])[0])
+
+
+def serve(settings: Settings, model: str) -> None:
+    """Serve the page, on which `model` is chosen at first.
+
+    Raises:
+        UserError: Gradio is not installed, or the port is taken.
+    """
+    s = settings
     if importlib.util.find_spec("gradio") is None:
         raise UserError(
             "the page needs the package gradio: run `make app` in the project's folder, which makes an environment "
             "with it, or install the extra `app` of this package"
         )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: cleaned up
+    _check_port(s.host, s.port)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, so that files are removed
     with tempfile.TemporaryDirectory(prefix="vfi_train_app_", ignore_cleanup_errors=True) as folder:
         os.environ |= {
             "GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1",
         }  # fmt: skip
         from vfi_train.app.page import STYLE, build
 
-        jobs = Jobs(Settings(config.runs, config.device, config.side), Path(folder))
-        page = build(
-            jobs, (chosen("model") or ["ifrnet_s"])[0], config.weights, any_file=config.host in LOOPBACK,
-            note=NOTE.format(config.upload, config.keep / 60),
-        )  # fmt: skip
+        jobs = Jobs(Path(folder), runs=s.runs, device=s.device, side=s.side)
+        note = f"Files up to {s.upload} MB; uploads and results are removed after {s.keep / 60:g} minutes."
+        page = build(jobs, model, s.weights, any_file=s.host in LOOPBACK, note=note)
         over = threading.Event()
-        threading.Thread(target=_sweep, args=(jobs, config.keep, over), daemon=True).start()
-        print(f"http://{config.host}:{config.port}  (Ctrl-C ends it)", flush=True)
+        threading.Thread(target=_sweep, args=(jobs, s.keep, over), daemon=True).start()
+        print(f"http://{s.host}:{s.port}  (Ctrl-C ends it)", flush=True)
         try:
-            page.launch(css=STYLE, app_kwargs={"middleware": _middleware()}, **launching(config))
-        except OSError as error:
-            raise UserError(f"port={config.port} cannot be used ({error}): give another") from error
+            page.launch(css=STYLE, app_kwargs={"middleware": _middleware()}, **launch_options(s))
         except KeyboardInterrupt:  # before the page was served
             pass
         finally:
@@ -64,36 +87,45 @@ def app(config: DictConfig) -> None:
             page.close()
 
 
-def launching(config: DictConfig) -> dict[str, Any]:
-    """How the page is served."""
+def launch_options(settings: Settings) -> dict[str, Any]:
+    """For Gradio's `launch`."""
     return {
-        "server_name": config.host, "server_port": config.port, "max_file_size": f"{config.upload}mb", "quiet": True,
-        "share": False, "ssr_mode": False, "show_error": True, "inbrowser": False, "footer_links": [],
+        "server_name": settings.host, "server_port": settings.port, "max_file_size": f"{settings.upload}mb",
+        "quiet": True, "share": False, "ssr_mode": False, "show_error": True, "inbrowser": False, "footer_links": [],
         "enable_monitoring": False, "mcp_server": False,
     }  # fmt: skip
 
 
-class Guarded:
-    """An ASGI application whose answers carry `POLICY`."""
+class PolicyMiddleware:
+    """An ASGI application that adds the header of `POLICY` to the responses of another."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass the request on, and the policy with the answer."""
+        """Pass the request on, and the response with the header."""
 
-        async def guarded(message: Any) -> None:
+        async def send_with_policy(message: Any) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], (b"content-security-policy", POLICY.encode())]
             await send(message)
 
-        await self.inner(scope, receive, guarded)
+        await self.inner(scope, receive, send_with_policy)
 
 
 def _middleware() -> list[Any]:
     from starlette.middleware import Middleware
 
-    return [Middleware(Guarded)]
+    return [Middleware(PolicyMiddleware)]
+
+
+def _check_port(host: str, port: int) -> None:
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        raise UserError(
+            f"host={host} port={port} cannot be used ({os.strerror(error.errno or 0)}): give another port"
+        ) from error
 
 
 def _sweep(jobs: Jobs, age: float, over: threading.Event) -> None:

@@ -1,13 +1,13 @@
-"""A timing curve that is drawn with the pointer: template, style and script of a Gradio `HTML` element.
+"""A timing curve to draw with the pointer: template, style and script of a Gradio `HTML` element.
 
-Its value is `MOMENTS` heights from 0 (where the object is in the first image) to 100 (where it is in the last),
+Its value is `POINTS` heights from 0 (where the object is in the first image) to 100 (where it is in the last),
 evenly spaced from the first frame to the last.
 """
 
 from __future__ import annotations
 
-MOMENTS = 33
-STRAIGHT = [100 * k / (MOMENTS - 1) for k in range(MOMENTS)]
+POINTS = 33
+STRAIGHT = [100 * k / (POINTS - 1) for k in range(POINTS)]
 
 TEMPLATE = """
 <svg viewBox="-9 -3 118 62" role="img" aria-label="timing curve">
@@ -26,8 +26,8 @@ polyline { fill: none; stroke: var(--color-accent); stroke-width: 1; stroke-line
 text { font-size: 3.6px; fill: var(--body-text-color-subdued); }
 """
 
-# Points are placed in the drawing's own units, so the page may be of any width. Between two moves of a fast pointer
-# the heights follow a straight line.
+# Points are in the units of the drawing, so that its width on the page does not matter. Between two events of a fast
+# pointer the heights are interpolated linearly.
 SCRIPT = """
 let before = null;
 const place = (event) => {

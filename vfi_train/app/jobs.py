@@ -1,4 +1,4 @@
-"""What the page of `vfi_train.app` asks for: networks, frames between two images, videos. Knows nothing of pages."""
+"""What the page of `vfi_train.app` computes: frames between two images, and videos. Independent of Gradio."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from importlib.resources import files
@@ -15,82 +14,72 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
 
-from vfi_train.architectures import Architecture
+from vfi_train.config.build_network import build_network
+from vfi_train.config.compose import compose_config
 from vfi_train.errors import UserError
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.inference.manipulation import compose, manipulate, timing
 from vfi_train.inference.time_probe import is_time_aware
-from vfi_train.interpolate.command import interpolate
+from vfi_train.interpolate.command import interpolate_with
 from vfi_train.interpolate.media import Clip, Frame, ImageArray
 from vfi_train.interpolate.video_writer import Encoding
-from vfi_train.interpolate.writers import open_sink
+from vfi_train.interpolate.writers import OutputWriter
 from vfi_train.runtime.devices import find_device
 from vfi_train.weights import list_shipped, load_weights
 
-RATE = 10  # frames per second at which made frames are played
-STEPS = 64  # of the way from the first image to the last, where halving reaches the times
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Where networks run and what may be asked for; see conf/app.yaml."""
-
-    runs: str = "runs"
-    device: str = "auto"
-    side: int = 2160
+RATE = 10  # frames per second of the files with predicted frames
+DEPTH = 6  # of recursion: times are k / 64
 
 
 class Jobs:
-    """One job at a time: networks share the device. Files that are made lie in `folder`."""
+    """Runs one job at a time, since networks share the device.
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        self.settings, self.folder = settings, folder
+    Args:
+        folder: of the files that are written.
+        runs: folder of trainings whose weights can be chosen.
+        device: see `find_device`.
+        side: pixels of the longer side of an image, at most.
+    """
+
+    def __init__(self, folder: Path, *, runs: str = "runs", device: str = "auto", side: int = 2160) -> None:
+        self.folder, self.runs, self.device, self.side = folder, runs, device, side
         self._lock = threading.Lock()
-        self._load = lru_cache(maxsize=2)(self._load_anew)
+        self._network = lru_cache(maxsize=2)(self._load)
 
     def frames(
         self, model: str, weights: str, frame0: ImageArray | None, frame1: ImageArray | None, count: int
     ) -> list[ImageArray]:
-        """`count` frames from frame0 to frame1, both among them."""
+        """`count` frames from frame0 to frame1, including both."""
         first, last = self._checked(frame0, frame1)
         times = [k / (count - 1) for k in range(1, count - 1)]
         with self._lock:
-            network = self._load(model, weights)
-            if network.recursive:  # a power of two, so that halving meets the times
-                times = [round(t * STEPS) / STEPS for t in times]
-            return [first, *(network(first, last, times) if times else []), last]
+            return [first, *(self._network(model, weights)(first, last, times) if times else []), last]
 
     def manipulated(
         self, model: str, weights: str, frame0: ImageArray | None, frame1: ImageArray | None, mask: np.ndarray | None,
         curve: Sequence[float], rest_moves: bool, count: int,
     ) -> list[ImageArray]:  # fmt: skip
-        """`count` frames: what `mask` (H W) covers follows `curve` (heights 0..1), the rest stands or moves on."""
+        """`count` frames: what `mask` (H W) covers follows `curve` (heights 0..1), the rest is fixed or moves."""
         first, last = self._checked(frame0, frame1)
         if mask is None or not mask.any():
             raise UserError("paint over an object in the first image: what is painted follows the curve")
+        elsewhere: Any = timing([0, 1], count) if rest_moves else 0.0
         with self._lock:
-            network = self._load(model, weights)
-            made = manipulate if network.model.takes_time_map and not network.recursive else compose
-            elsewhere: Any = timing([0, 1], count) if rest_moves else 0.0
-            return made(network, first, last, [mask], [list(curve)], count, elsewhere=elsewhere)
+            network = self._network(model, weights)
+            predict = manipulate if network.model.takes_time_map and not network.recursive else compose
+            return predict(network, first, last, [mask], [list(curve)], count, elsewhere=elsewhere)
 
     def video(self, model: str, weights: str, source: str | None, factor: int, codec: str) -> Path:
         """A video with `factor` times the frames."""
         if not source:
             raise UserError("give a video first")
-        config = _configuration("interpolate")
         output = Path(tempfile.mkdtemp(dir=self.folder)) / "interpolated.mp4"
-        given = {
-            "model": _model(model), "weights": weights, "runs": self.settings.runs, "device": self.settings.device,
-            "input": str(source), "output": str(output), "factor": int(factor), "codec": codec,
-        }  # fmt: skip
-        for key, value in given.items():
-            config[key] = value
         with self._lock:
-            interpolate(config)
+            interpolate_with(
+                _known(model), weights=weights, runs=self.runs, device=self.device, input=str(source),
+                output=str(output), factor=factor, codec=codec,
+            )  # fmt: skip
         return output
 
     def saved(self, frames: Sequence[ImageArray], ending: str) -> Path:
@@ -98,16 +87,15 @@ class Jobs:
         path = Path(tempfile.mkdtemp(dir=self.folder)) / f"interpolated{ending}"
         height, width, _ = frames[0].shape
         clip = Clip("", height, width, rate=Fraction(RATE), tick=Fraction(1, RATE))
-        sink = open_sink(str(path), clip, Encoding())
-        for index, image in enumerate(frames):
-            sink.write(Frame(image, Fraction(index, RATE), Fraction(1, RATE)))
-        sink.finish()
+        with OutputWriter(str(path), clip, Encoding()) as writer:
+            for index, image in enumerate(frames):
+                writer.write(Frame(image, Fraction(index, RATE), Fraction(1, RATE)))
         return path
 
     def clear(self, age: float) -> None:
         """Remove the files in the folder that are older than `age` seconds."""
         for path in self.folder.rglob("*"):
-            with suppress(OSError):  # gone meanwhile
+            with suppress(FileNotFoundError):  # removed by Gradio
                 if path.is_file() and time.time() - path.stat().st_mtime > age:
                     path.unlink()
 
@@ -117,15 +105,15 @@ class Jobs:
         if frame0.shape != frame1.shape:
             sizes = [f"{frame.shape[1]}x{frame.shape[0]}" for frame in (frame0, frame1)]
             raise UserError(f"the images have different sizes ({' and '.join(sizes)}): bring them to one size")
-        if max(frame0.shape) > self.settings.side:
-            raise UserError(f"the images have more than {self.settings.side} pixels a side: make them smaller")
+        if max(frame0.shape) > self.side:
+            raise UserError(f"the images have more than {self.side} pixels a side: make them smaller")
         return frame0, frame1
 
-    def _load_anew(self, name: str, weights: str) -> Interpolator:
-        model: Architecture = instantiate(_model(name), _convert_="all").eval()
-        load_weights(model, weights, self.settings.runs)
-        model.to(find_device(self.settings.device))
-        return Interpolator(model, recursive=not is_time_aware(model))
+    def _load(self, name: str, weights: str) -> Interpolator:
+        model = build_network(compose_config("app", [f"model={_known(name)}"])).eval()
+        load_weights(model, weights, self.runs)
+        model.to(find_device(self.device))
+        return Interpolator(model, recursive=not is_time_aware(model), recursion_depth=DEPTH)
 
 
 def model_names() -> list[str]:
@@ -134,12 +122,12 @@ def model_names() -> list[str]:
 
 
 def weight_names(runs: str) -> list[str]:
-    """Weights that can be chosen: shipped ones, and the best of trainings."""
+    """Weights that can be chosen: shipped ones, and the best of each training."""
     return [*list_shipped(), *sorted(path.parent.name for path in Path(runs).glob("*/checkpoints"))]
 
 
 def painted(editor: dict[str, Any] | None) -> tuple[ImageArray | None, np.ndarray | None]:
-    """The image (H W 3) and what is painted over (H W) of an image editor's value."""
+    """The image (H W 3) and the painted pixels (H W) of an image editor's value."""
     if not editor or editor.get("background") is None:
         return None, None
     background = editor["background"]
@@ -148,16 +136,7 @@ def painted(editor: dict[str, Any] | None) -> tuple[ImageArray | None, np.ndarra
     return np.ascontiguousarray(background[..., :3]), mask
 
 
-def _model(name: str) -> dict[str, Any]:
-    if name not in model_names():
-        raise UserError(f"there is no model {name}")
-    block = OmegaConf.to_container(OmegaConf.load(str(files("conf").joinpath("model", f"{name}.yaml"))).model)
-    assert isinstance(block, dict)
-    return block  # type: ignore[return-value]
-
-
-def _configuration(name: str) -> DictConfig:
-    """A program's configuration with its defaults."""
-    config = OmegaConf.load(str(files("conf").joinpath(f"{name}.yaml")))
-    assert isinstance(config, DictConfig)
-    return config
+def _known(model: str) -> str:
+    if model not in model_names():
+        raise UserError(f"there is no model {model}")
+    return model

@@ -1,4 +1,4 @@
-"""What the page of `vfi_train.app` looks like, and which of its buttons asks for which job. Needs Gradio."""
+"""The page of `vfi_train.app`: its layout, and the job of each button. Needs Gradio."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ def build(jobs: Jobs, model: str, weights: str, *, any_file: bool, note: str = "
     """The page.
 
     Args:
-        jobs: what the buttons ask for.
+        jobs: of the buttons.
         model, weights: chosen at first.
-        any_file: whether the path of any file on this machine may be given for weights.
-        note: what else to say at the top.
+        any_file: whether weights may be the path of any file on this machine.
+        note: more text at the top.
     """
     with gr.Blocks(title="vfi_train", analytics_enabled=False) as page:
         gr.Markdown(f"# vfi_train\nFrames between frames: of two images, of an object in them, of a video. {note}")
         with gr.Row():
             network = gr.Dropdown(model_names(), value=model, label="Model", elem_id="model")
             trained = gr.Dropdown(
-                weight_names(jobs.settings.runs), value=weights, allow_custom_value=any_file, elem_id="weights",
+                weight_names(jobs.runs), value=weights, allow_custom_value=any_file, elem_id="weights",
                 label="Weights: shipped, of a training" + (", or the path of a file" if any_file else ""),
             )  # fmt: skip
         chosen = [network, trained]
         with gr.Tab("Two images"):
-            _images(jobs, chosen)
+            _two_images(jobs, chosen)
         with gr.Tab("An object in time"):
             _object(jobs, chosen)
         with gr.Tab("Video"):
@@ -44,60 +44,58 @@ def build(jobs: Jobs, model: str, weights: str, *, any_file: bool, note: str = "
     return page
 
 
-def _images(jobs: Jobs, chosen: list[gr.Dropdown]) -> None:
+def _two_images(jobs: Jobs, chosen: list[gr.Dropdown]) -> None:
     with gr.Row():
         with gr.Column():
-            frame0 = _given("First image", "frame0")
-            frame1 = _given("Last image", "frame1")
+            frame0 = _image("First image", "frame0")
+            frame1 = _image("Last image", "frame1")
             count = _count()
-            button = gr.Button("Interpolate", variant="primary", elem_id="make")
+            button = gr.Button("Interpolate", variant="primary", elem_id="interpolate")
         viewer = _Viewer(jobs, "images")
 
-    def make(model: str, weights: str, frame0: ImageArray, frame1: ImageArray, count: float) -> dict[Any, Any]:
+    def interpolate(model: str, weights: str, frame0: ImageArray, frame1: ImageArray, count: float) -> dict[Any, Any]:
         return viewer.show(jobs.frames(model, weights, frame0, frame1, int(count)))
 
-    button.click(_told(make), [*chosen, frame0, frame1, count], viewer.parts)
+    button.click(_with_notices(interpolate), [*chosen, frame0, frame1, count], viewer.parts)
 
 
 def _object(jobs: Jobs, chosen: list[gr.Dropdown]) -> None:
     with gr.Row():
         with gr.Column():
             editor = gr.ImageEditor(
-                label="First image: paint over an object and the way that it goes", type="numpy", image_mode="RGBA",
+                label="First image: paint over an object and its path", type="numpy", image_mode="RGBA",
                 brush=gr.Brush(colors=["#ff3b30"], default_size=24, color_mode="fixed"), sources=("upload",),
                 transforms=(), layers=False, elem_id="editor", height=380,
             )  # fmt: skip
-            last = _given("Last image", "last")
+            last = _image("Last image", "last")
             gr.Markdown(
-                "**Timing of what is painted.** Draw how far along its way it is; a double click straightens. Weights "
-                "that know time maps (`ifrnet_tiny` with `ifrnet_tiny_d_synthetic`) are asked for one image with two "
-                "timings; of others, two images are put together."
+                "**Timing of what is painted.** Draw how far along its path it is; a double click resets the curve. "
+                "Weights for time maps (`ifrnet_tiny` with `ifrnet_tiny_d_synthetic`) predict one image with two "
+                "timings; with others, two images are composed."
             )
             curve = gr.HTML(
                 STRAIGHT, html_template=TEMPLATE, css_template=CURVE_STYLE, js_on_load=SCRIPT, elem_id="curve"
             )
-            rest = gr.Radio(["stands still", "moves on"], value="stands still", label="All else", elem_id="rest")
+            rest = gr.Radio(["is fixed", "moves"], value="is fixed", label="The rest", elem_id="rest")
             count = _count()
-            button = gr.Button("Interpolate", variant="primary", elem_id="bend")
+            button = gr.Button("Interpolate", variant="primary", elem_id="manipulate")
         viewer = _Viewer(jobs, "object")
 
-    def bend(
+    def manipulate(
         model: str, weights: str, editor: Any, frame1: ImageArray, curve: Any, rest: str, count: float
     ) -> dict[Any, Any]:
         frame0, mask = painted(editor)
         heights = [float(height) / 100 for height in curve]
-        return viewer.show(
-            jobs.manipulated(model, weights, frame0, frame1, mask, heights, rest == "moves on", int(count))
-        )
+        return viewer.show(jobs.manipulated(model, weights, frame0, frame1, mask, heights, rest == "moves", int(count)))
 
-    button.click(_told(bend), [*chosen, editor, last, curve, rest, count], viewer.parts)
+    button.click(_with_notices(manipulate), [*chosen, editor, last, curve, rest, count], viewer.parts)
 
 
 def _video(jobs: Jobs, chosen: list[gr.Dropdown]) -> None:
     with gr.Row():
         with gr.Column():
             source = gr.Video(label="Video", sources=["upload"], elem_id="source", height=300)
-            factor = gr.Slider(2, 16, 2, step=1, label="Frames for each one", elem_id="factor")
+            factor = gr.Slider(2, 16, 2, step=1, label="Frames for each input frame", elem_id="factor")
             codec = gr.Dropdown(["h264", "h265", "av1"], value="h264", label="Codec", elem_id="codec")
             button = gr.Button("Interpolate", variant="primary", elem_id="convert")
         with gr.Column():
@@ -108,11 +106,11 @@ def _video(jobs: Jobs, chosen: list[gr.Dropdown]) -> None:
         path = str(jobs.video(model, weights, source, int(factor), codec))
         return path, gr.DownloadButton(value=path, interactive=True)
 
-    button.click(_told(convert), [*chosen, source, factor, codec], [result, download])
+    button.click(_with_notices(convert), [*chosen, source, factor, codec], [result, download])
 
 
 class _Viewer:
-    """Made frames: one of them, a slider through time, and files to download."""
+    """Predicted frames: one of them, a slider through time, and files to download."""
 
     def __init__(self, jobs: Jobs, name: str) -> None:
         self.jobs = jobs
@@ -126,9 +124,7 @@ class _Viewer:
                 height=420,
                 buttons=["fullscreen", "download"],
             )
-            self.slider = gr.Slider(
-                0, 1, 0, step=1, label="Through time: frame", interactive=False, elem_id=f"{name}_slider"
-            )
+            self.slider = gr.Slider(0, 1, 0, step=1, label="Frame", interactive=False, elem_id=f"{name}_slider")
             with gr.Row():
                 self.gif, self.mp4 = (
                     gr.DownloadButton(f"Download {kind}", interactive=False, elem_id=f"{name}_{kind.lower()}")
@@ -142,7 +138,7 @@ class _Viewer:
         )  # fmt: skip
 
     def show(self, frames: list[ImageArray]) -> dict[Any, Any]:
-        """Updates of the parts: the frame in the middle is shown first."""
+        """Updates of the parts, with the middle frame shown."""
         middle = len(frames) // 2
         saved = {ending: str(self.jobs.saved(frames, ending)) for ending in (".gif", ".mp4")}
         return {
@@ -154,7 +150,7 @@ class _Viewer:
         }
 
 
-def _given(label: str, name: str) -> gr.Image:
+def _image(label: str, name: str) -> gr.Image:
     return gr.Image(
         label=label,
         type="numpy",
@@ -167,16 +163,16 @@ def _given(label: str, name: str) -> gr.Image:
 
 
 def _count() -> gr.Slider:
-    return gr.Slider(3, 65, 9, step=1, label="Frames, with the first and the last")
+    return gr.Slider(3, 65, 9, step=1, label="Frames, including the first and the last")
 
 
-def _told(job: Callable[..., Any]) -> Callable[..., Any]:
-    """Mistakes as a notice on the page."""
+def _with_notices(job: Callable[..., Any]) -> Callable[..., Any]:
+    """The job, with a UserError shown as a notice on the page."""
 
-    def safe(*inputs: Any) -> Any:
+    def run(*inputs: Any) -> Any:
         try:
             return job(*inputs)
-        except (UserError, ValueError) as error:
+        except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
-    return safe
+    return run

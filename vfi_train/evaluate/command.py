@@ -21,10 +21,11 @@ from vfi_train.evaluate.jobs import Task, safe, tasks
 from vfi_train.evaluate.launch import device_name, gather, start
 from vfi_train.evaluate.measure import check_once, cores, measure, missing, share
 from vfi_train.evaluate.networks import subjects
-from vfi_train.evaluate.predictor import PRECISIONS, Asker, set_up
+from vfi_train.evaluate.predictor import Predictor, set_up
 from vfi_train.evaluate.progress import EvaluationProgress
 from vfi_train.evaluate.results import Result
 from vfi_train.evaluate.sample_strips import strips
+from vfi_train.inference.batch_predictor import PRECISIONS
 from vfi_train.runtime.console import say
 
 BLOCK = 105  # neighbouring samples that one process takes: whole pairs of 1, 3, 5 and 7 targets
@@ -83,11 +84,11 @@ def work(task: Task, config: DictConfig, fabric: Fabric) -> Result:
     block = max(1, min(BLOCK, len(todo) // (4 * fabric.world_size)))
     mine = share(todo, fabric.global_rank, fabric.world_size, block)
     progress = EvaluationProgress(task.name, len(mine), fabric.world_size, fabric.is_global_zero)
-    asker = Asker(task.model, task.settings, config.precision)
+    predictor = Predictor(task.model, task.settings, config.precision)
     began = time.monotonic()
     try:
         rows = measure(
-            task.source, mine, asker, task.scorer,
+            task.source, mine, predictor, task.scorer,
             batch=config.batch, workers=readers(config), journal=journal, tell=progress.update,
         )  # fmt: skip
     finally:
@@ -100,7 +101,7 @@ def work(task: Task, config: DictConfig, fabric: Fabric) -> Result:
         result.samples = [row for row in whole if "broken" not in row]
         result.broken = [row for row in whole if "broken" in row]
         result.samples_per_second = len(new) / (time.monotonic() - began) if new else None
-        if asker.recursive and any(row["time"] != 0.5 for row in result.samples):
+        if predictor.recursive and any(row["time"] != 0.5 for row in result.samples):
             result.notes.append("times are reached by halving intervals: the network gives the middle frame alone")
     return result
 
@@ -109,10 +110,10 @@ def look(task: Task, result: Result, config: DictConfig, fabric: Fabric) -> Any:
     """Images of the worst and the best samples; and what the precision does to the scores."""
     if config.precision != "fp32" and result.samples:
         result.precision_effect = precision_effect(task, result)
-    asker = Asker(task.model, task.settings, config.precision)
+    predictor = Predictor(task.model, task.settings, config.precision)
     if not config.num_examples or not result.columns:
         return []
-    return strips(task.source, asker, result.samples, result.columns[0], config.num_examples)
+    return strips(task.source, predictor, result.samples, result.columns[0], config.num_examples)
 
 
 def precision_effect(task: Task, result: Result) -> dict[str, Any]:
@@ -120,7 +121,9 @@ def precision_effect(task: Task, result: Result) -> dict[str, Any]:
     step = max(1, len(result.samples) // PROBED)
     probed = result.samples[::step][:PROBED]
     with set_up(task.model, task.settings, "fp32"):
-        exact = measure(task.source, [row["index"] for row in probed], Asker(task.model, task.settings), task.scorer)
+        exact = measure(
+            task.source, [row["index"] for row in probed], Predictor(task.model, task.settings), task.scorer
+        )
     before = results.averages([row for row in exact if "scores" in row], result.columns)
     after = results.averages(probed, result.columns)
     return {"samples": len(probed), "difference": {c: after[c] - before[c] for c in result.columns}}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from datamodules.core.samplers import SampleSource
-from vfi_train.evaluate.predictor import Asker
+from vfi_train.evaluate.predictor import Predictor
 from vfi_train.evaluate.resume_log import Journal, Row
 from vfi_train.evaluate.samples import Broken, Pair, batches, pairs
 from vfi_train.evaluate.scorer import Scorer
@@ -23,7 +23,7 @@ IN_FLIGHT = 2  # columns of predictions that wait for their scores
 def measure(
     source: SampleSource,
     indices: Sequence[int],
-    asker: Asker,
+    predictor: Predictor,
     scorer: Scorer,
     *,
     batch: int = 1,
@@ -38,7 +38,7 @@ def measure(
     Args:
         source: of the samples.
         indices: which of them, in order.
-        asker: gives the predictions.
+        predictor: gives the predictions.
         scorer: scores them.
         batch: pairs that are computed at once, where they fit one batch.
         workers: threads that read ahead.
@@ -57,15 +57,15 @@ def measure(
         tell(new)
 
     waiting: deque[Future[list[Row]]] = deque()
-    most = IN_FLIGHT if _cores_are_free(asker.like.device) else 0
+    most = IN_FLIGHT if _cores_are_free(predictor.device) else 0
     with ThreadPoolExecutor(1, "score") as scoring:
         try:
-            for item in batches(pairs(source, indices, workers), batch, asker.recursive):
+            for item in batches(pairs(source, indices, workers), batch, predictor.recursive):
                 if isinstance(item, Broken):
                     keep([{"index": item.index, "key": item.key, "broken": item.reason}])
                     continue
-                for number, frame, clock in _timed(asker, item):
-                    waiting.append(scoring.submit(_score, asker, scorer, item, number, frame, clock))
+                for number, frame, clock in _timed(predictor, item):
+                    waiting.append(scoring.submit(_score, predictor, scorer, item, number, frame, clock))
                     if len(waiting) > most:
                         keep(waiting.popleft().result())
             while waiting:
@@ -130,21 +130,23 @@ class Clock:
         return 1000 * (self.ended - self.began)
 
 
-def _timed(asker: Asker, item: list[Pair]) -> Iterator[tuple[int, Tensor, Clock]]:
+def _timed(predictor: Predictor, item: list[Pair]) -> Iterator[tuple[int, Tensor, Clock]]:
     """Predictions, numbered, each with its time. The first has the encoding of the frames in it."""
-    frames = asker.frames(item)
+    frames = predictor.frames(item)
     for number in range(len(item[0].moments)):
-        clock = Clock(asker.like.device)
+        clock = Clock(predictor.device)
         clock.start()
         frame = next(frames)
         clock.stop()
         yield number, frame, clock
 
 
-def _score(asker: Asker, scorer: Scorer, item: list[Pair], number: int, frame: Tensor, clock: Clock) -> list[Row]:
+def _score(
+    predictor: Predictor, scorer: Scorer, item: list[Pair], number: int, frame: Tensor, clock: Clock
+) -> list[Row]:
     """The rows of the `number`-th moment of each pair."""
     moments = [pair.moments[number] for pair in item]
-    columns = scorer(frame, asker.batch([moment.target for moment in moments]).contiguous())
+    columns = scorer(frame, predictor.to_tensor([moment.target for moment in moments]).contiguous())
     ms = clock.milliseconds() / len(item)
     return [
         {

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from datamodules.core.samplers import SampleSource
-from vfi_train.evaluate.predictor import Asker
+from vfi_train.evaluate.predictor import Predictor
 from vfi_train.evaluate.resume_log import Row
 from vfi_train.evaluate.samples import Pair, pairs
 from vfi_train.evaluate.scorer import COLUMNS
@@ -28,7 +28,7 @@ class Strip:
     tiles: list[tuple[str, bytes]]
 
 
-def strips(source: SampleSource, asker: Asker, rows: list[Row], column: str, count: int) -> list[Strip]:
+def strips(source: SampleSource, predictor: Predictor, rows: list[Row], column: str, count: int) -> list[Strip]:
     """The `count` worst samples by a column, worst first, and the `count` best, best first."""
     measured = [row for row in rows if not math.isnan(row["scores"][column])]
     ordered = sorted(measured, key=lambda row: row["scores"][column], reverse=not COLUMNS[column].higher_is_better)
@@ -40,14 +40,14 @@ def strips(source: SampleSource, asker: Asker, rows: list[Row], column: str, cou
     for rank, row in chosen:
         item = next(pairs(source, [row["index"]], 0))
         if isinstance(item, Pair):
-            found.append(Strip(rank, row, _tiles(asker, item)))
+            found.append(Strip(rank, row, _tiles(predictor, item)))
     return found
 
 
-def _tiles(asker: Asker, pair: Pair) -> list[tuple[str, bytes]]:
-    frame = next(asker.frames([pair]))[0].cpu()
+def _tiles(predictor: Predictor, pair: Pair) -> list[tuple[str, bytes]]:
+    frame = next(predictor.frames([pair]))[0].cpu()
     frame0, frame1, target = (
-        asker.batch([image])[0].cpu() for image in (pair.frame0, pair.frame1, pair.moments[0].target)
+        predictor.to_tensor([image])[0].cpu() for image in (pair.frame0, pair.frame1, pair.moments[0].target)
     )
     return [
         ("inputs, overlaid", jpeg(overlay(frame0, frame1))),

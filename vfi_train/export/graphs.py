@@ -1,8 +1,8 @@
 """Networks as graphs that run without this package: ONNX, torch.export, AOTInductor, checked against PyTorch.
 
 A graph takes frame0 and frame1 (1 3 H W, RGB, [0, 1], float32; H and W multiples of its `size_multiple`) and, where the
-network takes any time, time (1 1 1 1); it answers frame (1 3 H W, RGB, [0, 1]). What a caller must know is written into
-the file as JSON under the name `vfi_train`; `run_exported.py` reads it.
+network takes any time, time (1 1 1 1); it gives frame (1 3 H W, RGB, [0, 1]). The file holds `ExportMetadata` as JSON
+under the name `vfi_train`; `run_exported.py` reads it.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from vfi_train.errors import UserError
 OPSET = 20  # of ONNX; 16 is the first with GridSample
 TOLERANCE = 1e-3  # largest difference to PyTorch in images in [0, 1]: a quarter of a level of 8 bits
 LARGEST = 8192  # pixels a side, of graphs for any size
-NEEDS_SIZE = ("ema_vfi", "atm_vfi")  # families whose attention windows make another graph of each size
-NAME = "vfi_train"  # under which facts stand in a file
+NEEDS_SIZE = ("ema_vfi", "atm_vfi")  # families whose graph depends on the size: attention windows
+NAME = "vfi_train"  # of the metadata in a file
 
-Run = Callable[..., Any]  # frame0, frame1, time as tensors; the answer as an array or tensor
+Run = Callable[..., Any]  # frame0, frame1, time as tensors; gives the frame as an array or tensor
 
 
 @dataclass(frozen=True)
 class ExportMetadata:
-    """What a caller of a graph must know. `size`: the only one it takes (height, width), None for any multiple."""
+    """What a caller of a graph needs. `size`: the only one it takes (height, width); None: any multiple."""
 
     model: str
     weights: str
@@ -48,12 +48,12 @@ class ExportMetadata:
     iterations: int = 1
 
     def json(self) -> str:
-        """As it stands in a file."""
+        """For a file."""
         return json.dumps(dataclasses.asdict(self))
 
 
 class ExportWrapper(nn.Module):
-    """A network as a function of tensors alone: channel order, steps from a reference and clamping are inside."""
+    """A network as a function of tensors, with channel order, steps from a reference and clamping inside."""
 
     def __init__(self, model: Architecture, iterations: int) -> None:
         super().__init__()
@@ -67,27 +67,25 @@ class ExportWrapper(nn.Module):
             frame0, frame1 = frame0.flip(1), frame1.flip(1)
         encoding = self.model.encode(frame0, frame1)
         if self.model.takes_reference:
-            answer, start = known_reference(frame0, time, None, None)
+            frame, start = known_reference(frame0, time, None, None)
             for to, since in reference_schedule(time, start, self.iterations):
-                answer = self.model.decode(encoding, to, reference=answer, reference_time=since).frame
+                frame = self.model.decode(encoding, to, reference=frame, reference_time=since).frame
         else:
-            answer = self.model.decode(encoding, time).frame
-        return (answer.flip(1) if self.model.channel_order == "bgr" else answer).clamp(0, 1)
+            frame = self.model.decode(encoding, time).frame
+        return (frame.flip(1) if self.model.channel_order == "bgr" else frame).clamp(0, 1)
 
 
-def facts_of(
+def metadata_of(
     model: Architecture, name: str, weights: str, size: tuple[int, int] | None, iterations: int
 ) -> ExportMetadata:
-    """The facts of a model's graph.
+    """The metadata of a model's graph.
 
     Raises:
-        UserError: the model's graph depends on the size and none is given, or the size does not suit the model.
+        UserError: the graph depends on the size and none is given, or the size is too small.
     """
     multiple = max(model.size_multiple, model.full_size_multiple)
     if size is None and model.family in NEEDS_SIZE:
-        raise UserError(
-            f"the attention windows of {name} make another graph of each size: give size=720x1280 or another"
-        )
+        raise UserError(f"the graph of {name} depends on the size (attention windows): give size=720x1280 or another")
     padded = None if size is None else (-(-size[0] // multiple) * multiple, -(-size[1] // multiple) * multiple)
     if padded is not None and min(padded) < model.min_size:
         raise UserError(f"size: {name} takes frames of at least {model.min_size} pixels a side; got {size}")
@@ -95,45 +93,46 @@ def facts_of(
     return ExportMetadata(name, weights, multiple, model.min_size, model.arbitrary_time, padded, steps)
 
 
-def capture(model: Architecture, facts: ExportMetadata) -> torch.export.ExportedProgram:
-    """The network's graph by torch.export, for any height and width or for the size of `facts`."""
+def capture(model: Architecture, metadata: ExportMetadata) -> torch.export.ExportedProgram:
+    """The network's graph by torch.export, for any height and width, or for the size in `metadata`."""
     shapes: Any = None
-    if facts.size is None:
-        sides = {2: _side("height", facts), 3: _side("width", facts)}
-        shapes = (sides, sides, *([{}] if facts.arbitrary_time else []))
+    if metadata.size is None:
+        sides = {2: _side("height", metadata), 3: _side("width", metadata)}
+        shapes = (sides, sides, *([{}] if metadata.arbitrary_time else []))
     with torch.no_grad(), _no_autocast(), _Portable():
         return torch.export.export(
-            ExportWrapper(model.eval(), facts.iterations), _inputs(facts, _example(facts)), dynamic_shapes=shapes
+            ExportWrapper(model.eval(), metadata.iterations),
+            _inputs(metadata, _example(metadata)),
+            dynamic_shapes=shapes,
         )
 
 
-def write_torch_export(model: Architecture, facts: ExportMetadata, path: Path) -> float:
-    """Write the graph as torch.export's archive; the largest difference to PyTorch."""
-    program = capture(model, facts)
+def write_torch_export(model: Architecture, metadata: ExportMetadata, path: Path) -> float:
+    """Write the graph as an archive of torch.export; returns the largest difference to PyTorch."""
+    program = capture(model, metadata)
     with path.open("wb") as file:
-        torch.export.save(program, file, extra_files={f"{NAME}.json": facts.json()})  # type: ignore[arg-type]
+        torch.export.save(program, file, extra_files={f"{NAME}.json": metadata.json()})  # type: ignore[arg-type]
     loaded = torch.export.load(str(path)).module()
-    return check(model, facts, lambda *inputs: loaded(*inputs))
+    return check(model, metadata, lambda *inputs: loaded(*inputs))
 
 
-def write_aotinductor(model: Architecture, facts: ExportMetadata, path: Path) -> float:
-    """Compile the graph to a package of AOTInductor, for CPUs of this kind; the largest difference to PyTorch."""
+def write_aotinductor(model: Architecture, metadata: ExportMetadata, path: Path) -> float:
+    """Compile the graph to an AOTInductor package for CPUs of this kind; returns the largest difference to PyTorch."""
     compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler) is None:
         raise UserError(
-            f"format=aotinductor needs a C++ compiler, and there is no {compiler}: install one (Debian: g++), or name "
-            "it by the variable CXX"
+            f"format=aotinductor needs a C++ compiler, and there is no {compiler}: install one (Debian: g++) or set CXX"
         )
     torch._inductor.aoti_compile_and_package(
-        capture(model, facts), package_path=str(path),
-        inductor_configs={"aot_inductor.metadata": {NAME: facts.json()}},
+        capture(model, metadata), package_path=str(path),
+        inductor_configs={"aot_inductor.metadata": {NAME: metadata.json()}},
     )  # fmt: skip
     loaded = torch._inductor.aoti_load_package(str(path))
-    return check(model, facts, lambda *inputs: loaded(*inputs))
+    return check(model, metadata, lambda *inputs: loaded(*inputs))
 
 
-def write_onnx(model: Architecture, facts: ExportMetadata, path: Path) -> float:
-    """Write the graph as ONNX, opset `OPSET`; the largest difference to PyTorch, computed by onnxruntime."""
+def write_onnx(model: Architecture, metadata: ExportMetadata, path: Path) -> float:
+    """Write the graph as ONNX, opset `OPSET`; returns the largest difference to PyTorch, computed by onnxruntime."""
     try:
         import onnx
         import onnxruntime
@@ -141,48 +140,50 @@ def write_onnx(model: Architecture, facts: ExportMetadata, path: Path) -> float:
     except ImportError as error:
         raise UserError(f"format=onnx needs the package {error.name}: pip install 'vfi_train[export]'") from error
     program = torch.onnx.export(
-        capture(model, facts), dynamo=True, opset_version=OPSET, output_names=["frame"], verbose=False
+        capture(model, metadata), dynamo=True, opset_version=OPSET, output_names=["frame"], verbose=False
     )
     assert program is not None
     graph = program.model_proto
-    onnx.helper.set_model_props(graph, {NAME: facts.json()})
+    onnx.helper.set_model_props(graph, {NAME: metadata.json()})
     onnx.checker.check_model(graph)
     path.write_bytes(graph.SerializeToString())
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_inputs()]
     return check(
-        model, facts, lambda *inputs: session.run(None, dict(zip(names, (x.numpy() for x in inputs), strict=True)))[0]
+        model,
+        metadata,
+        lambda *inputs: session.run(None, dict(zip(names, (x.numpy() for x in inputs), strict=True)))[0],
     )
 
 
-def check(model: Architecture, facts: ExportMetadata, ask: Run) -> float:
-    """The largest difference between a graph and PyTorch over sizes and times, for a texture that moves.
+def check(model: Architecture, metadata: ExportMetadata, run: Run) -> float:
+    """The largest difference between a graph and PyTorch over sizes and times, for a moving texture.
 
     Raises:
         UserError: it is above `TOLERANCE`.
     """
-    sizes = [facts.size] if facts.size else [_example(facts), _other(facts)]
+    sizes = [metadata.size] if metadata.size else [_example(metadata), _other(metadata)]
     largest = 0.0
     for size in sizes:
-        for time in (0.5, 0.2) if facts.arbitrary_time else (0.5,):
-            inputs = _inputs(facts, size, time)
+        for time in (0.5, 0.2) if metadata.arbitrary_time else (0.5,):
+            inputs = _inputs(metadata, size, time)
             with torch.no_grad():
-                expected = ExportWrapper(model.eval(), facts.iterations)(*inputs)
-                got = torch.as_tensor(ask(*inputs))
+                expected = ExportWrapper(model.eval(), metadata.iterations)(*inputs)
+                got = torch.as_tensor(run(*inputs))
             largest = max(largest, float((got - expected).abs().max()))
     if not largest <= TOLERANCE:
         raise UserError(
-            f"the graph of {facts.model} differs from PyTorch by {largest:.1e}, more than {TOLERANCE:.0e}, so that it "
-            "is not written"
+            f"the graph of {metadata.model} differs from PyTorch by {largest:.1e}, more than {TOLERANCE:.0e}, and is "
+            "not written"
         )
     return largest
 
 
 class _Portable(TorchFunctionMode):
-    """Writes what graphs cannot hold in other words: the same numbers, but for the last bit of a grid.
+    """Replaces functions that graphs cannot hold; the numbers are the same, except for the last bit of a grid.
 
-    torch.linspace, whose number of steps a graph would fix, becomes torch.arange; shifts, which ONNX has for unsigned
-    numbers alone, become divisions.
+    torch.linspace, whose number of steps a graph would fix, becomes torch.arange; shifts, which ONNX has only for
+    unsigned numbers, become divisions.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -197,7 +198,7 @@ class _Portable(TorchFunctionMode):
 
 @contextmanager
 def _no_autocast() -> Iterator[None]:
-    """A graph is float32 throughout; archives do not hold the regions that switch autocast off."""
+    """A graph is float32 throughout; archives cannot hold the regions that switch autocast off."""
     usual = torch.autocast
     torch.autocast = lambda *_, **__: nullcontext()  # type: ignore[misc, assignment]
     try:
@@ -206,23 +207,23 @@ def _no_autocast() -> Iterator[None]:
         torch.autocast = usual  # type: ignore[misc]
 
 
-def _side(name: str, facts: ExportMetadata) -> Any:
-    least = -(-facts.min_size // facts.size_multiple)
-    return facts.size_multiple * torch.export.Dim(name, min=least, max=LARGEST // facts.size_multiple)
+def _side(name: str, metadata: ExportMetadata) -> Any:
+    least = -(-metadata.min_size // metadata.size_multiple)
+    return metadata.size_multiple * torch.export.Dim(name, min=least, max=LARGEST // metadata.size_multiple)
 
 
-def _example(facts: ExportMetadata) -> tuple[int, int]:
-    """A small size; two multiples a side at least, for one is a special case to the tracer."""
-    side = max(2 * facts.size_multiple, -(-facts.min_size // facts.size_multiple) * facts.size_multiple)
-    return facts.size or (side, side + facts.size_multiple)
+def _example(metadata: ExportMetadata) -> tuple[int, int]:
+    """A small size; at least two multiples a side, since one is a special case of the tracer."""
+    side = max(2 * metadata.size_multiple, -(-metadata.min_size // metadata.size_multiple) * metadata.size_multiple)
+    return metadata.size or (side, side + metadata.size_multiple)
 
 
-def _other(facts: ExportMetadata) -> tuple[int, int]:
-    height, width = _example(facts)
-    return height + 2 * facts.size_multiple, width + facts.size_multiple
+def _other(metadata: ExportMetadata) -> tuple[int, int]:
+    height, width = _example(metadata)
+    return height + 2 * metadata.size_multiple, width + metadata.size_multiple
 
 
-def _inputs(facts: ExportMetadata, size: tuple[int, int], time: float = 0.5) -> tuple[Tensor, ...]:
+def _inputs(metadata: ExportMetadata, size: tuple[int, int], time: float = 0.5) -> tuple[Tensor, ...]:
     """A texture that moves by a few pixels, and a time where the graph takes one."""
     rows, columns = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
     periods = torch.tensor([5.0, 7.0, 11.0]).reshape(3, 1, 1)
@@ -230,4 +231,4 @@ def _inputs(facts: ExportMetadata, size: tuple[int, int], time: float = 0.5) -> 
         ((torch.sin((columns - shift) / periods) + torch.cos((rows + shift) / periods)) / 4 + 0.5)[None]
         for shift in (0.0, 3.0)
     ]
-    return (*frames, torch.full((1, 1, 1, 1), time)) if facts.arbitrary_time else tuple(frames)
+    return (*frames, torch.full((1, 1, 1, 1), time)) if metadata.arbitrary_time else tuple(frames)

@@ -1,4 +1,4 @@
-"""Images as users hold them (NumPy or torch, uint8 or float), and as networks take them."""
+"""Images in the forms of users (NumPy or torch, uint8 or float) and of networks."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def to_batch(frame: np.ndarray | Tensor, like: Tensor) -> Tensor:
 
     Args:
         frame: RGB; NumPy H W 3 or B H W 3, torch 3 H W or B 3 H W; uint8, or floats in [0, 1].
-        like: a tensor of the device and dtype wanted.
+        like: a tensor of the device and dtype to give.
 
     Raises:
         UserError: another kind, shape or range.
     """
     if not isinstance(frame, (Tensor, np.ndarray)) or frame.ndim not in (3, 4):
-        raise UserError(_takes(frame))
+        raise UserError(_expected(frame))
     x = frame if isinstance(frame, Tensor) else torch.from_numpy(np.array(frame, order="C")).movedim(-1, -3)
     if x.shape[-3] != 3 or not (x.dtype == torch.uint8 or x.is_floating_point()):
-        raise UserError(_takes(frame))
+        raise UserError(_expected(frame))
     x = x.to(like.device)
     if x.dtype == torch.uint8:
         x = x.to(like.dtype) / 255
@@ -73,10 +73,10 @@ def quantise(frame: Tensor) -> Tensor:
     return (frame.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def _takes(frame: object) -> str:
-    seen = type(frame).__name__
+def _expected(frame: object) -> str:
+    given = type(frame).__name__
     if isinstance(frame, (np.ndarray, Tensor)):
-        seen = f"shape {tuple(frame.shape)} of {frame.dtype}"
+        given = f"shape {tuple(frame.shape)} of {frame.dtype}"
     return (
-        f"frames are RGB images, uint8 or floats in [0, 1], NumPy H W 3 or B H W 3, torch 3 H W or B 3 H W; got {seen}"
+        f"frames are RGB images, uint8 or floats in [0, 1], NumPy H W 3 or B H W 3, torch 3 H W or B 3 H W; got {given}"
     )

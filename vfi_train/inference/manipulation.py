@@ -1,7 +1,7 @@
-"""Manipulated interpolation: the objects of an image move by timings of their own.
+"""Manipulated interpolation: each object of an image moves by its own timing.
 
-A mask says where an object is in frame 0, a curve how far along its way it has got at each moment. Together they make
-a time map for every frame wanted, which any network that takes maps can be asked for.
+A mask says where an object is in frame 0, a curve how far along its path it is in each frame. Together they make a time
+map for every frame, for networks that take maps.
 
 Source: the app of InterpAny-Clearer (Zhong et al., ECCV 2024).
 """
@@ -20,7 +20,7 @@ from vfi_train.inference.conversion import Frame
 from vfi_train.inference.interpolator import Interpolator
 
 Array = NDArray[np.float32]
-OBJECTS = (0.1, 0.9)  # the app's networks blur less where nothing is asked to stand quite still or to arrive
+OBJECTS = (0.1, 0.9)  # times of objects: the app's networks blur less away from 0 and 1
 BLUR = {"ksize": (9, 9), "sigmaX": 1.7, "borderType": cv2.BORDER_REFLECT_101}  # as training blurs its maps
 
 
@@ -34,18 +34,18 @@ def manipulate(
     *,
     elsewhere: float | Sequence[float] = 0.0,
 ) -> list[Frame]:
-    """`count` frames in which each object follows a curve of its own.
+    """`count` frames in which each object follows its own curve.
 
     Args:
-        interpolate: with a model that `takes_time_map`; the app has one with a reference, and 3 `iterations`.
+        interpolate: with a model that `takes_time_map`; the app uses one with a reference, and 3 `iterations`.
         frame0, frame1: see `Interpolator`.
-        masks: where each object is in frame 0, H W each; where masks overlap, the first one counts.
+        masks: where each object is in frame 0, H W each; the first of overlapping masks counts.
         curves: for each mask, see `timing`.
         count: number of frames; the first and the last are predicted too.
         elsewhere: see `time_maps`.
 
     Raises:
-        UserError: masks, curves and frames do not fit together, or the model takes no maps.
+        UserError: masks, curves and frames do not match, or the model takes no maps.
     """
     timings = [timing(curve, count, *OBJECTS) for curve in curves]
     maps = smooth(time_maps(masks, timings, elsewhere)).clip(0, 1)
@@ -65,44 +65,43 @@ def compose(
 ) -> list[NDArray]:
     """As `manipulate`, by a network that takes one time for the whole image.
 
-    Whole frames are made for each timing, and a frame shows of each what its mask covers, with soft edges.
+    A frame is predicted for each timing; the result shows of each what its mask covers, with soft edges.
 
     Args:
         interpolate, masks, curves, count, elsewhere: see `manipulate`.
         frame0, frame1: H W 3.
-        steps: times are rounded to this part; a power of two suits networks that halve intervals.
+        steps: times are rounded to k / steps; a power of two suits `recursive` networks.
 
     Raises:
-        UserError: masks, curves and frames do not fit together.
+        UserError: masks, curves and frames do not match.
     """
-    shares = smooth(time_maps(masks, list(np.eye(len(masks))), 0.0))
-    shares = np.concatenate([shares, 1 - shares.sum(0, keepdims=True)])[..., None]
+    weights = smooth(time_maps(masks, list(np.eye(len(masks))), 0.0))
+    weights = np.concatenate([weights, 1 - weights.sum(0, keepdims=True)])[..., None]
     timings = [*(timing(curve, count) for curve in curves), np.broadcast_to(np.asarray(elsewhere, np.float32), count)]
     ticks = np.rint(np.clip(timings, 0, 1) * steps).astype(int)
     between = sorted(set(ticks.flat) - {0, steps})
-    made = interpolate(frame0, frame1, [tick / steps for tick in between]) if between else []
-    whole = {0: frame0, steps: frame1, **dict(zip(between, made, strict=True))}
-    frames = [np.sum([share * whole[k] for share, k in zip(shares, at, strict=True)], axis=0) for at in ticks.T]
+    predicted = interpolate(frame0, frame1, [tick / steps for tick in between]) if between else []
+    complete = {0: frame0, steps: frame1, **dict(zip(between, predicted, strict=True))}
+    frames = [np.sum([weight * complete[k] for weight, k in zip(weights, at, strict=True)], axis=0) for at in ticks.T]
     if np.issubdtype(frame0.dtype, np.integer):
         frames = [np.rint(frame) for frame in frames]
     return [frame.astype(frame0.dtype) for frame in frames]
 
 
 def retime(interpolate: Interpolator, frame0: Frame, frame1: Frame, curve: Sequence[float], count: int) -> list[Frame]:
-    """`count` frames of the whole image by one curve; frame 0 and frame 1 are the first and the last.
+    """`count` frames in which the complete image follows one curve; frame 0 and frame 1 are the first and the last.
 
-    Frames are made from the middle outwards, each between the nearest ones that there are by then (see `anchors`).
+    Frames are predicted from the middle outwards, each between its nearest known ones (see `anchors`).
 
     Args:
-        interpolate, frame0, frame1, count: see `manipulate`; a model for arbitrary times suffices.
+        interpolate, frame0, frame1, count: see `manipulate`; a model for arbitrary times.
         curve: see `timing`.
     """
     position = timing(curve, count)
     frames = {0: frame0, count - 1: frame1} if count > 1 else {0: frame0}
     for index, left, right in anchors(count):
-        way = position[right] - position[left]
-        # Between anchors at one place there is nowhere to go.
-        time = float(np.clip((position[index] - position[left]) / way, 0, 1)) if way else 0.0
+        distance = position[right] - position[left]
+        time = float(np.clip((position[index] - position[left]) / distance, 0, 1)) if distance else 0.0
         if 0 < time < 1:
             frames[index] = interpolate(frames[left], frames[right], time)
         else:
@@ -111,13 +110,13 @@ def retime(interpolate: Interpolator, frame0: Frame, frame1: Frame, curve: Seque
 
 
 def timing(curve: Sequence[float], count: int, low: float = 0.0, high: float = 1.0) -> Array:
-    """How far along its way something is in each of `count` frames.
+    """How far along its path an object is in each of `count` frames.
 
     Args:
-        curve: heights at two or more moments, evenly spaced from the first to the last frame; 0 = at frame 0,
-            1 = at frame 1. A spline goes through them: cubic from four on (not-a-knot), it may overshoot.
+        curve: two or more heights, evenly spaced from the first to the last frame; 0 = at frame 0, 1 = at frame 1.
+            They are interpolated by a spline: cubic from four on (not-a-knot), it may overshoot.
         count: number of frames.
-        low, high: what heights 0 and 1 are mapped to.
+        low, high: times of the heights 0 and 1.
     """
     from scipy.interpolate import make_interp_spline  # takes half a second to import
 
@@ -136,13 +135,13 @@ def time_maps(
     """A time map for each frame: N H W.
 
     Args:
-        masks: M masks H W; where they overlap, the first one counts.
+        masks: M masks H W; the first of overlapping masks counts.
         timings: for each mask, N values (see `timing`).
-        elsewhere: what pixels in no mask get, one value or N. 0 shows frame 0 there in all frames, as in the app;
-            `timing([0, 1], N)` lets everything else move on evenly.
+        elsewhere: the time of pixels in no mask, one value or N. 0 shows frame 0 there in all frames, as in the app;
+            `timing([0, 1], N)` is even motion.
 
     Raises:
-        UserError: not as many timings as masks, or of different sizes.
+        UserError: numbers or sizes of masks and timings differ.
     """
     if not len(masks) == len(timings) > 0:
         raise UserError(f"every mask has a timing; got {len(masks)} masks and {len(timings)} timings")
@@ -159,13 +158,13 @@ def time_maps(
 
 
 def smooth(maps: Array) -> Array:
-    """Maps N H W with soft edges (the app's blur, whose width is drawn anew for every map, with a fixed width)."""
+    """Maps N H W with soft edges (the app's blur, with a fixed width instead of a random one)."""
     options: dict[str, Any] = BLUR
     return np.stack([cv2.GaussianBlur(plane, **options) for plane in maps])
 
 
 def masked_average(distance: ArrayLike, masks: Sequence[ArrayLike]) -> Array:
-    """A map H W that is flat within each mask.
+    """A map H W that is constant within each mask.
 
     A pixel gets the mean of the map over its mask; in several masks, the mean of their means; in none, the mean over
     all pixels in none.
@@ -184,9 +183,9 @@ def masked_average(distance: ArrayLike, masks: Sequence[ArrayLike]) -> Array:
 
 
 def anchors(count: int) -> list[tuple[int, int, int]]:
-    """Which of `count` frames are made between which others: (index, left, right), in the order of making.
+    """Which of `count` frames are predicted between which others: (index, left, right), in the order of computation.
 
-    The first and the last are there; the middle one, or two, are made between them, then each half likewise.
+    The first and the last are known; the middle one, or two, are predicted between them, then each half likewise.
     """
     return _between(0, count - 1)
 
@@ -196,5 +195,5 @@ def _between(left: int, right: int) -> list[tuple[int, int, int]]:
     if half < 1:
         return []
     first, second = left + half, right - half
-    made = [(index, left, right) for index in sorted({first, second})]
-    return made + _between(left, first) + _between(second, right)
+    middle = [(index, left, right) for index in sorted({first, second})]
+    return middle + _between(left, first) + _between(second, right)

@@ -1,4 +1,4 @@
-"""Nested interpolation: frames between neighbours in rounds, each of which works on the frames of the last."""
+"""Nested interpolation: rounds that insert frames between neighbours, each on the frames of the round before."""
 
 from __future__ import annotations
 
@@ -8,33 +8,32 @@ from typing import TypeVar
 from vfi_train.errors import UserError
 
 Frame = TypeVar("Frame")
-Ask = Callable[[Frame, Frame, list[float]], Iterable[Frame]]
+Interpolate = Callable[[Frame, Frame, list[float]], Iterable[Frame]]
 
 
-def insert_frames(interpolate: Ask[Frame], frames: Iterable[Frame], insert: Sequence[int]) -> Iterator[Frame]:
+def insert_frames(interpolate: Interpolate[Frame], frames: Iterable[Frame], insert: Sequence[int]) -> Iterator[Frame]:
     """The frames with others between them, in the order of time.
 
-    In each round, `insert[round]` frames at the times i / (insert[round] + 1) come between all neighbours; for the next
+    Each round inserts `insert[round]` frames between all neighbours, at the times i / (insert[round] + 1); for the next
     round they are neighbours too: [1, 1, 1] makes 9 frames of 2, [5, 5] makes 37.
 
     Args:
-        interpolate: an `Interpolator`, or what else gives the frames between two at a list of times. Where frames are
-            uint8, the next round works on rounded answers, as published (where they are truncated).
-        frames: images of one size. They are read as they are wanted, from a video for example, and come back
-            unchanged.
-        insert: how many frames come between two neighbours, a number for each round.
+        interpolate: an `Interpolator`, or another function that gives the frames between two at a list of times. Where
+            frames are uint8, the next round works on rounded frames, as published (where they are truncated).
+        frames: images of one size, yielded unchanged. They are read when they are needed, for example from a video.
+        insert: how many frames to insert between two neighbours, a number for each round.
 
     Yields:
-        One frame after another; a round holds one pair and what lies between.
+        One frame after another; each round holds one pair and the frames between.
 
     Raises:
-        UserError: `insert` holds something else than whole numbers from 1.
+        UserError: `insert` holds something other than integers from 1.
 
     Source: `--num` of InterpAny-Clearer's inference scripts (Zhong et al., ECCV 2024).
     """
     if any(not isinstance(count, int) or count < 1 for count in insert):
         raise UserError(
-            f"insert lists whole numbers from 1, how many frames come between two in each round; got {insert}"
+            f"insert lists whole numbers from 1, how many frames to insert between two in each round; got {insert}"
         )
     result: Iterable[Frame] = frames
     for count in insert:
@@ -42,7 +41,7 @@ def insert_frames(interpolate: Ask[Frame], frames: Iterable[Frame], insert: Sequ
     return iter(result)
 
 
-def _round(interpolate: Ask[Frame], frames: Iterable[Frame], times: list[float]) -> Iterator[Frame]:
+def _round(interpolate: Interpolate[Frame], frames: Iterable[Frame], times: list[float]) -> Iterator[Frame]:
     last = None
     for frame in frames:
         if last is not None:

@@ -1,4 +1,4 @@
-"""Padding of frames to the sizes that a network takes, and the way back."""
+"""Padding of frames to the sizes that a network takes, and cropping back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PaddingSide = Literal["center", "right_bottom"]
 
 @dataclass(frozen=True)
 class Padding:
-    """How many pixels each side of a frame of one size gets, and what they show."""
+    """How many pixels are added on each side of a frame, and how they are filled."""
 
     left: int
     right: int
@@ -55,7 +55,7 @@ class Padding:
         return F.pad(x, amounts, mode=self.mode)
 
     def pad_map(self, x: Tensor) -> Tensor:
-        """Pad a time or distance map: its border is repeated whatever the mode. A single time stays."""
+        """Pad a time or distance map by repeating its border, in every mode. A single time stays."""
         if x.shape[-1] == 1 and x.shape[-2] == 1:
             return x
         return Padding(self.left, self.right, self.top, self.bottom).pad(x)
@@ -69,14 +69,14 @@ class Padding:
 def padded_size(
     size: tuple[int, int], model: Architecture, scale: float = 1.0, multiple: tuple[int, int] | None = None
 ) -> tuple[int, int]:
-    """The smallest height and width that hold a frame and suit the model.
+    """The smallest height and width that contain a frame and suit the model.
 
     Args:
         size: height and width of the frame.
-        model: its `size_multiple` and `min_size` hold after scaling, its `full_size_multiple` before. A
-            padded side comes back to itself when resized by `scale` and by 1 / `scale`.
-        scale: the network's working scale.
-        multiple: multiples for height and width instead of the model's, as a benchmark's protocol says.
+        model: its `size_multiple` and `min_size` apply after scaling, its `full_size_multiple` before. Resizing
+            a padded side by `scale` and by 1 / `scale` gives the same side.
+        scale: of the frames on which flow is estimated.
+        multiple: of height and width, instead of the model's.
 
     Raises:
         UserError: no size nearby fits the scale.
@@ -95,7 +95,7 @@ def _padded_side(side: int, model: Architecture, scale: float) -> int:
         if fits and padded % model.full_size_multiple == 0:
             return padded
     raise UserError(
-        f"no size near {side} times scale {scale} is a multiple of {multiple} and comes back to itself: "
+        f"no size near {side} times scale {scale} is a multiple of {multiple} and scales back to itself: "
         f"take a scale of {multiple}/n, for example {multiple}/{max(1, round(multiple / scale))}"
     )
 

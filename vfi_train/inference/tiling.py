@@ -1,4 +1,4 @@
-"""Overlapping tiles of a frame too large for the memory, and their blend without seams."""
+"""Overlapping tiles of a frame too large for the memory, and their blending."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from vfi_train.errors import UserError
 
 @dataclass(frozen=True)
 class Tiles:
-    """Windows of one size that cover a frame, spread evenly, neighbours sharing `overlap` pixels or more.
+    """Windows of one size that cover a frame, evenly spaced; neighbours share at least `overlap` pixels.
 
     Args:
-        height, width: of the frame.
+        height, width: of the frame, pixels.
         tile: height and width of a window; a side larger than the frame is cut to it.
-        overlap: pixels that neighbours share at least.
+        overlap: pixels, above 0 and below the tile's smaller side.
 
-    A pixel's weight in a window is 0 in the outer quarter of the overlap, where the network sees too little
-    of the surroundings, rises over the middle half, and is 1 further in; at the frame's own border it is 1.
+    A pixel's weight in a window is 0 in the outer quarter of the overlap, where the network lacks context, rises over
+    the middle half, and is 1 further in; at the frame's own border it is 1.
     """
 
     height: int
@@ -38,7 +38,7 @@ class Tiles:
 
     def windows(self) -> Iterator[tuple[slice, slice]]:
         """Rows and columns of each window."""
-        rows, columns = self._sides()
+        rows, columns = min(self.tile[0], self.height), min(self.tile[1], self.width)
         for top in _starts(self.height, rows, self.overlap):
             for left in _starts(self.width, columns, self.overlap):
                 yield slice(top, top + rows), slice(left, left + columns)
@@ -49,37 +49,33 @@ class Tiles:
         horizontal = _ramp(columns, self.width, self.overlap, like)
         return vertical[:, None] * horizontal[None, :]
 
-    def _sides(self) -> tuple[int, int]:
-        return min(self.tile[0], self.height), min(self.tile[1], self.width)
 
-
-class Blend:
-    """The weighted mean of overlapping pieces of an image."""
+class TileBlend:
+    """The weighted mean of the overlapping tiles of an image."""
 
     def __init__(self, tiles: Tiles) -> None:
         self.tiles = tiles
         self.total: Tensor | None = None  # ... H W
         self.weights: Tensor | None = None  # H W
 
-    def add(self, piece: Tensor, rows: slice, columns: slice) -> None:
-        """Add a piece (... h w) of the image at a window."""
+    def add(self, tile: Tensor, rows: slice, columns: slice) -> None:
+        """Add the tile (... h w) of a window."""
         if self.total is None or self.weights is None:
             size = (self.tiles.height, self.tiles.width)
-            self.total = piece.new_zeros((*piece.shape[:-2], *size))
-            self.weights = piece.new_zeros(size)
-        weight = self.tiles.weight(rows, columns, piece)
-        self.total[..., rows, columns] += piece * weight
+            self.total = tile.new_zeros((*tile.shape[:-2], *size))
+            self.weights = tile.new_zeros(size)
+        weight = self.tiles.weight(rows, columns, tile)
+        self.total[..., rows, columns] += tile * weight
         self.weights[rows, columns] += weight
 
     def result(self) -> Tensor:
         """The image, ... H W."""
-        if self.total is None or self.weights is None:
-            raise UserError("there is nothing to blend: add the pieces of all windows first")
+        assert self.total is not None and self.weights is not None, "no tile was added"  # noqa: PT018
         return self.total / self.weights
 
 
 def _starts(length: int, tile: int, overlap: int) -> list[int]:
-    """First pixels of tiles that cover `length`, evenly spread."""
+    """First pixels of evenly spaced tiles that cover `length`."""
     count = 1 if tile >= length else -(-(length - overlap) // (tile - overlap))
     return [i * (length - tile) // max(1, count - 1) for i in range(count)]
 

@@ -1,7 +1,7 @@
-"""Whether a trained network follows the time it is asked for, or knows the middle frame alone.
+"""Whether the predictions of a trained network depend on the time.
 
-An architecture that takes any time may carry weights that were trained on triplets: asked for a quarter, they answer
-the middle (IFRNet and AMT on Vimeo90K, our shipped ones). Such networks reach other times by halving intervals.
+An architecture that takes any time may have weights trained on triplets (IFRNet and AMT on Vimeo90K, our shipped ones),
+which predict the middle frame at every time. Such networks reach other times by halving intervals.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from vfi_train.architectures import Architecture
 from vfi_train.inference.interpolator import Interpolator
 
 SIDE = 128  # pixels
-MOTION = 4.0  # pixels between the frames: what any trained network explains
+MOTION = 4.0  # pixels between the frames, small enough for any trained network
 
 
 def is_time_aware(model: Architecture, iterations: int = 2) -> bool:
-    """Whether frames asked for at 1/4 and 3/4 lie nearer to the truth there than to the truth half way.
+    """Whether predictions at 1/4 and 3/4 are nearer to the true frames there than to the true middle frame.
 
-    Asked about a drawn texture that moves evenly. Networks without training give no answer that means anything.
+    The frames show a texture in even motion. For untrained networks the result is meaningless.
 
     Args:
         model: the network with its weights, on its device.
@@ -26,16 +26,15 @@ def is_time_aware(model: Architecture, iterations: int = 2) -> bool:
     """
     if not model.arbitrary_time:
         return False
-    asked = Interpolator(model, iterations=iterations)
-    times = (0.25, 0.75)
-    answers = asked(moving_texture(0.0), moving_texture(1.0), list(times))
-    there = sum(_distance(answer, moving_texture(time)) for answer, time in zip(answers, times, strict=True))
-    half_way = sum(_distance(answer, moving_texture(0.5)) for answer in answers)
-    return there < half_way
+    times = [0.25, 0.75]
+    frames = Interpolator(model, iterations=iterations)(moving_texture(0.0), moving_texture(1.0), times)
+    to_truth = sum(_distance(frame, moving_texture(time)) for frame, time in zip(frames, times, strict=True))
+    to_middle = sum(_distance(frame, moving_texture(0.5)) for frame in frames)
+    return to_truth < to_middle
 
 
 def moving_texture(time: float) -> np.ndarray:
-    """SIDE SIDE 3 in [0, 1], float32: waves of several directions and lengths, moved to the right and down."""
+    """SIDE SIDE 3 in [0, 1], float32: waves of several directions and lengths that move right and down."""
     rows, columns = np.mgrid[:SIDE, :SIDE] - time * MOTION / np.sqrt(2)
     directions = [(np.cos(angle), np.sin(angle)) for angle in np.arange(6) * np.pi / 6]
     waves = [np.sin((x * columns + y * rows) / (3 + 1.3 * k) + k) for k, (x, y) in enumerate(directions)]

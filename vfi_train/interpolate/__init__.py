@@ -1,6 +1,5 @@
-"""Between files and the network: reading, planning of times, computing, writing.
+"""From video or image files to files with more frames: reading, planning of times, prediction, writing.
 
-A source (`sources`) gives frames with the times at which they appear; a plan (`timing`) says which times are wanted;
-`pairs` says between which frames nothing is to be computed; the engine (`engine`) asks the network; a sink (`sinks`,
-`video_sink`) writes. `pipeline` runs the three at once, in threads.
+`readers` gives frames with their times, `frame_times` plans the output frames, `pairs` finds the pairs between which
+nothing is predicted, `frame_stream` predicts the others, `writers` writes. `pipeline` runs all of them in parallel.
 """

@@ -1,4 +1,4 @@
-"""Which frames are wanted: moments on the source's clock, and where between two of its frames each lies."""
+"""Which frames to write: when each appears, and its time between two frames of the input."""
 
 from __future__ import annotations
 
@@ -11,56 +11,64 @@ from typing import Protocol
 from vfi_train.errors import UserError
 from vfi_train.interpolate.media import Frame
 
-SMALLEST_DENOMINATOR = 10_000  # rates and times are taken as fractions with at most this below the line
+LARGEST_DENOMINATOR = 10_000  # of rates and times
 
 
 @dataclass(frozen=True)
-class Moment:
-    """A frame to write: when it appears (seconds, on the source's clock), and its time between two frames (0..1)."""
+class PlannedFrame:
+    """A frame to write: when it appears (seconds, on the input's clock), and its time between two frames (0..1)."""
 
-    when: Fraction
+    appears: Fraction
     time: Fraction
 
 
 class Plan(Protocol):
-    """Which moments are wanted, from one pair of frames to the next."""
+    """Which frames to write."""
 
-    def between(self, frame0: Frame, frame1: Frame) -> list[Moment]:
-        """Moments from frame0 on and before frame1, in order."""
+    def between(self, frame0: Frame, frame1: Frame) -> list[PlannedFrame]:
+        """Frames from frame0 on and before frame1, in order."""
         ...
 
-    def after(self, last: Frame, held: bool) -> list[Moment]:
-        """Moments that show the last frame; `held` where the output has a clock, which the frame fills to its end."""
+    def after(self, last: Frame, has_clock: bool) -> list[PlannedFrame]:
+        """Frames that show the last frame: for its complete duration where the output has a clock, else one."""
+        ...
+
+    def total(self, count: int, rate: Fraction, has_clock: bool) -> int:
+        """How many frames are written for `count` evenly spaced frames, `rate` of them per second."""
         ...
 
     def rate(self, source: Fraction) -> Fraction:
-        """Frames per second that come out where `source` per second go in."""
+        """Frames per second of the output, where the input has `source` per second."""
         ...
 
     def tick(self, source: Fraction) -> Fraction:
-        """The largest unit of time that divides all moments, where `source` divides the times of the frames."""
+        """The largest unit that divides all times of the output, where `source` divides those of the input."""
         ...
 
 
 class FactorPlan:
-    """`factor` frames for each one of the source: the frame itself, and factor - 1 between it and the next."""
+    """`factor` frames for each of the input: the frame itself, and factor - 1 between it and the next."""
 
     def __init__(self, factor: int) -> None:
         if factor < 1:
             raise UserError(
-                f"factor={factor} is not a number of frames for each one: give 1 or more (2 doubles the rate)"
+                f"factor={factor} is not a number of frames for each input frame: give 1 or more (2 doubles the rate)"
             )
         self.factor = factor
 
-    def between(self, frame0: Frame, frame1: Frame) -> list[Moment]:
+    def between(self, frame0: Frame, frame1: Frame) -> list[PlannedFrame]:
         """See `Plan`."""
         times = [Fraction(k, self.factor) for k in range(self.factor)]
-        return [Moment(frame0.time + time * (frame1.time - frame0.time), time) for time in times]
+        return [PlannedFrame(frame0.time + time * (frame1.time - frame0.time), time) for time in times]
 
-    def after(self, last: Frame, held: bool) -> list[Moment]:
+    def after(self, last: Frame, has_clock: bool) -> list[PlannedFrame]:
         """See `Plan`."""
-        count = self.factor if held else 1
-        return [Moment(last.time + k * last.duration / self.factor, Fraction(0)) for k in range(count)]
+        count = self.factor if has_clock else 1
+        return [PlannedFrame(last.time + k * last.duration / self.factor, Fraction(0)) for k in range(count)]
+
+    def total(self, count: int, rate: Fraction, has_clock: bool) -> int:
+        """See `Plan`."""
+        return count * self.factor if has_clock else (count - 1) * self.factor + 1
 
     def rate(self, source: Fraction) -> Fraction:
         """See `Plan`."""
@@ -76,19 +84,25 @@ class RatePlan:
 
     def __init__(self, rate: Fraction) -> None:
         if rate <= 0:
-            raise UserError(f"rate={rate} is not a number of frames per second: give one above 0, as 60 or 60000/1001")
+            raise UserError(
+                f"rate={rate} is not a number of frames per second: give one above 0, such as 60 or 60000/1001"
+            )
         self._rate = rate
         self._origin: Fraction | None = None
 
-    def between(self, frame0: Frame, frame1: Frame) -> list[Moment]:
+    def between(self, frame0: Frame, frame1: Frame) -> list[PlannedFrame]:
         """See `Plan`."""
         length = frame1.time - frame0.time
-        return [Moment(when, (when - frame0.time) / length) for when in self._ticks(frame0.time, frame1.time)]
+        return [PlannedFrame(t, (t - frame0.time) / length) for t in self._ticks(frame0.time, frame1.time)]
 
-    def after(self, last: Frame, held: bool) -> list[Moment]:
+    def after(self, last: Frame, has_clock: bool) -> list[PlannedFrame]:
         """See `Plan`."""
-        end = last.time + (last.duration if held else _MOMENT)
-        return [Moment(when, Fraction(0)) for when in self._ticks(last.time, end)]
+        end = last.time + (last.duration if has_clock else _MINIMUM)
+        return [PlannedFrame(t, Fraction(0)) for t in self._ticks(last.time, end)]
+
+    def total(self, count: int, rate: Fraction, has_clock: bool) -> int:
+        """See `Plan`."""
+        return math.ceil((count / rate if has_clock else (count - 1) / rate + _MINIMUM) * self._rate)
 
     def rate(self, source: Fraction) -> Fraction:
         """See `Plan`."""
@@ -107,7 +121,7 @@ class RatePlan:
 
 
 class TimesPlan:
-    """The same times between every two frames; 0 and 1 are the frames themselves, written once each."""
+    """The same times between every two frames; 0 and 1 are the frames themselves, each written once."""
 
     def __init__(self, times: Sequence[Fraction]) -> None:
         wrong = next((time for time in times if not 0 <= time <= 1), None)
@@ -117,14 +131,18 @@ class TimesPlan:
             )
         self.times = sorted(set(times))
 
-    def between(self, frame0: Frame, frame1: Frame) -> list[Moment]:
+    def between(self, frame0: Frame, frame1: Frame) -> list[PlannedFrame]:
         """See `Plan`."""
         times = self.times[:-1] if {0, 1} <= set(self.times) else self.times
-        return [Moment(frame0.time + time * (frame1.time - frame0.time), time) for time in times]
+        return [PlannedFrame(frame0.time + time * (frame1.time - frame0.time), time) for time in times]
 
-    def after(self, last: Frame, held: bool) -> list[Moment]:
+    def after(self, last: Frame, has_clock: bool) -> list[PlannedFrame]:
         """See `Plan`."""
-        return [Moment(last.time, Fraction(0))] if {0, 1} <= set(self.times) else []
+        return [PlannedFrame(last.time, Fraction(0))] if {0, 1} <= set(self.times) else []
+
+    def total(self, count: int, rate: Fraction, has_clock: bool) -> int:
+        """See `Plan`."""
+        return (count - 1) * len(self.between(_INSTANT, _INSTANT)) + len(self.after(_INSTANT, has_clock))
 
     def rate(self, source: Fraction) -> Fraction:
         """See `Plan`."""
@@ -135,25 +153,25 @@ class TimesPlan:
         return source / math.lcm(*(time.denominator for time in self.times))
 
 
-_MOMENT = Fraction(1, 10**9)
+_MINIMUM = Fraction(1, 10**9)  # seconds
 _INSTANT = Frame(None, Fraction(0), Fraction(0))  # type: ignore[arg-type]
 
 
-def plan(
+def make_plan(
     factor: int | None = None,
     rate: float | str | None = None,
     times: Sequence[float | str] | None = None,
     insert: Sequence[int] | None = None,
 ) -> Plan:
-    """The plan that exactly one of these says; none means factor 2.
+    """The plan of the one argument that is given; without any, of factor 2.
 
     Raises:
-        UserError: two are given, or one makes no sense.
+        UserError: two are given, or one is not valid.
     """
     named = {"factor": factor, "rate": rate, "times": times, "insert": insert}
     given = [name for name, value in named.items() if value is not None]
     if len(given) > 1:
-        raise UserError(f"{' and '.join(given)} both say which frames are wanted: give one of them")
+        raise UserError(f"{' and '.join(given)} both say which frames to write: give one of them")
     if rate is not None:
         return RatePlan(fraction(rate, "rate"))
     if times is not None:
@@ -168,19 +186,19 @@ def plan(
 
 
 def fraction(value: float | str, key: str) -> Fraction:
-    """A number as people write it (59.94, "60000/1001") as a fraction; NTSC's rates in decimals are taken as meant."""
+    """A number (0.5, "60000/1001") as a fraction; decimals of NTSC rates become those (29.97 is 30000/1001)."""
     try:
         exact = Fraction(str(value).strip())
     except (ValueError, ZeroDivisionError):
-        raise UserError(f"{key}={value} is not a number: write it as 60, 59.94 or 60000/1001") from None
+        raise UserError(f"{key}={value} is not a number: write it like 60, 59.94 or 60000/1001") from None
     ntsc = Fraction(round(exact * 1001, -3), 1001) if key in ("rate", "frame_rate") else exact
     if abs(ntsc - exact) < Fraction(1, 200) and exact.denominator != 1 and "/" not in str(value):
         return ntsc
-    return exact.limit_denominator(SMALLEST_DENOMINATOR)
+    return exact.limit_denominator(LARGEST_DENOMINATOR)
 
 
 def common_unit(*steps: Fraction) -> Fraction:
-    """The largest unit in which all of `steps` are whole numbers."""
+    """The largest unit in which all of `steps` are integers."""
     common = math.lcm(*(step.denominator for step in steps))
     return Fraction(math.gcd(*(int(step * common) for step in steps)), common)
 

@@ -1,81 +1,84 @@
-"""Between which frames there is nothing to compute: cuts, and pairs where nothing moves."""
+"""Pairs of neighbouring frames, and which of them need no prediction: cuts, and pairs without motion."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 import cv2
 import numpy as np
 
-from datamodules.storage import scene_cuts as cuts
-from vfi_train.interpolate.frame_times import Moment, Plan
+from datamodules.storage import scene_cuts
+from vfi_train.interpolate.frame_times import Plan, PlannedFrame
 from vfi_train.interpolate.media import Frame, ImageArray
 
-BLOCK = 16  # pixels a side, over which a pair is looked at for stillness
+BLOCK = 16  # pixels a side, over which change is averaged
 
-Kind = Literal["moving", "still", "cut", "given"]
+Kind = Literal["moving", "static", "cut", "known"]
 
 
 @dataclass
 class Pair:
-    """Two frames that follow each other and the moments wanted between them. Moments at frame0 itself are among them.
+    """Two consecutive frames, and the frames planned from frame0 on and before the next pair.
 
-    `kind`: "moving" is computed; "cut" and "still" repeat frame0; "given" wants no frame but frame0 and frame1.
+    `kind`: "moving" is predicted; "cut" and "static" repeat frame0; "known": only frame0 and frame1 are planned.
     """
 
     frame0: Frame
     frame1: Frame
-    moments: list[Moment]
+    planned: list[PlannedFrame]
     kind: Kind
 
-    def inner(self) -> list[Moment]:
-        """Moments that are neither frame0 nor frame1."""
-        return [moment for moment in self.moments if 0 < moment.time < 1]
+    def inner_times(self) -> list[Fraction]:
+        """Times of the planned frames that are neither frame0 nor frame1."""
+        return [planned.time for planned in self.planned if 0 < planned.time < 1]
 
 
-class Judge:
-    """Says of what kind a pair is.
+class PairClassifier:
+    """Finds cuts and static pairs.
 
     Args:
-        cut: change in grey levels (of 255), unexplained by motion, above which a pair is a cut; None: none is.
-        still: a pair in which no block of 16x16 pixels changes by more grey levels than this, on average over its
-            pixels and in its strongest colour, is still; None: none is.
+        cut_threshold: change in grey levels (of 255), unexplained by motion, above which a pair is a cut; None: no
+            pair is.
+        static_threshold: a pair in which no block of 16x16 pixels changes by more grey levels than this, on average
+            over its pixels and in its strongest colour, is static; None: no pair is.
     """
 
-    def __init__(self, cut: float | None, still: float | None) -> None:
-        self.cut, self.still = cut, still
-        self._last: tuple[Frame, cuts.Small] | None = None
+    def __init__(self, cut_threshold: float | None, static_threshold: float | None) -> None:
+        self.cut_threshold, self.static_threshold = cut_threshold, static_threshold
+        self._last: tuple[Frame, scene_cuts.Small] | None = None
 
-    def kind(self, frame0: Frame, frame1: Frame) -> Kind:
-        """What lies between two frames: motion, a cut, or nothing."""
-        if self.still is not None and largest_change(frame0.image, frame1.image) <= self.still:
-            return "still"
-        if self.cut is not None:
+    def classify(self, frame0: Frame, frame1: Frame) -> Kind:
+        """Whether there is motion, a cut, or no change between two frames."""
+        if self.static_threshold is not None and largest_change(frame0.image, frame1.image) <= self.static_threshold:
+            return "static"
+        if self.cut_threshold is not None:
             before = self._last[1] if self._last and self._last[0] is frame0 else _small(frame0.image)
             after = _small(frame1.image)
             self._last = (frame1, after)
-            if cuts.unexplained(before, after) > self.cut:
+            if scene_cuts.unexplained(before, after) > self.cut_threshold:
                 return "cut"
         return "moving"
 
 
-def pairs(frames: Iterable[Frame], plan: Plan, judge: Judge) -> Iterator[Pair | Frame]:
-    """All pairs of neighbours, and after them the last frame alone."""
+def pairs(frames: Iterable[Frame], plan: Plan, classifier: PairClassifier) -> Iterator[Pair | Frame]:
+    """All pairs of neighbours, then the last frame."""
     last: Frame | None = None
     for frame in frames:
         if last is not None:
-            moments = plan.between(last, frame)
-            wanted = any(0 < moment.time < 1 for moment in moments)
-            yield Pair(last, frame, moments, judge.kind(last, frame) if wanted else "given")
+            pair = Pair(last, frame, plan.between(last, frame), "known")
+            if pair.inner_times():
+                pair.kind = classifier.classify(last, frame)
+            yield pair
         last = frame
     if last is not None:
         yield last
 
 
-def moving(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """The frames without those that repeat the one before, as in animation drawn at half the rate; the last stays."""
+def without_repeats(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The frames without those that equal the one before (animation drawn at half the rate); the last frame stays."""
     shown: Frame | None = None
     repeated: Frame | None = None
     for frame in frames:
@@ -96,5 +99,5 @@ def largest_change(first: ImageArray, second: ImageArray) -> float:
     return float(means.max()) / (1 if first.dtype == np.uint8 else 257)
 
 
-def _small(image: ImageArray) -> cuts.Small:
-    return cuts.small(image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8))  # type: ignore[arg-type]
+def _small(image: ImageArray) -> scene_cuts.Small:
+    return scene_cuts.small(image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8))  # type: ignore[arg-type]

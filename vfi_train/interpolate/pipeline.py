@@ -1,106 +1,81 @@
-"""Reading, computing and writing at once, until the source ends or somebody stops it."""
+"""Reading, predicting and writing in parallel, until the input ends or a signal asks to stop."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from fractions import Fraction
+from typing import Any, Self
 
 import numpy as np
 
-from vfi_train.interpolate.engine import Output
+from vfi_train.interpolate.frame_stream import Output
 from vfi_train.interpolate.media import Frame
-from vfi_train.interpolate.threads import ReadAhead, WriteBehind
-from vfi_train.interpolate.writers import Sink, unwritable
+from vfi_train.interpolate.write_behind import WriteBehind
+from vfi_train.interpolate.writers import OutputWriter
 
-SIDES = {"beside": 1, "below": 0}  # the axis along which the original is put before what was made
+SIDES = {"beside": 1, "below": 0}  # the axis along which the original and the output frame are joined
 
 
-class Stop:
-    """Whether somebody asked to stop: by Ctrl-C (SIGINT) or SIGTERM, which are answered while `listening`."""
+class StopSignal:
+    """Notes SIGINT (Ctrl-C) or SIGTERM within a `with` block; a second signal acts as usual.
+
+    Attributes:
+        received: the signal; None: there was none.
+    """
 
     def __init__(self) -> None:
-        self.by: signal.Signals | None = None
+        self.received: signal.Signals | None = None
+        self._usual: dict[int, Any] = {}
 
-    @contextmanager
-    def listening(self) -> Iterator[Stop]:
-        """Signals are noted here; a second one acts as it always does."""
-        if threading.current_thread() is not threading.main_thread():
-            yield self
-            return
-        usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():  # others cannot
+            self._usual = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
 
-        def note(number: int, _: object) -> None:
-            self.by = signal.Signals(number)
-            for each, handler in usual.items():
-                signal.signal(each, handler)
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._usual.items():
+            signal.signal(number, handler)
 
-        for number in usual:
-            signal.signal(number, note)
-        try:
-            yield self
-        finally:
-            for number, handler in usual.items():
-                signal.signal(number, handler)
+    def _note(self, number: int, _: object) -> None:
+        self.received = signal.Signals(number)
+        self.__exit__()
 
 
 def run(
     outputs: Iterable[Output],
-    reading: ReadAhead,
-    sink: Sink,
+    writer: OutputWriter,
     *,
-    name: str = "",
     compare: str | None = None,
     speed: Fraction = Fraction(1),
     ahead: int = 4,
-    stop: Stop | None = None,
-    wrote: Callable[[int], None] = lambda count: None,
-) -> int:
-    """Write all outputs; the number of frames written.
+    stop: StopSignal | None = None,
+    progress: Callable[[int], None] = lambda count: None,
+) -> None:
+    """Write all outputs, or those before a signal.
 
     Args:
-        outputs: made from what `reading` reads.
-        reading: is stopped at the end, whatever happens.
-        name: of the output, for messages.
-        sink: is finished, also when `stop` says so; abandoned after an error.
-        compare: "beside" or "below": each frame after the original that is shown at its time.
-        speed: times are divided by it: 0.5 plays half as fast.
+        outputs: computed while others are written.
+        writer: within its `with` block.
+        compare: "beside" or "below": each frame is joined to the original that is shown at its time.
+        speed: times are divided by it: 0.5 plays at half the speed.
         ahead: frames that may wait to be written.
-        stop: asked between frames.
-        wrote: called with the number of frames so far.
-
-    Raises:
-        UserError: the disk is full, or whoever reads standard output has gone.
+        stop: looked at between frames.
+        progress: called with the number of frames so far.
     """
-    count = 0
 
     def write(output: Output) -> None:
-        nonlocal count
         frame = output.frame
         image, native = frame.image, frame.native
         if compare is not None:
             image, native = np.concatenate((output.original.image, image), axis=SIDES[compare]), None
-        sink.write(Frame(image, frame.time / speed, frame.duration / speed, native))
-        count += 1
+        writer.write(Frame(image, frame.time / speed, frame.duration / speed, native))
 
-    writing = WriteBehind(write, ahead)
-    try:
+    with WriteBehind(write, ahead) as writing:
         for output in outputs:
             writing.put(output)
-            wrote(count)
-            if stop is not None and stop.by is not None:
+            progress(writer.count)
+            if stop is not None and stop.received is not None:
                 break
-        writing.close()
-        sink.finish()
-        wrote(count)
-    except BaseException as error:
-        writing.cancel()
-        sink.abandon()
-        if isinstance(error, OSError):
-            raise unwritable(error, count, name) from error
-        raise
-    finally:
-        reading.stop()
-    return count
+    progress(writer.count)

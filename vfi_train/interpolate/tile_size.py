@@ -1,4 +1,4 @@
-"""What to do with large frames: the scale at which flow is estimated, and tiles that the memory holds."""
+"""For large frames: the scale at which flow is estimated, and tiles that fit the memory."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 
 from vfi_train.errors import UserError
+from vfi_train.inference.batch_predictor import TIMES_PER_TILE
 from vfi_train.inference.interpolator import Interpolator
-from vfi_train.interpolate.engine import TIMES_BY_TILES
 from vfi_train.profile.inference_cost import peak_memory
 
-SCALES = ((2000, 1.0), (3000, 0.5))  # up to which longer side; beyond: 0.25, as in published 2K and 4K protocols
+SCALES = ((2000, 1.0), (3000, 0.5))  # up to these longer sides; beyond: 0.25
 TILES = (2048, 1536, 1024, 768, 512, 384, 256)
-UNSEEN = 1.4  # measured memory over counted memory, at most (convolution workspaces)
-KEPT = 1.7  # memory of a process that keeps what is freed over that of one that does not, at most: gaps between blocks
-SHARE = 0.8  # of the free memory that may be used
+WORKSPACES = 1.4  # measured over counted memory, at most: what convolutions take for themselves
+KEPT = 1.7  # memory of a process that keeps freed memory over that of one that does not, at most
+USABLE = 0.8  # of the free memory
 GIB = 2**30
-# What the largest networks here take for a pixel of frames up to 720p, so that small ones need no counting (seconds).
-SMALL, ENOUGH = 720 * 1280, 6 * 1024
+# Frames up to 720p need at most 6 KiB a pixel in all networks here: without counting, which takes seconds.
+SMALL, BYTES_PER_PIXEL = 720 * 1280, 6 * 1024
 
 
 def scale_for(height: int, width: int) -> float:
@@ -32,10 +32,10 @@ def scale_for(height: int, width: int) -> float:
 
 
 def tile_for(interpolator: Interpolator, size: tuple[int, int], batch: int, memory: float | None) -> int | None:
-    """The largest tile whose frames fit the memory; None where whole frames do.
+    """The largest tile whose frames fit the memory; None where complete frames do.
 
     Args:
-        interpolator: as it will be asked; its tile is left as it is.
+        interpolator: as it will be used; its tile is not changed.
         size: height and width of the frames.
         batch: pairs at once.
         memory: GiB that may be used; None: 80 % of what is free on the device.
@@ -61,9 +61,9 @@ def tile_for(interpolator: Interpolator, size: tuple[int, int], batch: int, memo
 
 
 def may_keep(interpolator: Interpolator, size: tuple[int, int], batch: int, memory: float | None) -> bool:
-    """Whether `devices.keep_freed_memory` helps, on a CPU, and the memory holds what it takes; as `tile_for`.
+    """Whether `devices.keep_freed_memory` helps (on a CPU) and fits the memory; arguments as for `tile_for`.
 
-    Whole frames of 1920x1080 take less than half the time then (benchmarks/RESULTS.md).
+    Frames of 1920x1080 take less than half the time with it (benchmarks/RESULTS.md).
     """
     if _device(interpolator).type != "cpu":
         return False
@@ -72,12 +72,12 @@ def may_keep(interpolator: Interpolator, size: tuple[int, int], batch: int, memo
 
 
 def needed(interpolator: Interpolator, size: tuple[int, int], batch: int, tile: int | None) -> int:
-    """Bytes counted for frames of this size: whole, or one tile beside the images that tiles are blended into."""
-    times = [0.5] * max(interpolator.times_at_once, 1 if tile is None else TIMES_BY_TILES)
+    """Counted bytes for frames of this size: complete, or one tile and the images that tiles are blended into."""
+    times = [0.5] * max(interpolator.times_at_once, 1 if tile is None else TIMES_PER_TILE)
     before, interpolator.tile = interpolator.tile, None
     try:
-        seen = size if tile is None else (min(tile, size[0]), min(tile, size[1]))
-        peak = peak_memory(interpolator.model, lambda *pair: _answer(interpolator, pair, times), seen, batch)
+        shape = size if tile is None else (min(tile, size[0]), min(tile, size[1]))
+        peak = peak_memory(interpolator.model, lambda *pair: _run(interpolator, pair, times), shape, batch)
     finally:
         interpolator.tile = before
     images = 0 if tile is None else 2 + len(times) + 1  # the frames, a blend for each time, and the result
@@ -85,7 +85,7 @@ def needed(interpolator: Interpolator, size: tuple[int, int], batch: int, tile: 
 
 
 def free_memory(device: torch.device) -> float:
-    """Bytes that are free: on the GPU, or of the machine's memory within the limit of a container."""
+    """Free bytes: on the GPU, or of the machine's memory within the limit of a container."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     free = float("inf")
@@ -101,19 +101,19 @@ def free_memory(device: torch.device) -> float:
 
 def _fits(interpolator: Interpolator, size: tuple[int, int], batch: int, tile: int | None, budget: float) -> bool:
     at_once = interpolator.times_at_once * (2 if interpolator.flips and interpolator.tta_batched else 1)
-    if size[0] * size[1] <= SMALL and size[0] * size[1] * batch * at_once * ENOUGH * UNSEEN <= budget:
+    if size[0] * size[1] <= SMALL and size[0] * size[1] * batch * at_once * BYTES_PER_PIXEL * WORKSPACES <= budget:
         return True
-    return needed(interpolator, size, batch, tile) * UNSEEN <= budget
+    return needed(interpolator, size, batch, tile) * WORKSPACES <= budget
 
 
 def _budget(interpolator: Interpolator, memory: float | None) -> float:
-    return free_memory(_device(interpolator)) * SHARE if memory is None else memory * GIB
+    return free_memory(_device(interpolator)) * USABLE if memory is None else memory * GIB
 
 
 def _device(interpolator: Interpolator) -> torch.device:
     return next(interpolator.model.parameters(), torch.zeros(())).device
 
 
-def _answer(interpolator: Interpolator, pair: tuple[Tensor, Tensor], times: list[float]) -> None:
+def _run(interpolator: Interpolator, pair: tuple[Tensor, Tensor], times: list[float]) -> None:
     for _ in interpolator.stream(*pair, times):
         pass

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import av
 
+from datamodules.storage.atomic_write import atomic_file
 from vfi_train.errors import UserError, nearest
 from vfi_train.interpolate.media import Clip, Frame, fitted_size, from_rgb
 
@@ -20,7 +22,7 @@ CONTAINERS = {
     ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi",
     ".y4m": "yuv4mpegpipe",
 }  # fmt: skip
-# Fragments make what a killed process leaves playable; closing turns the file into an ordinary one.
+# With fragments, the file of a killed process is playable; closing makes an ordinary file.
 FRAGMENTS = {"movflags": "+hybrid_fragmented+frag_keyframe+delay_moov", "frag_duration": "2000000"}
 FINEST = 1 << 24  # of a second: time bases finer than this are rounded
 ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
@@ -35,12 +37,12 @@ SAME = {"hevc": "h265", "x264": "h264", "x265": "h265", "libx264": "h264", "libx
 
 @dataclass(frozen=True)
 class Encoding:
-    """How videos are written.
+    """How videos are encoded.
 
     `codec`: h264, h265, av1, vp9, ffv1, or an encoder's name in FFmpeg; None: h264 (av1 in .webm). `quality`: the
-    encoder's constant rate factor, smaller is better; None: close to what the eye cannot tell. `options`: of the
-    encoder, as FFmpeg names them. `pixel_format`: None keeps the source's where the codec takes it. `sound`: a file
-    whose sound is copied.
+    encoder's constant rate factor, smaller is better; None: visually nearly lossless. `options`: of the encoder, as
+    FFmpeg names them. `pixel_format`: None keeps the input's where the codec takes it. `sound`: a file whose sound is
+    copied.
     """
 
     codec: str | None = None
@@ -50,32 +52,49 @@ class Encoding:
     sound: Path | None = None
 
 
-class VideoSink:
-    """A video file, or y4m on standard output where `path` is None. See `sinks.Sink`."""
-
-    def __init__(self, path: Path | None, clip: Clip, encoding: Encoding) -> None:
-        os.environ.setdefault("SVT_LOG", "1")  # errors alone
-        self.path, self.clip = path, clip
-        self.partial = None if path is None else path.with_name(f".{path.name}.part")
-        self.format = CONTAINERS[path.suffix.lower()] if path else "yuv4mpegpipe"
-        if self.partial is None and sys.stdout.isatty():
+@contextmanager
+def write_video(path: Path | None, clip: Clip, encoding: Encoding) -> Iterator[Callable[[Frame], None]]:
+    """A function that writes frames to a video file, or as y4m to standard output where `path` is None."""
+    with ExitStack() as stack:
+        if path is not None:
+            file = io.FileIO(stack.enter_context(atomic_file(path)), "w+")
+        elif sys.stdout.isatty():
             raise UserError("output=- writes y4m to a pipe, but standard output is a terminal: | ffmpeg -i - ...")
-        target: Any = self.partial or os.dup(sys.stdout.fileno())
-        self._file = io.FileIO(target, "w+" if self.partial else "w")
-        try:
-            self._container = av.open(_Target(self._file, self.path), "w", format=self.format, options=self._muxing())
-            self._video = self._add_video(encoding)
-            self._sound = Sound(encoding.sound, self._container, str(path)) if encoding.sound else None
-            self._start()
-        except BaseException:
-            self.abandon()
-            raise
+        else:
+            file = io.FileIO(os.dup(sys.stdout.fileno()), "w")
+        with file:  # after an exception, the closed file keeps PyAV from writing a trailer
+            writer = VideoWriter(file, path, clip, encoding)
+            yield writer.write
+            writer.finish()
+
+
+class VideoWriter:
+    """Encodes frames and writes them to a file.
+
+    Args:
+        file: to write to.
+        path: of the complete file; None: `file` is standard output, and gets y4m.
+        clip: size, depth, rate and colour.
+        encoding: see `Encoding`.
+
+    Raises:
+        UserError: the encoder, the container or the sound do not go together, or are not known.
+    """
+
+    def __init__(self, file: io.FileIO, path: Path | None, clip: Clip, encoding: Encoding) -> None:
+        os.environ.setdefault("SVT_LOG", "1")  # only errors
+        self.path, self.clip = path, clip
+        self.format = CONTAINERS[path.suffix.lower()] if path else "yuv4mpegpipe"
+        self._container = av.open(_Target(file, path), "w", format=self.format, options=self._muxing())
+        self._video = self._add_video(encoding)
+        self._sound = Sound(encoding.sound, self._container, str(path)) if encoding.sound else None
+        self._start()
         self._waiting: Any = None  # the last packet: its duration is known at the end
         self._first_dts: int | None = None
         self._times: list[int] = []  # of the first frame and of the last two
 
     def write(self, frame: Frame) -> None:
-        """See `Sink`."""
+        """Write one frame."""
         number = round(frame.time / self._unit)
         if self._times and (number <= self._times[-1] or self.format == "yuv4mpegpipe"):
             number = self._times[-1] + 1
@@ -86,7 +105,7 @@ class VideoSink:
             self._mux(packet)
 
     def finish(self) -> None:
-        """See `Sink`."""
+        """Write what the encoder and the container hold back."""
         for packet in self._video.encode():
             self._mux(packet)
         if self._waiting is not None:
@@ -97,15 +116,6 @@ class VideoSink:
             if self._sound:
                 self._sound.copy_until((last + gap) * self._unit)
         self._container.close()
-        self._file.close()
-        if self.partial is not None and self.path is not None:
-            self.partial.replace(self.path)
-
-    def abandon(self) -> None:
-        """See `Sink`."""
-        self._file.close()  # a closed file keeps PyAV from writing a trailer
-        if self.partial is not None:
-            self.partial.unlink(missing_ok=True)
 
     def _mux(self, packet: Any) -> None:
         if self._first_dts is None:
@@ -117,7 +127,7 @@ class VideoSink:
         self._waiting = packet
 
     def _encodable(self, frame: Frame) -> av.VideoFrame:
-        """The frame as it was decoded where it can stay so, else made from its colours."""
+        """The frame as it was decoded, where the output has its format and size, else converted from RGB."""
         context, native = self._video.codec_context, frame.native
         if native is None or (native.height, native.width) != (context.height, context.width):
             return from_rgb(frame.image, context.pix_fmt, self.clip.colour)
@@ -166,7 +176,7 @@ class VideoSink:
             raise UserError(f"codec={wanted} is not known here: {nearest(wanted, [*ENCODERS, *SAME])}") from None
         if encoding.quality is not None:
             if "crf" not in options:
-                raise UserError(f"quality= is not known of codec={wanted}: leave it out, or give encoder_options")
+                raise UserError(f"codec={wanted} has no quality=: leave it out, or give encoder_options")
             options["crf"] = f"{encoding.quality:g}"
         return name, options | {key: str(value) for key, value in encoding.options.items()}
 
@@ -180,10 +190,10 @@ class VideoSink:
             if wanted not in formats:
                 raise UserError(f"pixel_format={wanted} is not taken by {codec.name}: {nearest(wanted, formats)}")
             return wanted
-        deep = ["yuv420p10le", "yuv420p12le", "yuv420p16le"] if self.clip.bits > 8 else []
+        sixteen = ["yuv420p10le", "yuv420p12le", "yuv420p16le"] if self.clip.bits > 8 else []
         if codec.name == "ffv1" and self.clip.pixel_format is None:
-            deep = ["gbrp16le" if self.clip.bits > 8 else "bgr0"]  # images stay as they are
-        for form in (self.clip.pixel_format, *deep, "yuv420p"):
+            sixteen = ["gbrp16le" if self.clip.bits > 8 else "bgr0"]  # lossless
+        for form in (self.clip.pixel_format, *sixteen, "yuv420p"):
             if form in formats:
                 return str(form)
         return formats[0] if formats else "yuv420p"
@@ -194,7 +204,7 @@ class VideoSink:
         return FRAGMENTS if self.format in ("mp4", "mov") else {}
 
     def _start(self) -> None:
-        """Open the encoder and write the header, so that what does not go together is told at once."""
+        """Open the encoder and write the header, so that incompatible settings fail early."""
         try:
             self._container.start_encoding()
         except av.error.FFmpegError as error:
@@ -238,7 +248,7 @@ class Sound:
 
 
 class _Target:
-    """A file as FFmpeg sees it; one that cannot be wound has `write` alone."""
+    """A file as FFmpeg sees it; a pipe has only `write`."""
 
     def __init__(self, file: io.FileIO, path: Path | None) -> None:
         self._file = file
@@ -246,7 +256,7 @@ class _Target:
             self.seek, self.tell = file.seek, file.tell
 
     def write(self, data: bytes) -> int:
-        """Write all of it: a file may take a part."""
+        """Write all bytes: a file may take only some of them."""
         rest = memoryview(data)
         while rest:
             rest = rest[self._file.write(rest) :]

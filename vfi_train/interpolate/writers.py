@@ -1,93 +1,109 @@
-"""Where frames go: a video, a folder of images, one image, an animated image, or y4m through a pipe.
+"""Writing frames to a video, a folder of images, one image, an animated image, or y4m through a pipe.
 
-Everything is written beside its place, under a hidden name, and renamed when it is whole.
+Files and folders appear when they are complete.
 """
 
 from __future__ import annotations
 
 import errno
-import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from fractions import Fraction
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Self
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from vfi_train.errors import UserError, nearest
+from datamodules.storage.atomic_write import atomic_file, atomic_folder, write_bytes
+from vfi_train.errors import UserError, is_disk_full, nearest
 from vfi_train.interpolate.media import Clip, Frame, ImageArray
-from vfi_train.interpolate.video_writer import CONTAINERS, Encoding, VideoSink
+from vfi_train.interpolate.video_writer import CONTAINERS, Encoding, write_video
 
-ANIMATIONS = (".gif", ".webp", ".apng")
+ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".apng": "PNG"}
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff")
-DEEP = (".png", ".ppm", ".tif", ".tiff")  # these hold 16 bits
-SHORTEST = {".gif": 20, ".webp": 1, ".apng": 1}  # milliseconds; browsers take shorter GIF frames for 100
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+SIXTEEN_BITS = (".png", ".ppm", ".tif", ".tiff")
+SHORTEST = {".gif": 20, ".webp": 1, ".apng": 1}  # milliseconds; browsers show shorter GIF frames for 100
 
-
-class Sink(Protocol):
-    """Takes frames in order, then is finished or abandoned."""
-
-    def write(self, frame: Frame) -> None:
-        """Write one frame."""
-        ...
-
-    def finish(self) -> None:
-        """Complete what was written and give it its name."""
-        ...
-
-    def abandon(self) -> None:
-        """Leave nothing behind."""
-        ...
+Write = Callable[[Frame], None]
 
 
 def has_clock(output: str) -> bool:
-    """Whether what is written plays at a pace of its own, so that its last frame is held as long as the source's."""
+    """Whether the output has a frame rate, so that its last frame is shown as long as the input's."""
     return output == "-" or Path(output).suffix.lower() in (*CONTAINERS, *ANIMATIONS)
 
 
-def open_sink(output: str, clip: Clip, encoding: Encoding, frames: str = "png", overwrite: bool = False) -> Sink:
-    """The sink that `output=` means.
+class OutputWriter:
+    """Writes frames in order within a `with` block. After an exception nothing is left.
 
     Args:
-        output: a path or "-"; its ending says what is written, no ending means a folder of images.
-        clip: what is written: size, depth, rate, colour.
+        output: a path or "-" (y4m on standard output); the path's ending says what is written, no ending means a
+            folder of images.
+        clip: size, depth, rate and colour of the output.
         encoding: of videos.
         frames: ending of the images in a folder.
-        overwrite: replace a file that is there.
+        overwrite: replace an existing file.
+
+    Attributes:
+        count: frames that are written.
 
     Raises:
-        UserError: the output exists, or its ending, codec or format is not known.
+        UserError: the output exists, its ending, codec or format is not known, or it cannot be written.
     """
-    try:
-        return _open(output, clip, encoding, frames, overwrite)
-    except OSError as error:
-        raise unwritable(error, 0, output) from error
+
+    def __init__(
+        self, output: str, clip: Clip, encoding: Encoding, frames: str = "png", overwrite: bool = False
+    ) -> None:
+        self.output, self.count = output, 0
+        with self._explain_errors():
+            self._target = _target(output, clip, encoding, frames, overwrite)
+
+    def __enter__(self) -> Self:
+        with self._explain_errors():
+            self._write = self._target.__enter__()
+        return self
+
+    def write(self, frame: Frame) -> None:
+        """Write one frame."""
+        with self._explain_errors():
+            self._write(frame)
+        self.count += 1
+
+    def __exit__(self, *exception: Any) -> None:
+        with self._explain_errors():
+            self._target.__exit__(*exception)
+
+    @contextmanager
+    def _explain_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(self._explain(error)) from error
+
+    def _explain(self, error: OSError) -> str:
+        if is_disk_full(error) or error.errno == errno.EFBIG:
+            return (
+                f"the disk of output={self.output} is full after {self.count} frames, and what was written is removed: "
+                "make room, or choose another output"
+            )
+        if isinstance(error, BrokenPipeError):
+            return f"the reader of standard output ended after {self.count} frames"
+        return f"output={self.output} cannot be written after {self.count} frames: {error.strerror or error}"
 
 
-def unwritable(error: OSError, count: int, output: str = "") -> UserError:
-    """What an error of the file system means, after `count` frames."""
-    if error.errno in DISK_FULL:
-        return UserError(
-            f"the disk of output={output} is full after {count} frames, and what was written is removed again: make "
-            "room, or choose another output"
-        )
-    if isinstance(error, BrokenPipeError):
-        return UserError(f"what reads standard output ended after {count} frames")
-    return UserError(f"output={output} cannot be written after {count} frames: {error.strerror or error}")
-
-
-def _open(output: str, clip: Clip, encoding: Encoding, frames: str, overwrite: bool) -> Sink:
+def _target(output: str, clip: Clip, encoding: Encoding, frames: str, overwrite: bool) -> AbstractContextManager[Write]:
     if output == "-":
-        return VideoSink(None, clip, encoding)
+        return write_video(None, clip, encoding)
     path = Path(output).expanduser()
     ending = path.suffix.lower()
     if path.is_dir() or not ending or output.endswith("/"):
         if f".{frames}" not in IMAGES:
             raise UserError(f"frames={frames} is no kind of image: {nearest(frames, [e[1:] for e in IMAGES])}")
-        return FolderSink(path, f".{frames}", clip.bits)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UserError(f"the folder output={path} is not empty: choose another, or empty it")
+        return write_folder(path, f".{frames}")
     if path.exists() and not overwrite:
         raise UserError(f"output={path} exists: choose another, or overwrite=true")
     known = (*CONTAINERS, *ANIMATIONS, *IMAGES)
@@ -98,122 +114,75 @@ def _open(output: str, clip: Clip, encoding: Encoding, frames: str, overwrite: b
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     if ending in CONTAINERS:
-        return VideoSink(path, clip, encoding)
-    return AnimationSink(path, clip.rate) if ending in ANIMATIONS else ImageSink(path, clip.bits)
+        return write_video(path, clip, encoding)
+    return write_animation(path, clip.rate) if ending in ANIMATIONS else write_image(path)
 
 
-class FolderSink:
+@contextmanager
+def write_folder(folder: Path, ending: str) -> Iterator[Write]:
     """Images 000000.png, 000001.png, ... in a folder that is new or empty."""
+    numbers = count()
+    with atomic_folder(folder) as partial:
 
-    def __init__(self, folder: Path, ending: str, bits: int) -> None:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UserError(f"the folder output={folder} is not empty: choose another, or empty it")
-        self.folder, self.ending, self.bits = folder, ending, bits
-        self.partial = folder.with_name(f".{folder.name}.part")
-        shutil.rmtree(self.partial, ignore_errors=True)
-        self.partial.mkdir(parents=True)
-        self.count = 0
+        def write(frame: Frame) -> None:
+            (partial / f"{next(numbers):06d}{ending}").write_bytes(encode(frame.image, ending))
 
-    def write(self, frame: Frame) -> None:
-        """See `Sink`."""
-        (self.partial / f"{self.count:06d}{self.ending}").write_bytes(encode(frame.image, self.ending))
-        self.count += 1
-
-    def finish(self) -> None:
-        """See `Sink`."""
-        if self.folder.exists():
-            self.folder.rmdir()
-        self.partial.replace(self.folder)
-
-    def abandon(self) -> None:
-        """See `Sink`."""
-        shutil.rmtree(self.partial, ignore_errors=True)
+        yield write
 
 
-class ImageSink:
+@contextmanager
+def write_image(path: Path) -> Iterator[Write]:
     """One image in one file."""
+    contents: list[bytes] = []
 
-    def __init__(self, path: Path, bits: int) -> None:
-        self.path, self.bits = path, bits
-        self.content: bytes | None = None
-
-    def write(self, frame: Frame) -> None:
-        """See `Sink`."""
-        if self.content is not None:
+    def write(frame: Frame) -> None:
+        if contents:
             raise UserError(
-                f"output={self.path} is one image, but more frames are wanted: give a folder, or times=[0.5] and "
-                "two images"
+                f"output={path} is one image, but there are more frames: give a folder, or times=[0.5] and two images"
             )
-        self.content = encode(frame.image, self.path.suffix.lower())
+        contents.append(encode(frame.image, path.suffix.lower()))
 
-    def finish(self) -> None:
-        """See `Sink`."""
-        partial = _partial(self.path)
-        try:
-            partial.write_bytes(self.content or b"")
-            partial.replace(self.path)
-        finally:
-            partial.unlink(missing_ok=True)
-
-    def abandon(self) -> None:
-        """See `Sink`."""
+    yield write
+    for content in contents:
+        write_bytes(path, content)
 
 
-class AnimationSink:
-    """A GIF, WebP or APNG that plays for ever."""
+@contextmanager
+def write_animation(path: Path, rate: Fraction) -> Iterator[Write]:
+    """A GIF, WebP or APNG that plays in a loop. Frames are held in memory, those of a GIF with their 256 colours."""
+    ending = path.suffix.lower()
+    images: list[Image.Image] = []
+    times: list[Fraction] = []
 
-    def __init__(self, path: Path, rate: Fraction) -> None:
-        self.path, self.rate = path, rate
-        self.images: list[Image.Image] = []
-        self.times: list[Fraction] = []
-
-    def write(self, frame: Frame) -> None:
-        """See `Sink`. Frames are kept, those of a GIF with their 256 colours alone."""
+    def write(frame: Frame) -> None:
         image = Image.fromarray(eight_bits(frame.image))
-        self.images.append(image.quantize(256) if self.path.suffix.lower() == ".gif" else image)
-        self.times.append(frame.time)
+        images.append(image.quantize(256) if ending == ".gif" else image)
+        times.append(frame.time)
 
-    def finish(self) -> None:
-        """See `Sink`."""
-        if not self.images:
-            return
-        ending = self.path.suffix.lower()
-        options: dict[str, Any] = {"quality": 90, "method": 4} if ending == ".webp" else {}
-        partial = _partial(self.path)
-        try:
-            first, *rest = self.images
-            form = {".gif": "GIF", ".webp": "WEBP", ".apng": "PNG"}[ending]
-            with partial.open("wb") as file:
-                first.save(file, form, save_all=True, append_images=rest, duration=self.durations(), loop=0, **options)
-            partial.replace(self.path)
-        finally:
-            partial.unlink(missing_ok=True)
+    yield write
+    if not images:
+        return
+    options: dict[str, Any] = {"quality": 90, "method": 4} if ending == ".webp" else {}
+    options |= {"append_images": images[1:], "duration": durations([*times, times[-1] + 1 / rate], ending)}
+    with atomic_file(path) as partial, partial.open("wb") as file:
+        images[0].save(file, ANIMATIONS[ending], save_all=True, loop=0, **options)
 
-    def abandon(self) -> None:
-        """See `Sink`."""
-        self.images.clear()
 
-    def durations(self) -> list[int]:
-        """Milliseconds of each frame. The format's unit is rounded to, so that the sum stays true."""
-        ending = self.path.suffix.lower()
-        unit = 10 if ending == ".gif" else 1
-        ends = [*self.times[1:], self.times[-1] + 1 / self.rate]
-        marks = [round((time - self.times[0]) * 1000 / unit) for time in [self.times[0], *ends]]
-        return [max((after - before) * unit, SHORTEST[ending]) for before, after in pairwise(marks)]
+def durations(times: Sequence[Fraction], ending: str) -> list[int]:
+    """Milliseconds between times in seconds; the times, not the durations, are rounded to the format's unit."""
+    unit = 10 if ending == ".gif" else 1
+    marks = [round((time - times[0]) * 1000 / unit) for time in times]
+    return [max((after - before) * unit, SHORTEST[ending]) for before, after in pairwise(marks)]
 
 
 def encode(image: ImageArray, ending: str) -> bytes:
-    """An image file's content; 16 bits where the ending holds them."""
-    shown = image if ending in DEEP else eight_bits(image)
+    """The content of an image file; 16 bits where the format holds them."""
+    image = image if ending in SIXTEEN_BITS else eight_bits(image)
     options = {".png": [cv2.IMWRITE_PNG_COMPRESSION, 3], ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95]}
-    _, content = cv2.imencode(ending, cv2.cvtColor(shown, cv2.COLOR_RGB2BGR), options.get(ending.replace("e", ""), []))
+    _, content = cv2.imencode(ending, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options.get(ending.replace("e", ""), []))
     return content.tobytes()
 
 
 def eight_bits(image: ImageArray) -> np.ndarray:
     """The image as uint8, rounded."""
     return image if image.dtype == np.uint8 else (image / 257).round().astype(np.uint8)
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.part")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from torch import Tensor
 from datamodules.storage.store import Store
 from vfi_train.errors import UserError
 from vfi_train.prepare.raft import load_raft, raft_flow
+from vfi_train.runtime.devices import find_device
+from vfi_train.runtime.read_ahead import ReadAhead
 
 FlowFunction = Callable[[Tensor, Tensor], Tensor]  # two frames B 3 H W, RGB, 0..1: the flow B 2 H W, pixels
 Pair = tuple[str, str]  # names of images: the flow is from the first to the second
@@ -40,7 +42,7 @@ def estimator(config: DictConfig) -> tuple[FlowFunction, dict[str, Any]]:
                 f"torchvision's {RAFT_FILE}, which `python -m vfi_train.prepare task=weights what=raft` fetches where "
                 "the internet is"
             )
-        device = _device(config.device)
+        device = find_device(config.device)
         raft = load_raft(path).to(device)
         facts = {"function": f"raft_large of torchvision {torchvision.__version__}", "updates": flow.updates}
         facts |= {"weights": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
@@ -52,13 +54,9 @@ def flows(
     store: Store, pairs: Sequence[Pair], function: FlowFunction, batch_size: int
 ) -> Iterator[tuple[Pair, NDArray[np.float32]]]:
     """The flow of each pair, H W 2, pixels. While one batch is computed, the images of the next are read."""
-    with ThreadPoolExecutor(1) as reader:
-        batches = [pairs[start : start + batch_size] for start in range(0, len(pairs), batch_size)]
-        coming = reader.submit(_read, store, batches[0])
-        for number, batch in enumerate(batches):
-            frames = coming.result()
-            if number + 1 < len(batches):
-                coming = reader.submit(_read, store, batches[number + 1])
+    batches = [pairs[start : start + batch_size] for start in range(0, len(pairs), batch_size)]
+    with ReadAhead(batches, partial(_read, store), ahead=1) as images:
+        for batch, frames in zip(batches, images, strict=True):
             yield from zip(batch, _computed(frames, batch, function), strict=True)
 
 
@@ -92,12 +90,3 @@ def _named(name: str) -> FlowFunction:
     if not callable(found):
         raise UserError(f"flow.function={name} is neither raft nor module:name of a function of two frames")
     return found
-
-
-def _device(name: str) -> torch.device:
-    try:
-        return torch.zeros(
-            1, device=("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-        ).device
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device={name} is not here ({str(error).splitlines()[0]}): give auto or cpu") from error

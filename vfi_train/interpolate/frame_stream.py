@@ -1,0 +1,128 @@
+"""The output frames in order, of pairs of input frames: pairs are predicted in batches."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vfi_train.errors import UserError
+from vfi_train.inference.batch_predictor import LEVELS, BatchPredictor, ImagePair
+from vfi_train.interpolate.frame_times import Plan
+from vfi_train.interpolate.media import Frame, ImageArray
+from vfi_train.interpolate.pairs import Pair
+
+QUEUED = 4  # pairs without prediction that are held with each that is predicted, at most
+
+
+@dataclass
+class Output:
+    """A frame to write, and the input frame that is shown at its time."""
+
+    frame: Frame
+    original: Frame
+
+
+class FrameStream:
+    """The frames of a plan.
+
+    Args:
+        predictor: predicts frames.
+        plan: which frames.
+        batch: pairs that are predicted at once, where they have equally many frames between them.
+        has_clock: of the output, see `Plan.after`.
+        note: called with a line for the user.
+
+    Attributes:
+        batch: 1 after a batch did not fit the memory.
+        counts: pairs by kind, and "predicted" frames.
+    """
+
+    def __init__(
+        self,
+        predictor: BatchPredictor,
+        plan: Plan,
+        *,
+        batch: int = 1,
+        has_clock: bool = False,
+        note: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        if batch < 1:
+            raise UserError(f"batch={batch} is not a number of pairs: give 1 or more")
+        self.predictor, self.plan, self.batch = predictor, plan, batch
+        self.counts: Counter[str] = Counter()
+        self._has_clock, self._note = has_clock, note
+
+    def outputs(self, items: Iterable[Pair | Frame]) -> Iterator[Output]:
+        """All frames in order; `items` ends with the last frame (see `pairs`)."""
+        for group in self._groups(items):
+            moving = [pair for pair in group if isinstance(pair, Pair) and pair.kind == "moving"]
+            images = dict(zip(map(id, moving), self._predicted(moving), strict=True)) if moving else {}
+            for item in group:
+                if isinstance(item, Pair):
+                    yield from self._between(item, images.get(id(item)))
+                else:
+                    for planned in self.plan.after(item, self._has_clock):
+                        yield Output(Frame(item.image, planned.appears, item.duration, item.native), item)
+
+    def _between(self, pair: Pair, images: Iterator[ImageArray] | None) -> Iterator[Output]:
+        frame0, frame1 = pair.frame0, pair.frame1
+        self.counts[pair.kind] += 1
+        for planned in pair.planned:
+            image, native = frame0.image, frame0.native
+            if planned.time == 1:
+                image, native = frame1.image, frame1.native
+            elif planned.time > 0 and images is not None:
+                image, native = next(images), None
+                self.counts["predicted"] += 1
+            yield Output(Frame(image, planned.appears, frame0.duration, native), frame0)
+
+    def _groups(self, items: Iterable[Pair | Frame]) -> Iterator[list[Pair | Frame]]:
+        """Consecutive items, of which up to `batch` are predicted and fit one batch."""
+        group: list[Pair | Frame] = []
+        signature: tuple[Any, ...] = ()
+        count = 0
+        for item in items:
+            if isinstance(item, Pair) and item.kind == "moving":
+                if count and (count >= self.batch or self._signature(item) != signature):
+                    yield group
+                    group, count = [], 0
+                signature, count = self._signature(item), count + 1
+            group.append(item)
+            if count == self.batch or len(group) >= QUEUED * self.batch:
+                yield group
+                group, count = [], 0
+        if group:
+            yield group
+
+    def _signature(self, pair: Pair) -> tuple[Any, ...]:
+        """Pairs of one signature fit one batch."""
+        times = pair.inner_times()
+        return tuple(times) if self.predictor.interpolator.recursive else (len(times),)
+
+    def _predicted(self, pairs: list[Pair]) -> list[Iterator[ImageArray]]:
+        """The images of each pair, in order."""
+        dtype = pairs[0].frame0.image.dtype
+        images = [ImagePair(p.frame0.image, p.frame1.image, [float(time) for time in p.inner_times()]) for p in pairs]
+        predictions = self.predictor.predict(images)
+        if len(pairs) == 1:
+            return [(_images(frame, dtype)[0] for _, frame in predictions)]
+        found: list[list[ImageArray]] = [[] for _ in pairs]
+        for indices, frames in predictions:
+            if len(indices) < len(pairs) and self.batch > 1:
+                self.batch = 1
+                self._note("memory ran out: going on with one pair at a time (batch=1)")
+            for index, image in zip(indices, _images(frames, dtype), strict=True):
+                found[index].append(image)
+        return [iter(column) for column in found]
+
+
+def _images(frames: Tensor, dtype: np.dtype[Any]) -> list[ImageArray]:
+    """B 3 H W in [0, 1] as images, rounded to the nearest."""
+    arrays = (frames.clamp(0, 1).movedim(1, -1).float() * LEVELS[dtype]).round()
+    return list(arrays.to(torch.uint8 if dtype == np.uint8 else torch.int32).cpu().numpy().astype(dtype, copy=False))

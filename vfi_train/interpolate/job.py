@@ -1,0 +1,211 @@
+"""One interpolation: from the settings to files."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, Literal
+
+from vfi_train.architectures import Architecture
+from vfi_train.errors import UserError
+from vfi_train.inference.batch_predictor import BatchPredictor, tf32
+from vfi_train.inference.interpolator import Interpolator
+from vfi_train.inference.time_probe import is_time_aware
+from vfi_train.interpolate import pipeline
+from vfi_train.interpolate.frame_stream import FrameStream
+from vfi_train.interpolate.frame_times import Plan, fraction, make_plan
+from vfi_train.interpolate.media import Clip, Frame
+from vfi_train.interpolate.pairs import Pair, PairClassifier, pairs, without_repeats
+from vfi_train.interpolate.readers import open_source
+from vfi_train.interpolate.tile_size import may_keep, scale_for, tile_for
+from vfi_train.interpolate.video_writer import Encoding
+from vfi_train.interpolate.writers import OutputWriter, has_clock
+from vfi_train.runtime.devices import find_device, keep_freed_memory
+from vfi_train.runtime.progress import ProgressReporter
+from vfi_train.runtime.read_ahead import ReadAhead
+from vfi_train.weights import load_weights
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The keys of conf/interpolate.yaml, which explains them."""
+
+    input: str | list[str]
+    output: str
+    weights: str
+    runs: str
+    overwrite: bool
+    factor: int | None
+    rate: float | str | None
+    times: float | list[float | str] | None
+    insert: int | list[int] | None
+    frame_rate: float | str
+    speed: float | str
+    drop_repeats: bool
+    cut_threshold: float | None
+    static_threshold: float | None
+    device: str
+    precision: str
+    batch: int
+    times_at_once: int
+    recursive: bool | Literal["auto"]
+    recursion_depth: int
+    iterations: int
+    tta: bool | Literal["flip_hw", "flip_h"]
+    scale: float | str
+    tile: int | list[int] | str | None
+    tile_overlap: int
+    memory: float | None
+    codec: str | None
+    quality: float | None
+    encoder_options: dict[str, Any] | None
+    pixel_format: str | None
+    audio: bool
+    compare: str | None
+    frames: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Frames written, pairs by kind ("moving", "static", "cut") and frames "predicted", whether a signal stopped it."""
+
+    frames: int
+    counts: Counter[str]
+    stopped: bool
+
+
+def run(settings: Settings, model: Architecture) -> Summary:
+    """Interpolate `settings.input` to `settings.output`.
+
+    Args:
+        settings: what to do.
+        model: the network, without its weights.
+
+    Raises:
+        UserError: a setting is not valid, the input cannot be read, or the output cannot be written.
+    """
+    s = settings
+    insert = _listed(s.insert)
+    plan = make_plan(s.factor, s.rate, _listed(s.times), insert)
+    speed = fraction(s.speed, "speed")
+    if speed <= 0:
+        raise UserError(f"speed={s.speed} is not a speed: give a number above 0, such as 0.5 for half the speed")
+    if s.compare not in (None, *pipeline.SIDES):
+        raise UserError(f"compare={s.compare} is not known: give {' or '.join(pipeline.SIDES)}")
+    given = s.input if isinstance(s.input, list) else str(s.input)
+    source = open_source(given, fraction(s.frame_rate, "frame_rate"))
+    clip = source.clip
+    interpolator = _interpolator(s, model, clip, plan)
+    with _progress(s, plan, clip) as progress, tf32(True) if s.precision == "tf32" else nullcontext():
+        predictor = BatchPredictor(
+            interpolator, precision=s.precision, insert=insert, smaller_tiles=True, note=progress.note
+        )
+        stream = FrameStream(predictor, plan, batch=s.batch, has_clock=has_clock(s.output), note=progress.note)
+        sound = clip.path if s.audio and speed == 1 else None
+        encoding = Encoding(s.codec, s.quality, s.encoder_options or {}, s.pixel_format, sound)
+        frames = without_repeats(source.frames()) if s.drop_repeats else source.frames()
+        items = pairs(frames, plan, PairClassifier(s.cut_threshold, s.static_threshold))
+        with (
+            pipeline.StopSignal() as stop,
+            OutputWriter(
+                s.output, _output_clip(clip, plan, speed, s.compare), encoding, s.frames, s.overwrite
+            ) as writer,
+            ReadAhead[Pair | Frame](items, ahead=2 * s.batch + 1) as reading,
+        ):
+            for line in _notes(s, interpolator, plan, clip, speed):
+                progress.note(line)
+            pipeline.run(
+                stream.outputs(reading), writer, compare=s.compare, speed=speed, stop=stop,
+                progress=lambda count: progress.update(count, lambda: f"{progress.rate():.1f} frames/s"),
+            )  # fmt: skip
+    summary = Summary(writer.count, stream.counts, stop.received is not None)
+    print(
+        _last_line(summary, s.output, progress.rate()), file=sys.stderr if s.output == "-" else sys.stdout, flush=True
+    )
+    if stop.received is not None:
+        sys.exit(128 + stop.received)
+    return summary
+
+
+def _interpolator(s: Settings, model: Architecture, clip: Clip, plan: Plan) -> Interpolator:
+    """The model with its weights, on its device, with the scale and the tiles that suit the frames."""
+    load_weights(model, s.weights, s.runs)
+    model.to(find_device(s.device))
+    size = (clip.height, clip.width)
+    interpolator = Interpolator(
+        model,
+        scale=scale_for(*size) if s.scale == "auto" else float(fraction(s.scale, "scale")),
+        tta=s.tta,
+        times_at_once=s.times_at_once,
+        recursive=_needs_recursion(s, model, plan) if s.recursive == "auto" else s.recursive,
+        recursion_depth=s.recursion_depth,
+        iterations=s.iterations,
+        tile=None if s.tile in (None, "auto") else _sides(s.tile),
+        tile_overlap=s.tile_overlap,
+    )
+    if s.tile == "auto":
+        tile = tile_for(interpolator, size, s.batch, s.memory)
+        interpolator.tile = None if tile is None else (tile, tile)
+    if may_keep(interpolator, size, s.batch, s.memory):
+        keep_freed_memory()
+    return interpolator
+
+
+def _needs_recursion(s: Settings, model: Architecture, plan: Plan) -> bool:
+    """Whether times other than 0.5 are planned and the network, or its weights, predict only the middle frame."""
+    only_middle = plan.tick(Fraction(1)) in (1, Fraction(1, 2))
+    return not (only_middle or is_time_aware(model, s.iterations))
+
+
+def _progress(s: Settings, plan: Plan, clip: Clip) -> ProgressReporter:
+    known = clip.count and not s.drop_repeats
+    total = plan.total(clip.count, clip.rate, has_clock(s.output)) if known else None
+    return ProgressReporter("frames", total, every_seconds=10.0)
+
+
+def _output_clip(clip: Clip, plan: Plan, speed: Fraction, compare: str | None) -> Clip:
+    columns, rows = (2 if compare == side else 1 for side in ("beside", "below"))
+    rate = plan.rate(clip.rate) * speed
+    tick = plan.tick(clip.tick) / speed
+    return replace(clip, height=clip.height * rows, width=clip.width * columns, rate=rate, tick=tick)
+
+
+def _notes(s: Settings, interpolator: Interpolator, plan: Plan, clip: Clip, speed: Fraction) -> Iterator[str]:
+    """What was chosen for the user."""
+    size = f"{clip.height}x{clip.width}"
+    if interpolator.scale != 1 and s.scale == "auto":
+        yield f"frames of {size}: flow is estimated at scale={interpolator.scale:g}"
+    if interpolator.tile and s.tile == "auto":
+        yield f"frames of {size} do not fit the memory: tile={interpolator.tile[0]}"
+    if speed != 1 and s.audio and clip.path:
+        yield f"speed={s.speed} leaves the sound out"
+    if interpolator.recursive and s.recursive == "auto":
+        denominator = plan.tick(Fraction(1)).denominator
+        nearest = f", to the nearest k/{1 << s.recursion_depth}" if denominator & (denominator - 1) else ""
+        yield f"these weights predict only the middle frame: other times are reached by halving{nearest}"
+
+
+def _last_line(summary: Summary, output: str, rate: float) -> str:
+    counts = summary.counts
+    names = {"cut": "cuts", "static": "static pairs"}
+    repeated = " and ".join(f"{counts[kind]} {name}" for kind, name in names.items() if counts[kind])
+    return (
+        f"{output}: {'interrupted, complete up to here: ' if summary.stopped else ''}{summary.frames} frames, "
+        f"{counts['predicted']} of them predicted, {rate:.1f} frames/s"
+        + (f"; frames are repeated over {repeated}" if repeated else "")
+    )
+
+
+def _listed(value: Any) -> list[Any] | None:
+    return value if value is None or isinstance(value, list) else [value]
+
+
+def _sides(tile: Any) -> int | tuple[int, int]:
+    sides = _listed(tile) or []
+    if not 1 <= len(sides) <= 2 or any(not isinstance(side, int) or side <= 0 for side in sides):
+        raise UserError(f"tile={tile} is not a tile's side: give auto, null, a number of pixels, or [height,width]")
+    return sides[0], sides[-1]
