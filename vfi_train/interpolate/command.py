@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
@@ -175,14 +173,3 @@ def _sides(tile: Any) -> int | tuple[int, int]:
     if len(sides) == 2 and all(isinstance(side, int) and side > 0 for side in sides):
         return sides  # type: ignore[return-value]
     raise UserError(f"tile={tile} is not the side of a tile: give auto, null, a number of pixels, or [height,width]")
-
-
-def quoted(argument: str) -> str:
-    """A command-line argument with the path in it quoted for Hydra, where a file is called so: brackets, commas."""
-    key, _, value = argument.partition("=")
-    if key in ("input", "output", "weights") and re.search(r"[^\w./~*?:@%+$|\\-]", value) and value[:1] not in "'\"":
-        path = Path(value).expanduser()
-        if path.exists() or (key == "output" and not value.startswith("[")):
-            escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-            return f"{key}='{escaped}'"
-    return argument

@@ -13,7 +13,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vfi_train.config.compose import compose_config
-from vfi_train.config.mistakes import check_values, explain
+from vfi_train.config.mistakes import explain
+from vfi_train.config.overrides import check_values
 from vfi_train.config.targets import check_targets
 from vfi_train.errors import UserError, nearest
 from vfi_train.runtime.console import say

@@ -17,7 +17,7 @@ from vfi_train.errors import UserError
 
 # Keys that say where or how loudly a run runs, not what it computes: they may change on the way.
 NOT_THE_RUN = (
-    "resume", "runs", "traceback", "report", "logger", "sweep", "checkpoint_every", "log_every",
+    "resume", "runs", "report", "logger", "sweep", "checkpoint_every", "log_every",
     "trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.accelerator",
     "data.num_workers", "data.root", "data.cache_dir", "data.pin_memory", "data.micro_batch_size",
     "data.*.num_workers", "data.*.root", "data.*.cache_dir",
