@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Sequence
 
 from hydra.errors import (
@@ -17,12 +18,15 @@ from omegaconf.errors import OmegaConfBaseException
 from vfi_train.config.overrides import compose_files, group_choices
 from vfi_train.errors import UserError, is_disk_full, nearest
 
+HYDRA_CALLS = ("hydra._internal.instantiate.", "hydra._internal.target_policy")  # modules that call a target
+
 
 def explain(error: BaseException, overrides: Sequence[str], config_name: str) -> str | None:
     """A mistake of the user in one sentence; None for a bug.
 
     Args:
-        error: of our own classes, Hydra's, OmegaConf's or a full disk; anything else is a bug.
+        error: of our own classes, Hydra's or OmegaConf's, a full disk, or an option that Lightning or torch does not
+            accept; anything else is a bug.
         overrides: of the command line.
         config_name: the file of `conf` that they override.
     """
@@ -30,6 +34,8 @@ def explain(error: BaseException, overrides: Sequence[str], config_name: str) ->
     if cause is not error:
         said = explain(cause, overrides, config_name)
         return f"{key}: {said}" if said and key else said
+    if library := _refusing_library(error):
+        return f"{library} does not accept an option: {_first_line(error)}"
     if isinstance(error, UserError):
         return str(error)
     if is_disk_full(error):
@@ -48,6 +54,16 @@ def find_cause(error: BaseException) -> tuple[str, BaseException]:
         keys += re.findall(r"\nfull_key: (\S+)\s*\Z", str(error))
         error = error.__cause__
     return ".".join(keys), error
+
+
+def _refusing_library(error: BaseException) -> str | None:
+    """The library whose class Hydra called and that raised before any code of ours or a user's ran: it got options."""
+    if not isinstance(error, (ValueError, TypeError)) and not type(error).__module__.startswith("lightning."):
+        return None
+    modules = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    calls = [i for i, module in enumerate(modules) if module.startswith(HYDRA_CALLS)]
+    libraries = {module.partition(".")[0] for module in modules[calls[-1] + 1 :]} if calls else set()
+    return libraries.pop() if len(libraries) == 1 and libraries <= {"lightning", "torch"} else None
 
 
 def _explain_config(error: BaseException, overrides: Sequence[str], config_name: str) -> str:
