@@ -92,7 +92,7 @@ def test_what_a_run_kept_is_replayed(tmp_path: Path) -> None:
 
 def test_other_files_are_one_sentence(tmp_path: Path) -> None:
     given = ["runs/seed=1/x.pt", "file=x.pt", "device=cpu"]
-    assert file_first(given) == ["file='runs/seed=1/x.pt'", "file=x.pt", "device=cpu"]
+    assert file_first(given) == ["file=runs/seed=1/x.pt", "file=x.pt", "device=cpu"]
     with pytest.raises(UserError, match="there is no file"):
         read_fault(tmp_path / "x.pt")
     (tmp_path / "x.pt").write_bytes(b"x")

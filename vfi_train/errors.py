@@ -1,10 +1,12 @@
-"""Mistakes of the user, told in one sentence."""
+"""Mistakes of the user, reported in one sentence."""
 
 from __future__ import annotations
 
 import difflib
 import errno
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -13,7 +15,7 @@ class UserError(ValueError):
     It ends a program in one sentence. Any other exception is a bug, ours or a user's, and shows its traceback.
     """
 
-    message = True  # asks torch to raise it again in the main process by UserError(message=...)
+    message = True  # makes torch raise it again in the main process as UserError(message=...)
 
     def __init__(self, message: str) -> None:
         if "Original Traceback" in message:  # torch gives a data worker's complete traceback; its end is the sentence
@@ -28,6 +30,22 @@ class DataError(UserError):
 def is_disk_full(error: BaseException) -> bool:
     """Whether an operation failed because the disk, or the quota on it, is full."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def make_folder(path: Path, key: str) -> None:
+    """Make a folder that a configuration key names, and those above it.
+
+    Raises:
+        UserError: it cannot be made, or not be written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        raise UserError(f"{key}: the folder {path} cannot be made ({error.strerror}): give another one") from error
+    if not os.access(path, os.W_OK):
+        raise UserError(f"{key}: the folder {path} may not be written to: give another one, or change its permissions")
 
 
 def nearest(name: str, known: Iterable[str], most: int = 3) -> str:

@@ -159,8 +159,8 @@ def _table(values: dict[str, float]) -> Table:
 
 
 def file_first(arguments: list[str]) -> list[str]:
-    """The command line with `file=` before a bare file name."""
-    return [f"file='{argument}'" if _is_bare_file(argument) else argument for argument in arguments]
+    """The command line with a bare file as `file=`."""
+    return [f"file={argument}" if _is_bare_file(argument) else argument for argument in arguments]
 
 
 def _is_bare_file(argument: str) -> bool:

@@ -20,7 +20,7 @@ from vfi_train.errors import UserError
         (["experiment=quikstart"], "there is no experiment=quikstart: did you mean 'quickstart'"),
         (["data.sized=x"], "there is no key 'sized' in data: did you mean 'size'"),
         (["modle=ifrnet"], "there is no key 'modle' in the configuration: did you mean 'module' or 'model'?"),
-        (["trainer.max_steps=ten"], "trainer.max_steps=ten is not a whole number; without it the value is"),
+        (["trainer.max_steps=ten"], "trainer.max_steps=ten is not an integer; without it the value is"),
         (["optimizer.lr=fast"], "optimizer.lr=fast is not a number"),
         (["deterministic=3"], "deterministic=3 is not true or false"),
         (["optimizer.lr=[1"], "'optimizer.lr=[1' cannot be read as KEY=VALUE"),

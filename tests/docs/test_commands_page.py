@@ -17,9 +17,7 @@ from tests.helpers.layouts import LAYOUTS, fabricate
 from tests.helpers.programs import ENVIRONMENT, run_program
 from tests.helpers.videos import pan, write_video
 from vfi_train.architectures import create_model
-from vfi_train.config.mistakes import check_values
-from vfi_train.interpolate.command import quoted
-from vfi_train.profile.command import expanded
+from vfi_train.config.overrides import check_values, hydra_arguments
 from vfi_train.weights import published_state_dict
 
 PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
@@ -64,7 +62,7 @@ def kinds() -> list[list[str]]:
 @pytest.mark.parametrize("command", kinds(), ids=name_of)
 def test_it_can_be_composed(command: list[str]) -> None:
     program, *arguments = command
-    overrides = [expanded(quoted(argument)) for argument in arguments]
+    overrides = hydra_arguments(arguments, patterns_of="model")
     config_name = CONFIGS.get(program, program.rpartition(".")[2])
     with initialize_config_module("conf", version_base="1.3"):
         check_values(compose(config_name, overrides=overrides), overrides, config_name)

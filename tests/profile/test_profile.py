@@ -17,7 +17,7 @@ from PIL import Image
 from vfi_train.architectures import create_model
 from vfi_train.architectures.base import count_parameters
 from vfi_train.errors import UserError
-from vfi_train.profile.command import expanded, measure, measure_all, parse_mode, parse_size, profile, time_calls
+from vfi_train.profile.command import measure, measure_all, parse_mode, parse_size, profile, time_calls
 from vfi_train.profile.inference_cost import multiply_accumulates
 
 CPU = torch.device("cpu")
@@ -90,13 +90,6 @@ def test_a_compiled_network_is_measured_after_compiling() -> None:
 def test_mistakes_end_in_one_sentence(call: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         call()
-
-
-def test_patterns_stand_for_names() -> None:
-    assert expanded("model=amt_?") == "model=[amt_g,amt_l,amt_s]"
-    assert expanded("model=[rife, 'amt_?', amt_s]") == "model=[rife,amt_g,amt_l,amt_s]"
-    assert expanded("model=rife") == "model=rife"
-    assert expanded("output=a*") == "output=a*"
 
 
 def test_the_command_measures_what_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,7 +169,7 @@ def test_only_some_phases(undisturbed: Path, short: str, tmp_path: Path) -> None
             "phase a: there is no key 'max_step' in trainer: did you mean",
         ),
         ("[{name: a, overrides: [data=vimeo]}]", "phase a: there is no data=vimeo: did you mean 'video'"),
-        ("[{name: a, overrides: [trainer.max_steps=x]}]", "phase a: trainer.max_steps=x is not a whole number"),
+        ("[{name: a, overrides: [trainer.max_steps=x]}]", "phase a: trainer.max_steps=x is not an integer"),
         ("[{name: a, overrides: ['weights=x']}]", "phase a: write `weights:` in the phase itself"),
         ("[{name: a, overrides: ['seed=${curriculum.sede}']}]", "curriculum.sede is not set"),
         ("[{name: a, train: ['decodr4.*']}]", "phase a: train: no parameter of the network is called 'decodr4.*'"),

@@ -8,7 +8,7 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 
 from tests.helpers.in_process import composed
-from vfi_train.config.mistakes import note_sweep
+from vfi_train.config.overrides import hydra_arguments
 from vfi_train.config.targets import check_targets
 from vfi_train.training.plan import run_name
 
@@ -23,7 +23,7 @@ def test_what_the_agent_calls_is_a_training() -> None:
     command = [word for word in SWEEP["command"] if word != "${args_no_hyphens}"]
     assert len(command) == len(SWEEP["command"]) - 1
     assert command[:3] == [".venv/bin/python", "-m", "vfi_train"]
-    given = note_sweep([*command[3:], *(f"{name}={value}" for name, value in chosen.items())])
+    given = hydra_arguments([*command[3:], *(f"{name}={value}" for name, value in chosen.items())])
     config = composed(*given)
     check_targets(config)
     assert (config.optimizer.lr, config.data.batch_size, config.seed) == tuple(chosen.values())

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from vfi_train.config.compose import compose_config
 from vfi_train.config.key_roles import Role, has_role
-from vfi_train.config.mistakes import check_values
+from vfi_train.config.overrides import check_values
 from vfi_train.errors import UserError, nearest
 
 

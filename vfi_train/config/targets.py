@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import types
 import typing
 from collections.abc import Iterator
 from typing import Any
 
-from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from vfi_train.errors import UserError, nearest
@@ -25,16 +25,11 @@ def check_targets(config: DictConfig, key: str = "") -> None:
         UserError: naming the key, what was given and what was expected.
     """
     for path, block in _blocks(config, key):
-        name = str(block["_target_"])
-        try:
-            target = get_object(name)
-        except Exception as error:
-            raise UserError(f"{path}._target_={name} cannot be imported ({error})") from error
-        _check_call(path, target, block)
+        _check_call(path, _find(path, str(block["_target_"])), block)
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a plain config value suits a type hint; what cannot be judged passes."""
+    """Whether a plain config value suits a type hint; other values and hints pass."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return any(fits(value, argument) for argument in arguments)
@@ -45,26 +40,20 @@ def fits(value: Any, hint: Any) -> bool:
     if hint in (bool, str):
         return isinstance(value, hint)
     if hint is int:
-        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-        return whole and not isinstance(value, bool)
+        is_integer = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        return is_integer and not isinstance(value, bool)
     if hint is float:
         return not isinstance(value, bool) and isinstance(value, (int, float))
     kind = origin or hint
     if isinstance(kind, type) and isinstance(value, (bool, int, float, str)):
-        # A list or a table was wanted and a single value came; other classes cannot be judged from here.
+        # A single value instead of a list or a dict; whether it suits another class only that class knows.
         return kind not in (list, tuple, dict) and kind.__module__ != "collections.abc"
     return True
 
 
 def phrase(hint: Any) -> str:
     """A type hint in words."""
-    names = {
-        int: "a whole number",
-        float: "a number",
-        bool: "true or false",
-        str: "a text",
-        type(None): "null",
-    }
+    names = {int: "an integer", float: "a number", bool: "true or false", str: "text", type(None): "null"}
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return " or ".join(dict.fromkeys(phrase(argument) for argument in arguments))
@@ -75,12 +64,34 @@ def phrase(hint: Any) -> str:
     return names.get(hint, str(getattr(hint, "__name__", hint)))
 
 
+def _find(path: str, name: str) -> Any:
+    """The object that a `_target_` names. An error inside of its module is raised as it is: a bug."""
+    names = name.split(".")
+    for count in range(len(names) - 1 if all(names) else 0, 0, -1):
+        module = ".".join(names[:count])
+        try:
+            found: Any = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if not f"{module}.".startswith(f"{error.name}."):
+                raise
+            continue
+        for attribute in names[count:]:
+            found = getattr(found, attribute, None)
+        if found is not None:
+            return found
+        break
+    raise UserError(
+        f"{path}._target_={name} cannot be imported: there is no such class or function; check its spelling, and that "
+        "its folder is in PYTHONPATH"
+    )
+
+
 def _check_call(path: str, target: Any, block: DictConfig) -> None:
     try:
         parameters = inspect.signature(target).parameters
         hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
     except (TypeError, ValueError, NameError):
-        return  # compiled callables have no signature: they speak for themselves when called
+        return  # compiled callables have no signature
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     for key in map(str, block):
         if key.startswith("_"):
@@ -88,8 +99,8 @@ def _check_call(path: str, target: Any, block: DictConfig) -> None:
         if key not in parameters and not open_ended:
             raise UserError(f"there is no key {key!r} in {path}: {nearest(key, set(parameters) - {'self'})}")
         value: Any = block[key]
-        judged = not isinstance(value, (DictConfig, ListConfig))
-        if judged and value is not None and key in hints and not fits(value, hints[key]):
+        is_plain = not isinstance(value, (DictConfig, ListConfig))
+        if is_plain and value is not None and key in hints and not fits(value, hints[key]):
             raise UserError(f"{path}.{key}={value!s} is not {phrase(hints[key])}")
 
 

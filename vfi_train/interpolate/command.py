@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -25,14 +23,3 @@ def interpolate_with(model: str, **values: Any) -> Summary:
     config = compose_config("interpolate", [f"model={model}"])
     config.update(values)
     return interpolate(config)
-
-
-def quoted(argument: str) -> str:
-    """A command-line argument whose path is quoted for Hydra where a file's name holds brackets, commas and so on."""
-    key, _, value = argument.partition("=")
-    if key in ("input", "output", "weights") and re.search(r"[^\w./~*?:@%+$|\\-]", value) and value[:1] not in "'\"":
-        path = Path(value).expanduser()
-        if path.exists() or (key == "output" and not value.startswith("[")):
-            escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-            return f"{key}='{escaped}'"
-    return argument

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import fnmatch
 import re
 import statistics
 import time
@@ -12,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from importlib.resources import files
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -224,18 +222,6 @@ def parse_mode(text: str) -> tuple[str, ...]:
     if wrong is not None:
         raise UserError(f"modes: {wrong} is not known: {nearest(wrong, ['eager', *PARTS])}")
     return parts
-
-
-def expanded(argument: str) -> str:
-    """A command-line argument `model=...` with the patterns in it (amt*) replaced by the names that match."""
-    key, _, value = argument.partition("=")
-    if key != "model" or not re.search(r"[*?]", value):
-        return argument
-    known = sorted(entry.name.removesuffix(".yaml") for entry in files("conf").joinpath("model").iterdir())
-    names: list[str] = []
-    for pattern in re.split(r"[,\s]+", value.strip("[]")):
-        names += fnmatch.filter(known, pattern.strip("'\"")) or [pattern]
-    return f"model=[{','.join(dict.fromkeys(names))}]"
 
 
 def describe(device: torch.device) -> str:

@@ -1,0 +1,145 @@
+"""The command line's KEY=VALUE arguments: written as Hydra reads them, and checked against the files of `conf`."""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib.resources
+import os
+import re
+from collections.abc import Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from vfi_train.config.compose import compose_config
+from vfi_train.config.targets import fits, phrase
+from vfi_train.errors import UserError
+
+MULTIRUN = {"-m", "--multirun"}
+
+
+def hydra_arguments(arguments: Sequence[str], patterns_of: str | None = None) -> list[str]:
+    """The command line as Hydra takes it: options first, paths quoted, and what a multirun varies in `sweep`.
+
+    Args:
+        arguments: without the program's name.
+        patterns_of: a config group whose choices may be given by patterns (`model=amt*`).
+    """
+    is_multirun = bool(MULTIRUN & set(arguments))
+    overrides = [a for a in arguments if is_override(a)]
+    options = [a for a in arguments if a not in overrides]
+    if patterns_of is not None:
+        overrides = [_expand(a, patterns_of) for a in overrides]
+    overrides = [quote(a, is_multirun) for a in overrides]
+    if is_multirun:
+        overrides = note_sweep(overrides)
+    return [*options, *overrides]
+
+
+def is_override(argument: str) -> bool:
+    """Whether an argument is KEY=VALUE or ~KEY, and no option."""
+    return argument.startswith("~") or ("=" in argument and not argument.startswith("-"))
+
+
+def quote(override: str, is_multirun: bool = False) -> str:
+    """KEY=VALUE with the value in quotes where Hydra's grammar does not take it: `=`, letters beyond ASCII, ....
+
+    A file that exists is quoted although its name has a meaning in that grammar (`a,b.mp4`, `[1].png`), and so is the
+    name of an output. In a multirun the values between commas are quoted one by one.
+    """
+    key, equals, value = override.partition("=")
+    if not equals or value[:1] in ("'", '"'):
+        return override
+    if value.startswith("~/"):  # which shells leave as it is behind KEY=
+        value = os.path.expanduser(value)
+    is_file = re.search(r"[^\w./*?:@%+$|\\-]", value) and os.path.exists(value)
+    if is_file or (key == "output" and re.search(r"[,()]", value) and value[:1] not in "[{"):
+        return f"{key}={_quoted(value)}"
+    if is_multirun and not _is_readable(value) and value[:1] not in "[{":
+        return f"{key}={','.join(map(_quoted_if_needed, value.split(',')))}"
+    return f"{key}={_quoted_if_needed(value)}"
+
+
+def note_sweep(overrides: Sequence[str]) -> list[str]:
+    """Overrides of a multirun with the keys that it varies in `sweep`, which names the runs."""
+    varied = [o.key_or_group for o in parse(overrides) if o.is_sweep_override()]
+    return [f"sweep=[{','.join(varied)}]", *overrides] if varied else list(overrides)
+
+
+def check_values(config: DictConfig, overrides: Sequence[str], config_name: str) -> None:
+    """Compare each overridden value with the one in the files: a number stays a number.
+
+    Nothing that the configuration names is imported, so a typing error is reported at once.
+
+    Raises:
+        UserError: naming the key, the value and the one in the files.
+    """
+    values = [o for o in parse(overrides) if not o.is_delete() and not _is_choice(o)]
+    if not values:
+        return
+    files = compose_files(overrides, config_name)
+    for override in values:
+        key = override.key_or_group
+        before = OmegaConf.select(files, key, throw_on_missing=False)
+        after = OmegaConf.select(config, key, throw_on_missing=False)
+        if not isinstance(before, (bool, int, float)) or after is None or isinstance(after, (DictConfig, ListConfig)):
+            continue
+        if not fits(after, type(before)):
+            raise UserError(f"{key}={after} is not {phrase(type(before))}; without it the value is {before}")
+
+
+def compose_files(overrides: Sequence[str], config_name: str) -> DictConfig:
+    """The configuration with only the group choices of `overrides`: the values as they stand in the files."""
+    choices = [o for o in parse(overrides) if o.key_or_group == "hydra.searchpath" or _is_choice(o)]
+    return compose_config(config_name, [str(o.input_line) for o in choices])
+
+
+def group_choices(group: str) -> list[str]:
+    """The names in a config group; empty if there is no such group."""
+    folder = importlib.resources.files("conf").joinpath(*group.split("/"))
+    if not re.fullmatch(r"\w[\w/]*", group) or not folder.is_dir():
+        return []
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """Overrides as Hydra reads them."""
+    return OverridesParser.create().parse_overrides(list(overrides))
+
+
+def _is_choice(override: Override) -> bool:
+    return bool(group_choices(override.key_or_group.split("@")[0]))
+
+
+def _expand(override: str, group: str) -> str:
+    """GROUP=PATTERN with the names that match; a pattern without a match stays, for the message that follows."""
+    key, _, value = override.partition("=")
+    if key != group or not re.search(r"[*?]", value):
+        return override
+    names: list[str] = []
+    for pattern in re.split(r"[,\s]+", value.strip("[]")):
+        names += fnmatch.filter(group_choices(group), pattern.strip("'\"")) or [pattern]
+    return f"{group}=[{','.join(dict.fromkeys(names))}]"
+
+
+def _quoted_if_needed(value: str) -> str:
+    if _is_readable(value):
+        return value
+    if value.startswith("[") and value.endswith("]"):
+        return f"[{','.join(_quoted_if_needed(item.strip()) for item in value[1:-1].split(','))}]"
+    return value if value[:1] in ("[", "{", "'", '"') else _quoted(value)  # a list with an error is Hydra's to explain
+
+
+def _is_readable(value: str) -> bool:
+    try:
+        parse([f"key={value}"])
+    except HydraException:
+        return False
+    return True
+
+
+def _quoted(value: str) -> str:
+    """In Hydra's quotes, where backslashes count only before a quote."""
+    return "'" + re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), value) + "'"
