@@ -197,7 +197,18 @@ def test_every_benchmark_of_every_protocol_is_among_the_cases() -> None:
     covered = {case[:1] + case[2:4] for case in CASES}
     covered |= {(name, "vimeo_septuplet", "test") for name, *_ in SEPTUPLETS}
     stated = set()
-    for name in ("ifrnet", "amt", "ema_vfi", "atm_vfi", "rife", "rife4", "co3d", "interpany", "interpany_uniform", "common"):
+    for name in (
+        "ifrnet",
+        "amt",
+        "ema_vfi",
+        "atm_vfi",
+        "rife",
+        "rife4",
+        "co3d",
+        "interpany",
+        "interpany_uniform",
+        "common",
+    ):
         said = OmegaConf.load(CONF / "protocol" / f"{name}.yaml").get("benchmarks") or ["vimeo_septuplet"]
         for benchmark in said:
             if benchmark != "*":

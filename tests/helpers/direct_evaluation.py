@@ -124,8 +124,9 @@ def predicted(
     steps: int = 0,
     dim: bool = False,
 ) -> ImageArray:
-    """What the toy network gives, H W 3, RGB, for frames padded to a multiple (all around, or with `zeros` at the right and
-    bottom), or at the top left of a black canvas of 480x640; the mean with the answer for frames that are flipped (`flip_hw`); in `steps` by references.
+    """What the toy network gives, H W 3, RGB, for frames padded to a multiple (all around, or with `zeros` at the right
+    and bottom), or at the top left of a black canvas of 480x640; the mean with the answer for frames that are flipped
+    (`flip_hw`); in `steps` by references.
     """
 
     def ask(frame0: Tensor, frame1: Tensor, time: Tensor) -> Tensor:

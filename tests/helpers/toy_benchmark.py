@@ -92,8 +92,8 @@ KINDS = {
     "rife": ToyBGR, "rife_m": ToyBGR, "rife_t": ToyBGR, "rife_d": ToyBGR, "rife_tr": ToyReference,
     "rife_dr": ToyReference, "ema_vfi": ToyBGR, "ema_vfi_t": ToyBGR, "ema_vfi_small": ToyBGR,
     "ema_vfi_small_t": ToyBGR, "ema_vfi_dr": ToyReference, "ifrnet": Toy, "ifrnet_d": Toy, "ifrnet_r": ToyReference,
-    "rife_v4_25": Toy, "amt_s": Toy, "amt_s_d": Toy, "amt_s_dr": ToyReference, "atm_vfi_base": Toy, "middle": ToyMiddle, "toy": Toy,
-    "interrupted": ToyInterrupted,
+    "amt_s": Toy, "amt_s_d": Toy, "amt_s_dr": ToyReference, "atm_vfi_base": Toy, "middle": ToyMiddle, "toy": Toy,
+    "interrupted": ToyInterrupted, "rife_v4_25": Toy,
     "black": ToyBlack,
 }  # fmt: skip
 globals().update(KINDS)
