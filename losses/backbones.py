@@ -74,6 +74,8 @@ class JudgedTerm(Term):
         judge: the network.
     """
 
+    skipped_at_zero = True
+
     def __init__(self, weight: Weight, judge: nn.Module) -> None:
         super().__init__(weight)
         # In a tuple, so that it is no submodule; `_apply` takes it along all the same.

@@ -26,6 +26,9 @@ class Term(nn.Module):
     """
 
     reads: tuple[str, ...] = ()
+    skipped_at_zero = (
+        False  # not computed while its weight is 0: for terms that no parameter's gradient depends on alone
+    )
 
     def __init__(self, weight: Weight = 1.0) -> None:
         super().__init__()
@@ -71,6 +74,9 @@ class LossSet(nn.Module):
             values = {}
             for name, term in self.named_terms():
                 _require(name, term, prediction, batch)
+                if term.skipped_at_zero and not term.weight_at(step):
+                    values[name] = prediction.frame.new_zeros(())
+                    continue
                 for part, value in term.parts(prediction, batch).items():
                     values[f"{name}_{part}" if part else name] = term.weight_at(step) * value
             return {**values, "total": torch.stack(list(values.values())).sum()}

@@ -22,6 +22,7 @@ from vfi_train.architectures.ema_vfi import network as ema
 from vfi_train.architectures.layers import prelu, window
 from vfi_train.architectures.layers.warp import resize, resize_flow
 from vfi_train.architectures.rife import blocks as rife_blocks
+from vfi_train.architectures.rife_v4 import network as rife4
 
 
 @contextlib.contextmanager
@@ -48,6 +49,13 @@ def warp_both(images: Tensor, flow: Tensor) -> Tensor:
     """One frame after the other."""
     image0, image1 = images.chunk(2)
     return torch.cat((warp(image0, flow[:, :2]), warp(image1, flow[:, 2:])))
+
+
+def warp_maps(maps: Tensor, flow: Tensor) -> Tensor:
+    """RIFE 4's: frames, then their features."""
+    if maps.shape[1] == 3:
+        return warp_both(maps, flow)
+    return torch.cat((warp_both(maps[:, :3], flow), warp_both(maps[:, 3:], flow)), dim=1)
 
 
 class Correlation:
@@ -94,6 +102,13 @@ def encode_amt(self: Any, frame0: Tensor, frame1: Tensor, *, scale: float = 1.0)
     matching = self.feat_encoder(torch.cat((small0, small1))).chunk(2)
     correlation: Any = Correlation(*matching, self.levels, self.radius)
     return amt.AMTEncoding(frame0, frame1, scale, mean, encode_both(self, small0, small1), correlation)
+
+
+def encode_rife4(self: Any, frame0: Tensor, frame1: Tensor, *, scale: float = 1.0) -> Any:
+    """The head for one frame after the other."""
+    frames = torch.cat((frame0, frame1))
+    maps = torch.cat((frames, torch.cat((self.head(frame0), self.head(frame1)))), dim=1)
+    return rife4.RIFE4Encoding(frame0, frame1, scale, frames, maps, [shrink / scale for shrink in self.shrinks])
 
 
 def encode_both(self: Any, frame0: Tensor, frame1: Tensor) -> list[Tensor]:
@@ -175,6 +190,8 @@ REPLACED: list[tuple[Any, str, Any]] = [
     (atm, "warp", warp),
     (atm_synthesis, "warp", warp),
     (rife_blocks, "warp_both", warp_both),
+    (rife4, "warp_both", warp_maps),
+    (rife4.RIFE4, "encode", encode_rife4),
     (ifrnet.IFRNet, "encode", encode_ifrnet),
     (ifrnet.Encoder, "forward", encoder_forward),
     (amt.AMT, "encode", encode_amt),

@@ -86,12 +86,21 @@ def rife(prediction: Prediction, batch: Batch) -> Values:
     }
 
 
+def rife4(prediction: Prediction, batch: Batch) -> Values:
+    """Ours: a Laplacian loss on the blend after each flow block."""
+    assert prediction.merged is not None
+    count = len(prediction.merged)
+    terms = [laplacian(blend, batch["target"], 5) for blend in prediction.merged]
+    return {"blends": sum_of([0.8 ** (count - 1 - k) * term for k, term in enumerate(terms)])}
+
+
 LOSSES: dict[str, Callable[[Prediction, Batch], Values]] = {
     "ifrnet": ifrnet,
     "amt": amt,
     "ema_vfi": ema_vfi,
     "atm_vfi": atm_vfi,
     "rife": rife,
+    "rife4": rife4,
 }
 
 

@@ -75,6 +75,13 @@ CASES: list[tuple[str, str, str, str, dict[str, Any], Columns]] = [
     ("rife", "rife", "middlebury", "other", {"bgr": True, "canvas": True}, IE),
     ("rife", "rife", "hd_2x", "all", {"multiple": 32}, LUMA),
     *(("rife", "rife_m", "hd_4x", s, {"multiple": 32}, LUMA) for s in HD),
+    # RIFE 4
+    ("rife4", "rife_v4_25", "vimeo90k", "test", {"multiple": 128, "zeros": True}, PLAIN),
+    *(
+        ("rife4", "rife_v4_25", b, s, {"multiple": multiple, "zeros": True, "scale": scale}, PLAIN)
+        for b in ("x_test", "x_test_2x")
+        for s, multiple, scale in (("2k", 128, 1.0), ("4k", 256, 0.5))
+    ),
     # CO3D
     ("co3d", "ema_vfi_small_t", "co3d", "test", {"bgr": True, "multiple": 32}, {"psnr": psnr}),
     # Equal terms: RIFE's order is BGR
@@ -190,7 +197,18 @@ def test_every_benchmark_of_every_protocol_is_among_the_cases() -> None:
     covered = {case[:1] + case[2:4] for case in CASES}
     covered |= {(name, "vimeo_septuplet", "test") for name, *_ in SEPTUPLETS}
     stated = set()
-    for name in ("ifrnet", "amt", "ema_vfi", "atm_vfi", "rife", "co3d", "interpany", "interpany_uniform", "common"):
+    for name in (
+        "ifrnet",
+        "amt",
+        "ema_vfi",
+        "atm_vfi",
+        "rife",
+        "rife4",
+        "co3d",
+        "interpany",
+        "interpany_uniform",
+        "common",
+    ):
         said = OmegaConf.load(CONF / "protocol" / f"{name}.yaml").get("benchmarks") or ["vimeo_septuplet"]
         for benchmark in said:
             if benchmark != "*":

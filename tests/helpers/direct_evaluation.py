@@ -117,14 +117,16 @@ def predicted(
     *,
     multiple: int = 1,
     canvas: bool = False,
+    zeros: bool = False,
     scale: float = 1.0,
     bgr: bool = False,
     flip_hw: tuple[int, ...] | None = None,
     steps: int = 0,
     dim: bool = False,
 ) -> ImageArray:
-    """What the toy network gives, H W 3, RGB, for frames padded to a multiple, or at the top left of a black canvas of
-    480x640; the mean with the answer for frames that are flipped (`flip_hw`); in `steps` by references.
+    """What the toy network gives, H W 3, RGB, for frames padded to a multiple (all around, or with `zeros` at the right
+    and bottom), or at the top left of a black canvas of 480x640; the mean with the answer for frames that are flipped
+    (`flip_hw`); in `steps` by references.
     """
 
     def ask(frame0: Tensor, frame1: Tensor, time: Tensor) -> Tensor:
@@ -137,10 +139,10 @@ def predicted(
 
     height, width = s.frame0.shape[:2]
     down, across = (480 - height, 640 - width) if canvas else (-height % multiple, -width % multiple)
-    top, left = (0, 0) if canvas else (down // 2, across // 2)
+    top, left = (0, 0) if canvas or zeros else (down // 2, across // 2)
     pad = (left, across - left, top, down - top)
     frames = [tensor(f[..., ::-1] if bgr else f) for f in (s.frame0, s.frame1)]
-    frames = [F.pad(f, pad, mode="constant" if canvas else "replicate") for f in frames]
+    frames = [F.pad(f, pad, mode="constant" if canvas or zeros else "replicate") for f in frames]
     time = torch.as_tensor(np.asarray(s.time, np.float32)).reshape(1, 1, *np.shape(s.time) or (1, 1))
     time = F.pad(time, pad, mode="replicate") if np.ndim(s.time) else time
     out = ask(frames[0], frames[1], time)

@@ -93,7 +93,7 @@ KINDS = {
     "rife_dr": ToyReference, "ema_vfi": ToyBGR, "ema_vfi_t": ToyBGR, "ema_vfi_small": ToyBGR,
     "ema_vfi_small_t": ToyBGR, "ema_vfi_dr": ToyReference, "ifrnet": Toy, "ifrnet_d": Toy, "ifrnet_r": ToyReference,
     "amt_s": Toy, "amt_s_d": Toy, "amt_s_dr": ToyReference, "atm_vfi_base": Toy, "middle": ToyMiddle, "toy": Toy,
-    "interrupted": ToyInterrupted,
+    "interrupted": ToyInterrupted, "rife_v4_25": Toy,
     "black": ToyBlack,
 }  # fmt: skip
 globals().update(KINDS)

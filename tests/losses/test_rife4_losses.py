@@ -11,7 +11,7 @@ from losses.rife4 import BlendedLaplacian
 from tests.helpers.golden_cases import assert_near, frame, load
 from tests.helpers.loss_sets import loss_set
 from tests.helpers.rife_cases import rife_inputs, rife_model
-from vfi_train.architectures.rife4 import RIFE46, RIFE425
+from vfi_train.architectures.rife_v4 import RIFE46, RIFE425
 from vfi_train.contract import Batch, Prediction
 
 TARGET = frame(64, 96, 0.5, 2, 2)

@@ -125,5 +125,21 @@ def test_shipped_weights_load_and_have_a_card(name: str) -> None:
     assert path.stat().st_size < 8e6
 
 
+def test_tensors_that_are_left_out_are_said_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source = create_model("rife_v4_25_lite")
+    extras = {"teacher.conv0.weight": torch.zeros(1), "caltime.0.weight": torch.zeros(1)}
+    path = tmp_path / "flownet.pkl"
+    torch.save({f"module.{k}": v for k, v in {**published_state_dict(source), **extras}.items()}, path)
+    for _ in range(2):
+        model = create_model("rife_v4_25_lite")
+        load_weights(model, path)
+        assert same(model, source)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err == (
+        f"{path}: 2 tensors that the network does not use were left out (teacher.conv0.weight, caltime.0.weight)\n"
+    )
+
+
 def test_there_are_shipped_weights() -> None:
     assert {"ifrnet_tiny_synthetic", "ifrnet_tiny_d_synthetic", "ifrnet_s_synthetic"} <= set(list_shipped())

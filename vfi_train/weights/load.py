@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import sys
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +19,7 @@ CHECKPOINTS = {None: ("best.ckpt", "last.ckpt"), "best": ("best.ckpt", "last.ckp
 
 
 def load_weights(model: Architecture, weights: str | Path, runs: str | Path = "runs") -> Path:
-    """Load `weights` into `model`, all parameters or none.
+    """Load `weights` into `model`, all parameters or none. Tensors of a file that the model does not use are reported.
 
     Args:
         model: the network.
@@ -41,8 +44,16 @@ def load_weights(model: Architecture, weights: str | Path, runs: str | Path = "r
     elif path.parent == shipped_folder():
         load_strict(model, tensors, str(path))
     else:
-        load_published(model, path)
+        report_dropped(path, tuple(load_published(model, path)))
     return path
+
+
+@functools.cache  # a file is loaded more than once in a run
+def report_dropped(path: Path, names: tuple[str, ...]) -> None:
+    """A line on standard error (standard output may carry video) about tensors of `path` that were not loaded."""
+    if names and os.environ.get("LOCAL_RANK", "0") == "0":
+        shown = f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+        print(f"{path}: {len(names)} tensors that the network does not use were left out ({shown})", file=sys.stderr)
 
 
 def find_weights(weights: str | Path, runs: str | Path = "runs") -> Path:

@@ -20,13 +20,16 @@ WRAPPERS = ("state_dict", "model", "model_state_dict", "params", "params_ema", "
 PREFIXES = ("module.", "_orig_mod.", "net.", "model.")
 
 
-def load_published(model: Architecture, source: str | Path | Mapping[str, Any]) -> None:
+def load_published(model: Architecture, source: str | Path | Mapping[str, Any]) -> list[str]:
     """Load a published checkpoint into `model`, strictly.
 
     Args:
         model: an architecture of the checkpoint's variant.
         source: a file (.pth, .pt, .pkl, .ckpt, .safetensors) or a state dict, in whatever wrapper and with
             whatever prefix the published scripts gave it.
+
+    Returns:
+        Published names of tensors that were not loaded: buffers that are computed again, parts that only training uses.
 
     Raises:
         UserError: there is no such file.
@@ -35,15 +38,14 @@ def load_published(model: Architecture, source: str | Path | Mapping[str, Any]) 
     origin = "the state dict" if isinstance(source, Mapping) else str(source)
     content = source if isinstance(source, Mapping) else read_checkpoint(source)
     tensors = strip_prefixes(unwrap(content, origin))
-    names, dropped = family_names(model.family)
-    ours = {
-        to_ours(name, names): tensor
-        for name, tensor in tensors.items()
-        if not any(fnmatch.fnmatchcase(name, pattern) for pattern in dropped)
-    }
+    names, patterns = family_names(model.family)
+    dropped = [name for name in tensors if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+    ours = {to_ours(name, names): tensor for name, tensor in tensors.items() if name not in set(dropped)}
     found = family_variant(model.family, tensors)
     other = found != family_variant(model.family, published_state_dict(model))
-    load_strict(model, match_optional_parts(model, ours), origin, variant=found if other else None)
+    kept = match_optional_parts(model, ours)
+    load_strict(model, kept, origin, variant=found if other else None)
+    return dropped + [to_published(name, names) for name in ours if name not in kept]
 
 
 def match_optional_parts(model: Architecture, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

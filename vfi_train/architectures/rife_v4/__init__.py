@@ -1,7 +1,7 @@
 """RIFE 4 (Practical-RIFE, hzwer): 4.6, 4.25 and 4.26 with their lite and heavy sizes, at any time."""
 
 from vfi_train.architectures.registry import register_model
-from vfi_train.architectures.rife4.network import RIFE46, RIFE425, RIFE425Lite
+from vfi_train.architectures.rife_v4.network import RIFE46, RIFE425, RIFE425Lite
 
 __all__ = [
     "RIFE46",

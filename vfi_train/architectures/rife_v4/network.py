@@ -16,7 +16,7 @@ from torch import Tensor
 from vfi_train.architectures.base import Architecture, Encoding
 from vfi_train.architectures.layers.time_map import time_plane
 from vfi_train.architectures.layers.warp import warp_both
-from vfi_train.architectures.rife4.blocks import FlowBlock, Head, Stage
+from vfi_train.architectures.rife_v4.blocks import FlowBlock, Head, Stage
 from vfi_train.contract import Prediction
 from vfi_train.errors import UserError
 
