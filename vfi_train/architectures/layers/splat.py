@@ -165,20 +165,17 @@ class _Corners:
     @classmethod
     def of(cls, flow: Tensor, rows: slice) -> _Corners:
         height, width = flow.shape[-2:]
-        first, stop = rows.start, rows.stop
         like: dict[str, Any] = {"device": flow.device, "dtype": flow.dtype}
-        x = torch.arange(width, **like).expand(stop - first, width)
-        y = torch.arange(first, stop, **like).unsqueeze(1).expand(stop - first, width)
-        position = flow[:, :, rows] + torch.stack((x, y))
+        x = torch.arange(width, **like) + flow[:, :1, rows]
+        y = torch.arange(rows.start, rows.stop, **like).unsqueeze(1) + flow[:, 1:, rows]
         # Before any conversion to integers: what is no number, or far outside, goes to the margin.
-        position = torch.where(position > -2, position, -2).flatten(2)
-        position = torch.cat((position[:, :1].clamp(max=width), position[:, 1:].clamp(max=height)), dim=1)
-        corner = position.floor()
-        x, y = (position - corner).split(1, dim=1)
-        left, top = corner.long().split(1, dim=1)
+        x = x.nan_to_num(nan=-COLUMNS).clamp(-COLUMNS, width)
+        y = y.nan_to_num(nan=-ABOVE).clamp(-ABOVE, height)
+        left, top = x.floor(), y.floor()
         stride = width + COLUMNS
-        cell = torch.add(left, top, alpha=stride) + (ABOVE * stride + COLUMNS)
-        return cls(cell, x, y, stride, slice(first * width, stop * width))
+        cell = torch.add(left.int(), top.int(), alpha=stride).long() + (ABOVE * stride + COLUMNS)
+        span = slice(rows.start * width, rows.stop * width)
+        return cls(cell.flatten(2), (x - left).flatten(2), (y - top).flatten(2), stride, span)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         x, y = self.x, self.y
