@@ -1,8 +1,10 @@
 """What every part of the program agrees on: the batch that data gives and the prediction that networks give.
 
 Conventions: B = batch, H, W = rows, columns; colours are RGB, float32 in [0, 1]; flows are in pixels of the
-map that holds them, channel 0 = x (to the right), channel 1 = y (downwards), and point from the target time to
-an input frame, so that `warp(frame0, flow0)` resembles the target.
+map that holds them, channel 0 = x (to the right), channel 1 = y (downwards). There are two kinds: `flow0` and
+`flow1` belong to the pixels of the target and point from its time to an input frame, so that `warp(frame0, flow0)`
+resembles the target; `forward_flow0` and `forward_flow1` belong to the pixels of an input frame and point to the
+other input, so that `splat(frame0, time * forward_flow0)` resembles the target.
 """
 
 from __future__ import annotations
@@ -13,6 +15,13 @@ from typing import TypedDict
 from torch import Tensor
 
 from vfi_train.errors import UserError
+
+FLOW_KINDS = {
+    "flow0": "flow from the target time to frame0",
+    "flow1": "flow from the target time to frame1",
+    "forward_flow0": "flow from frame0 to frame1",
+    "forward_flow1": "flow from frame1 to frame0",
+}
 
 
 class Batch(TypedDict, total=False):
@@ -36,6 +45,8 @@ class Prediction:
     merged: list[Tensor] | None = None  # B 3 h w: warped frames blended, before any residual
     flow0: list[Tensor] | None = None  # B 2 h w (AMT's many fields: B N 2 h w), target time to frame0
     flow1: list[Tensor] | None = None  # the same to frame1
+    forward_flow0: list[Tensor] | None = None  # B 2 h w, frame0 to frame1 over the whole interval (networks that splat)
+    forward_flow1: list[Tensor] | None = None  # B 2 h w, frame1 to frame0
     warped0: list[Tensor] | None = None  # B 3 h w, frame0 warped to the target time
     warped1: list[Tensor] | None = None  # the same of frame1
     mask: list[Tensor] | None = None  # B 1 h w, after the sigmoid: the weight of frame0
@@ -49,8 +60,9 @@ class Prediction:
         value = getattr(self, name)
         if value is None:
             present = ", ".join(f.name for f in fields(self) if getattr(self, f.name) is not None)
+            kind = f" ({FLOW_KINDS[name]})" if name in FLOW_KINDS else ""
             raise UserError(
-                f"{reader} reads prediction.{name}, which this architecture does not give; "
+                f"{reader} reads prediction.{name}{kind}, which this architecture does not give; "
                 f"it gives {present}: take the term out of the loss, or choose another architecture"
             )
         return value

@@ -12,7 +12,7 @@ from typing import Any
 
 from vfi_train.architectures import Architecture
 from vfi_train.errors import UserError, nearest
-from vfi_train.weights.published import load_published, load_strict, read_checkpoint, unwrap
+from vfi_train.weights.published import is_published_folder, load_published, load_strict, read_checkpoint, unwrap
 
 OURS = "architecture."  # the network's prefix in our own checkpoints
 CHECKPOINTS = {None: ("best.ckpt", "last.ckpt"), "best": ("best.ckpt", "last.ckpt"), "last": ("last.ckpt",)}  # of runs
@@ -23,18 +23,22 @@ def load_weights(model: Architecture, weights: str | Path, runs: str | Path = "r
 
     Args:
         model: the network.
-        weights: a file (ours or a published one), a run (its name or its folder: the best checkpoint), or the name
-            of weights that are shipped with the package (`list_shipped`). "RUN:last" is a run's last checkpoint;
-            of a checkpoint or a run with an average of weights, "RUN:ema" means that.
+        weights: a file (ours or a published one), a folder of published files that belong together, a run (its name
+            or its folder: the best checkpoint), or the name of weights that are shipped with the package
+            (`list_shipped`). "RUN:last" is a run's last checkpoint; of a checkpoint or a run with an average of
+            weights, "RUN:ema" means that.
         runs: the folder where runs are looked for by name.
 
     Returns:
-        The file that was read.
+        The file or folder that was read.
 
     Raises:
         UserError: nothing is called so, with the nearest names.
         UserError: the file does not fit the model.
     """
+    if is_published_folder(model.family, Path(weights)):
+        load_published(model, weights)
+        return Path(weights)
     path = find_weights(weights, runs)
     content = read_checkpoint(path)
     kind = _split(weights)[1]

@@ -62,6 +62,17 @@ def family_variant(family: str, tensors: Mapping[str, Tensor]) -> str | None:
     return find(tensors) if find else None
 
 
+def family_parts(family: str) -> dict[str, str]:
+    """Parts of a network that are published in files of their own: a pattern of our tensors to the file's name.
+
+    They stand beside `NAMES` as `PARTS`. A file may be loaded by itself, and a folder that holds all of them.
+    """
+    module = f"vfi_train.weights.families.{family}"
+    if importlib.util.find_spec(module) is None:
+        return {}
+    return getattr(importlib.import_module(module), "PARTS", {})
+
+
 def family_layouts(family: str) -> str:
     """What published checkpoints of a family look like, in words for the table of models."""
     module = f"vfi_train.weights.families.{family}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,14 @@ from torch import Tensor
 
 from vfi_train.architectures import Architecture
 from vfi_train.errors import UserError
-from vfi_train.weights.names import family_names, family_options, family_variant, to_ours, to_published
+from vfi_train.weights.names import (
+    family_names,
+    family_options,
+    family_parts,
+    family_variant,
+    to_ours,
+    to_published,
+)
 
 # Where published training scripts put the network's tensors in what they save.
 WRAPPERS = ("state_dict", "model", "model_state_dict", "params", "params_ema", "network", "net")
@@ -26,7 +34,8 @@ def load_published(model: Architecture, source: str | Path | Mapping[str, Any]) 
     Args:
         model: an architecture of the checkpoint's variant.
         source: a file (.pth, .pt, .pkl, .ckpt, .safetensors) or a state dict, in whatever wrapper and with
-            whatever prefix the published scripts gave it.
+            whatever prefix the published scripts gave it. Where a family is published in several files: their
+            folder, or one of them, which leaves the rest of the model as it is and warns.
 
     Returns:
         Published names of tensors that were not loaded: buffers that are computed again, parts that only training uses.
@@ -36,16 +45,35 @@ def load_published(model: Architecture, source: str | Path | Mapping[str, Any]) 
         UserError: it is no checkpoint, holds more than tensors, or does not fit; the message says how.
     """
     origin = "the state dict" if isinstance(source, Mapping) else str(source)
-    content = source if isinstance(source, Mapping) else read_checkpoint(source)
-    tensors = strip_prefixes(unwrap(content, origin))
+    tensors: dict[str, Tensor] = {}
+    for content in [source] if isinstance(source, Mapping) else _read_files(model.family, Path(source)):
+        tensors |= strip_prefixes(unwrap(content, origin))
     names, patterns = family_names(model.family)
     dropped = [name for name in tensors if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
     ours = {to_ours(name, names): tensor for name, tensor in tensors.items() if name not in set(dropped)}
     found = family_variant(model.family, tensors)
     other = found != family_variant(model.family, published_state_dict(model))
     kept = match_optional_parts(model, ours)
-    load_strict(model, kept, origin, variant=found if other else None)
+    load_strict(model, match_separate_parts(model, kept, origin), origin, variant=found if other else None)
     return dropped + [to_published(name, names) for name in ours if name not in kept]
+
+
+def is_published_folder(family: str, path: Path) -> bool:
+    """Whether the folder holds the files that the family is published in."""
+    files = family_parts(family).values()
+    return bool(files) and all((path / name).is_file() for name in files)
+
+
+def match_separate_parts(model: Architecture, tensors: dict[str, Tensor], origin: str) -> dict[str, Tensor]:
+    """Keep the model's own of each part that is published in a file of its own and is missing completely."""
+    own, parts = model.state_dict(), family_parts(model.family)
+    absent = [pattern for pattern in parts if not fnmatch.filter(tensors, pattern)]
+    if len(absent) == len(parts):
+        return tensors  # none of it fits: load_strict says what is missing
+    for pattern in absent:
+        warnings.warn(f"{origin} has nothing of {parts[pattern]}: {pattern} keeps its weights", stacklevel=3)
+        tensors = {**tensors, **{name: own[name] for name in fnmatch.filter(own, pattern)}}
+    return tensors
 
 
 def match_optional_parts(model: Architecture, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -152,3 +180,9 @@ def load_strict(model: torch.nn.Module, tensors: Mapping[str, Tensor], origin: s
             f"choose the variant that the checkpoint was trained as{f': {variant}' if variant else ''}"
         )
     model.load_state_dict(dict(tensors), strict=True)
+
+
+def _read_files(family: str, path: Path) -> list[Mapping[str, Any]]:
+    if is_published_folder(family, path):
+        return [read_checkpoint(path / name) for name in family_parts(family).values()]
+    return [read_checkpoint(path)]
