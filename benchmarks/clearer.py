@@ -77,7 +77,7 @@ def measured(runs: Path, size: int) -> dict[str, list[Scores]]:
             found[row].append(scores(frames, samples))
             made.setdefault(row, frames)
             print(f"{size} pixels, seed {seed}, {row}: {found[row][-1]}", flush=True)
-    draw(samples, made, DOCS / f"clearer_{size}.png")
+    draw(samples, made, DOCS / "images" / f"clearer_{size}.png")
     return found
 
 
@@ -173,7 +173,7 @@ the left the red disc is asked to stay and the blue one to go from a tenth to ni
 other way round. Made by `python -m benchmarks.manipulation`, which prints how far each disc has got in every frame;
 `tests/inference/test_manipulation.py` holds it to 0.7 pixels of what was asked.
 
-![A red and a blue disc, each moving while the other stands still](manipulation.gif)
+![A red and a blue disc, each moving while the other stands still](images/manipulation.gif)
 """
 
 
@@ -201,7 +201,7 @@ def page(found: dict[int, dict[str, list[Scores]]], config: dict[str, Any]) -> s
         for seed, without, given in zip(SEEDS, by_row[ROWS[0]], by_row[ROWS[2]], strict=True):
             gains = (b - a for a, b in zip(without, given, strict=True))
             lines.append(table_row(f"maps over time, seed {seed}", *(f"{gain:+.3f}" for gain in gains)))
-        lines += ["", f"![[T] and [D] beside the target, {size} pixels](clearer_{size}.png)", ""]
+        lines += ["", f"![[T] and [D] beside the target, {size} pixels](images/clearer_{size}.png)", ""]
     return "\n".join([*lines, TAIL])
 
 

@@ -2,7 +2,7 @@
 
 Shipped weights that take distance maps are shown a drawn scene of two objects over a background at rest, and asked for
 frames in which one of them stands still while the other goes its way. Prints how far each has got in every frame, and
-writes docs/manipulation.gif: on its left the blue one moves alone, on its right the red one.
+writes docs/images/manipulation.gif: on its left the blue one moves alone, on its right the red one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from datamodules.synthetic import to_uint8
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.inference.manipulation import OBJECTS, manipulate, timing
 
-GIF = Path(__file__).parents[1] / "docs" / "manipulation.gif"
+GIF = Path(__file__).parents[1] / "docs" / "images" / "manipulation.gif"
 MODEL, WEIGHTS = "ifrnet_tiny", "ifrnet_tiny_d_synthetic"
 HEIGHT, WIDTH = 96, 128
 RED, BLUE = 0, 2  # the channel by which an object is told from everything else

@@ -25,7 +25,7 @@ from benchmarks.results import write_section
 from benchmarks.steps import PARTS, RECIPES, SMALL, draw_batch, recipe
 from benchmarks.worker import CHECKPOINTED, KEPT, OURS, PLAIN, Worker
 
-PLOT = Path(__file__).parents[1] / "docs" / "train_step.png"
+PLOT = Path(__file__).parents[1] / "docs" / "images" / "train_step.png"
 MIB = 2**20
 
 
@@ -50,7 +50,7 @@ def main() -> None:
 
 def image(path: Path) -> str:
     """Markdown that shows a plot beside RESULTS.md."""
-    return f"![seconds of the parts](../docs/{path.name})"
+    return f"![seconds of the parts](../docs/images/{path.name})"
 
 
 def variant(given: argparse.Namespace) -> str:
