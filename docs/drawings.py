@@ -130,7 +130,11 @@ DRAWINGS: dict[str, tuple[str, bool, list[list[Box]]]] = {
         "The rooms of the code: each imports only rooms below it",
         False,
         [
-            [compute("commands", "training (python -m vfi_train), evaluate, interpolate,\nexport, prepare, replay, app")],
+            [
+                compute(
+                    "commands", "training (python -m vfi_train), evaluate, interpolate,\nexport, prepare, replay, app"
+                )
+            ],
             [compute("callbacks", "what happens at a step"), compute("profile", "what a network costs")],
             [compute("modules", "the LightningModule"), compute("visualization", "images for people")],
             [compute("inference", "Interpolator: padding, tiles, times")],
