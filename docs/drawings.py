@@ -6,6 +6,7 @@ so that they read on a light and on a dark page; they are narrow, so that they r
 
 from __future__ import annotations
 
+import tomllib
 from html import escape
 from pathlib import Path
 
@@ -126,40 +127,49 @@ DRAWINGS: dict[str, tuple[str, bool, list[list[Box]]]] = {
             [compute("mean", "over samples, or over sequences, as the protocol says")],
         ],
     ),
-    "rooms": (
-        "The rooms of the code: each imports only rooms below it",
-        False,
-        [
-            [
-                compute(
-                    "commands", "training (python -m vfi_train), evaluate, interpolate,\nexport, prepare, replay, app"
-                )
-            ],
-            [compute("callbacks", "what happens at a step"), compute("profile", "what a network costs")],
-            [compute("modules", "the LightningModule"), compute("visualization", "images for people")],
-            [compute("inference", "Interpolator: padding, tiles, times")],
-            [
-                compute("config", "composing,\nmistakes"),
-                compute("optim", "optimizers,\nschedules"),
-                compute("loggers", "CSV, W&B,\nTensorBoard"),
-            ],
-            [compute("weights", "published, shipped, runs"), compute("metrics", "PSNR, SSIM, LPIPS, NIQE")],
-            [compute("runtime", "signals, ranks, SLURM, devices, console")],
-            [
-                compute("losses", "top folder"),
-                compute("datamodules", "top folder"),
-                compute("architectures", "plain PyTorch"),
-            ],
-            [compute("contract, errors", "Batch, Prediction, UserError, DataError")],
-        ],
-    ),
 }
+
+
+ROOMS = {
+    "app": "a page in the browser",
+    "training": "python -m vfi_train: plan, build, run, report",
+    "callbacks": "what happens at a step or a validation",
+    "profile": "what a network costs",
+    "modules": "the LightningModule",
+    "visualization": "images for people",
+    "inference": "Interpolator: padding, scale, tiles, times",
+    "config": "composing,\nmistakes",
+    "optim": "optimizers,\nschedules",
+    "loggers": "CSV, W&B,\nTensorBoard",
+    "weights": "published, shipped, runs",
+    "metrics": "PSNR, SSIM, LPIPS, NIQE",
+    "runtime": "signals, ranks, SLURM, devices, console",
+    "losses": "loss terms",
+    "datamodules": "datasets",
+    "architectures": "networks",
+    "contract": "Batch, Prediction",
+    "errors": "UserError, DataError",
+}
+
+
+def rooms() -> tuple[str, bool, list[list[Box]]]:
+    """The rooms as pyproject.toml orders them for import-linter."""
+    project = tomllib.loads((FOLDER.parents[1] / "pyproject.toml").read_text())
+    contract = next(c for c in project["tool"]["importlinter"]["contracts"] if c["type"] == "layers")
+    names = [[name.strip().removeprefix("vfi_train.") for name in row.split("|")] for row in contract["layers"]]
+    rows = [
+        [compute(name, ROOMS[name]) for name in row]
+        if len(row) < 4
+        else [compute(" | ".join(row), "the other commands; none imports another")]
+        for row in names
+    ]
+    return "The rooms of the code: each imports only rooms below it", False, rows
 
 
 def main() -> None:
     """Write every drawing."""
     FOLDER.mkdir(exist_ok=True)
-    for name, (title, arrows, rows) in DRAWINGS.items():
+    for name, (title, arrows, rows) in (*DRAWINGS.items(), ("rooms", rooms())):
         (FOLDER / f"{name}.svg").write_text(draw(title, arrows, rows))
 
 
@@ -210,8 +220,8 @@ def _box(box: Box, left: float, top: float, width: float, height: float) -> str:
     )
 
 
-_DOCUMENT = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" \
-role="img" aria-label="{title}">
+_DOCUMENT = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" \
+width="{width}" height="{height}" role="img" aria-label="{title}">
 <title>{title}</title>
 <defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">\
 <path d="M0 0L8 4L0 8z" fill="#7c8799"/></marker></defs>

@@ -13,7 +13,8 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
-ROOT = Path(__file__).parents[1]
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
 INCLUDE = re.compile(r"^<!-- include: (\S+) -->$", re.M)
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 
@@ -46,12 +47,14 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Include files of the repository."""
+    pages = {(ROOT / m[1]): file for file in DOCS.rglob("*.md") for m in INCLUDE.finditer(file.read_text())}
 
     def content(match: re.Match[str]) -> str:
         source = ROOT / match[1]
 
         def link(found: re.Match[str]) -> str:
             target = (source.parent / found[1]).resolve()
+            target = pages.get(target, target)  # a file that a page includes is that page
             return f"]({os.path.relpath(target, Path(page.file.abs_src_path).parent)}"
 
         return LINK.sub(link, source.read_text())
