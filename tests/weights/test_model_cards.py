@@ -25,6 +25,13 @@ def names(row: list[str]) -> list[str]:
     return re.findall(r"`(\w+)`", row[0])
 
 
+def test_every_network_has_a_row() -> None:
+    section = PAGE.read_text().partition("## Published weights")[0]
+    assert re.findall(r"^\| `(\w+)`", section, re.M) == list_models()
+    readme = (PAGE.parents[1] / "README.md").read_text()
+    assert [name for name in list_models() if f"`{name}`" not in readme] == []
+
+
 def test_every_published_network_has_its_terms() -> None:
     listed = {name for row in rows() for name in names(row)}
     assert listed == set(list_models()) - UNPUBLISHED
