@@ -51,7 +51,7 @@ HEAD = """# Learning motion from scratch
 
 Small networks, trained on `data=synthetic` by their family's losses and the shape of its schedule.
 Made by `python -m benchmarks.learning` on {when}: {cores} CPU cores ({machine}), torch {torch}, lightning {lightning}.
-One thread a run, other programs beside it, so that the minutes are an upper bound.
+One thread per run; other programs ran at the same time, so the minutes are an upper bound.
 """
 
 

@@ -24,7 +24,14 @@ from vfi_train.weights.names import family_layouts
 ROOT = Path(__file__).parents[1]
 SIZE = (720, 1280)
 COLUMNS = ("model", "parameters (M)", "GMACs", "time", "largest difference")
-FAMILIES = {"ifrnet": "IFRNet", "amt": "AMT", "ema_vfi": "EMA-VFI", "atm_vfi": "ATM-VFI", "rife": "RIFE", "rife4": "RIFE 4"}
+FAMILIES = {
+    "ifrnet": "IFRNet",
+    "amt": "AMT",
+    "ema_vfi": "EMA-VFI",
+    "atm_vfi": "ATM-VFI",
+    "rife": "RIFE",
+    "rife4": "RIFE 4",
+}
 
 
 def main() -> None:
