@@ -160,9 +160,9 @@ artefacts raise too; their detail is how much of the target's Laplacian is at th
 
 TAIL = """The maps are computed from the target, so this is an upper bound; without maps, give the time in every pixel,
 or draw them by hand. The images are seed 1 on the scenes that differ most from uniform motion, each with its PSNR.
-IFRNet reads a map at 1/16 of the size, at 64 pixels as 4x4 values, which an object shares with its surroundings: there
-[D] is not ahead in each image, and larger objects gain more. At 128 pixels, a size that neither was trained on, [T] varies between
-seeds: those with the lowest PSNR have the highest variance of the Laplacian, in the wrong places.
+IFRNet reads a map at 1/16 of the size, at 64 pixels as 4x4 values, which an object shares with its surroundings:
+there [D] is not ahead in each image, and larger objects gain more. At 128 pixels, a size that neither was trained on,
+[T] varies between seeds: those with the lowest PSNR have the highest variance of the Laplacian, in the wrong places.
 
 ## One object moves while the other stays
 

@@ -131,9 +131,9 @@ def as_table(found: dict[str, Any], given: argparse.Namespace) -> str:
         f"Batches of {given.batch} on {where}, {switches} (load average {first['load_average']:.1f}"
         f"{', processor time' if given.cpu_time else ''}). Seconds of the parts are ours / plain; the spread is half "
         "the interquartile range of the rounds' ratios; memory is the peak, without what the convolution library "
-        "keeps. On a CPU ours keeps freed memory for the next step, as training does by default; the plain step has the "
-        "C library's defaults; in the next column it keeps memory as ours does. Over all families the geometric mean of "
-        "the ratios is "
+        "keeps. On a CPU ours keeps freed memory for the next step, as training does by default; the plain step has "
+        "the C library's defaults; in the next column it keeps memory as ours does. Over all families the geometric "
+        "mean of the ratios is "
         f"**{statistics.geometric_mean(ratios):.2f}**.",
         "",
         "| recipe | crop | samples/s | times plain | memory kept by both | bound | forward | losses | backward "
