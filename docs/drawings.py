@@ -42,7 +42,7 @@ DRAWINGS: dict[str, tuple[str, bool, list[list[Box]]]] = {
             [compute("Architecture", "encode(frame0, frame1) once\ndecode(encoding, time) for each time")],
             [compute("Prediction", "frame: B 3 H W\nmerged, flow0, flow1, mask, features:\ncoarse to fine, or None")],
             [
-                compute("LossSet", "terms read the fields\nthat they name in `reads`"),
+                compute("LossSet", "terms read the fields\nthat they name in reads"),
                 compute("metrics", "PSNR, SSIM, LPIPS\nof prediction.frame"),
             ],
         ],
@@ -70,7 +70,7 @@ DRAWINGS: dict[str, tuple[str, bool, list[list[Box]]]] = {
             [decision("check", "unknown keys, values, data, weights, pairing:\none sentence before any hour is spent")],
             [disk("runs/NAME/config.yaml", "another configuration in the same folder is refused")],
             [compute("build", "network, losses, optimizer, schedule, Trainer")],
-            [compute("train", "validation every `validate_every` steps")],
+            [compute("train", "validation every validate_every steps")],
             [
                 disk("last.ckpt", "to resume from"),
                 disk("best.ckpt", "highest val/psnr"),

@@ -51,6 +51,13 @@ def test_scripts_have_no_reason_to_load_anything(site: Path) -> None:
     assert hosts <= {"https://api.github.com", "https://unpkg.com", "https://gitlab.com", "http://www.w3.org"}
 
 
+def test_search_works_from_disk(site: Path) -> None:
+    """The index as a script, and our stand-in for a Worker in place of the CDN's."""
+    assert "SIGTERM" in (site / "search" / "search_index.js").read_text()
+    assert "IFrameWorker" in (site / "assets" / "iframe-worker.js").read_text()
+    assert '<script src="assets/iframe-worker.js">' in (site / "index.html").read_text()
+
+
 def test_the_api_pages_have_what_a_reader_looks_for(site: Path) -> None:
     for page, names in {
         "contract": ("Batch", "Prediction", "require"),
