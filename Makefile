@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help env quickstart test test-slow test-slurm test-app test-gpu app lint format lock clean
+.PHONY: help env quickstart test test-slow test-slurm test-app test-gpu app docs lint format lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 # Tests run in parallel processes; two OpenMP threads each on two cores would fight (10 times slower).
@@ -44,6 +44,9 @@ test-gpu: env ## the tests that need a CUDA device
 
 app: .venv-app/.done ## a local page to try networks on images and videos
 	.venv-app/bin/python -m vfi_train.app
+
+docs: env ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: env ## ruff, mypy and the arrows between rooms
 	$(BIN)/ruff check .

@@ -1,12 +1,12 @@
-"""What distance maps are worth where the time tells little, from finished runs: python -m benchmarks.clearer [RUNS]
+"""What distance maps gain where the time is ambiguous, from finished runs: python -m benchmarks.clearer [RUNS]
 
     for seed in 1 2 3; do
         for variant in t d; do python -m vfi_train experiment=synthetic_$variant seed=$seed name=seed$seed; done
     done
     python -m benchmarks.clearer
 
-On drawn scenes whose parts speed up and slow down, the two frames say where everything goes, and nothing says how far
-it has got at a time. Of each seed, a network that is told the time ([T]) is set beside one that is told the distance
+On synthetic scenes whose parts speed up and slow down, the two frames give the direction of motion but not the distance
+at a time. For each seed, a network that gets the time ([T]) is compared with one that gets the distance
 ([D]). Writes docs/clearer.md and an image for each size.
 
 Source of the comparison: InterpAny-Clearer (Zhong et al., ECCV 2024).
@@ -71,13 +71,13 @@ def measured(runs: Path, size: int) -> dict[str, list[Scores]]:
     found: dict[str, list[Scores]] = {row: [] for row in ROWS}
     made: dict[str, list[np.ndarray]] = {}
     for seed in SEEDS:
-        told_time, told_map = (network(runs / f"synthetic_{variant}-seed{seed}") for variant in "td")
-        for row, ask, time in zip(ROWS, (told_time, told_map, told_map), ("number", "number", "time"), strict=True):
+        by_time, by_map = (network(runs / f"synthetic_{variant}-seed{seed}") for variant in "td")
+        for row, ask, time in zip(ROWS, (by_time, by_map, by_map), ("number", "number", "time"), strict=True):
             frames = [ask(s["frame0"], s["frame1"], [s[time]])[0] for s in samples]
             found[row].append(scores(frames, samples))
             made.setdefault(row, frames)
             print(f"{size} pixels, seed {seed}, {row}: {found[row][-1]}", flush=True)
-    draw(samples, made, DOCS / f"clearer_{size}.png")
+    draw(samples, made, DOCS / "images" / f"clearer_{size}.png")
     return found
 
 
@@ -96,7 +96,7 @@ def network(run: Path) -> Interpolator:
 
 
 def val_split(config: dict[str, Any], size: int) -> list[Sample]:
-    """Held-out scenes with `time` (the map), `number` (the time alone) and `motion` (pixels, H W)."""
+    """Held-out scenes with `time` (the map), `number` (the time) and `motion` (pixels, H W)."""
     sources = {}
     for maps in (True, False):
         options = {"maps": maps, "size": size, "val_samples": SAMPLES}
@@ -144,36 +144,36 @@ def tensor(frame: np.ndarray) -> torch.Tensor:
 # --- the page
 
 
-HEAD = """# Distance maps where the time tells little
+HEAD = """# Distance maps where time is ambiguous
 
 {network}, {steps:,} steps of batch {batch} on `data=synthetic` from `weights={weights}`, {seeds} seeds. Every part of
-a scene goes straight on at a speed of its own that changes on the way (`data.nonuniform=1 data.curved=false`): the two
-frames say which way, and nothing but the target says how far. [T] (`experiment=synthetic_t`) is told the time alone,
-[D] (`experiment=synthetic_d`) how far each pixel of frame 0 has got (InterpAny-Clearer, Zhong et al., ECCV 2024). Made
-by `python -m benchmarks.clearer` on {when}: {cores} CPU cores ({machine}), torch {torch}, lightning {lightning}.
+a scene moves in a straight line at a changing speed of its own (`data.nonuniform=1 data.curved=false`): the two frames
+give the direction, and only the target gives the distance. [T] (`experiment=synthetic_t`) gets the time,
+[D] (`experiment=synthetic_d`) how far each pixel of frame 0 has moved (InterpAny-Clearer, Zhong et al., ECCV 2024).
+Made by `python -m benchmarks.clearer` on {when}: {cores} CPU cores ({machine}), torch {torch}, lightning {lightning}.
 
-{samples} held-out scenes at random times, mean and standard deviation over seeds. Moving parts are those that go
+{samples} held-out scenes at random times, mean and standard deviation over seeds. Moving parts are those that move
 {moving:g} pixels or more from frame to frame. Their sharpness is the variance of the Laplacian over the target's, which
-artefacts raise, too; their detail is how much of the target's Laplacian is there, where it belongs (1: all of it).
+artefacts raise too; their detail is how much of the target's Laplacian is at the right place (1: all of it).
 """
 
 
-TAIL = """The maps know the target, so that this is an upper bound; who has none gives the time in every pixel, or
-draws maps by hand. The images are seed 1 on the scenes that are furthest from where the time has them, each with its
-PSNR. IFRNet reads a map at 1/16 of the size, at 64 pixels as 4x4 values, which an object shares with what is round it:
-there [D] is not ahead in each image, and larger objects gain more. At 128 pixels, where neither was trained, [T] is
-unsteady: the seeds with the lowest PSNR have the most variance of the Laplacian, in the wrong places.
+TAIL = """The maps are computed from the target, so this is an upper bound; without maps, give the time in every pixel,
+or draw them by hand. The images are seed 1 on the scenes that differ most from uniform motion, each with its PSNR.
+IFRNet reads a map at 1/16 of the size, at 64 pixels as 4x4 values, which an object shares with its surroundings:
+there [D] is not ahead in each image, and larger objects gain more. At 128 pixels, a size that neither was trained on,
+[T] varies between seeds: those with the lowest PSNR have the highest variance of the Laplacian, in the wrong places.
 
-## One object stands still while the other moves
+## One object moves while the other stays
 
-Maps by hand: the weights of seed 1 (`weights=ifrnet_tiny_d_synthetic`, `model=ifrnet_tiny`), two frames in which both
-discs move by five pixels, a curve for each, and the halves of the image as their masks
+Maps drawn by hand: the weights of seed 1 (`weights=ifrnet_tiny_d_synthetic`, `model=ifrnet_tiny`), two frames in which
+both discs move by five pixels, a curve for each, and the halves of the image as their masks
 (`vfi_train.inference.manipulation`). On
-the left the red disc is asked to stay and the blue one to go from a tenth to nine tenths of its way; on the right the
-other way round. Made by `python -m benchmarks.manipulation`, which prints how far each disc has got in every frame;
-`tests/inference/test_manipulation.py` holds it to 0.7 pixels of what was asked.
+the left the map keeps the red disc in place and moves the blue one from a tenth to nine tenths of its path; on the
+right the reverse. Made by `python -m benchmarks.manipulation`, which prints the position of each disc in every frame;
+`tests/inference/test_manipulation.py` limits its error to 0.7 pixels.
 
-![A red and a blue disc, each moving while the other stands still](manipulation.gif)
+![A red and a blue disc, each moving while the other stays](images/manipulation.gif)
 """
 
 
@@ -194,14 +194,14 @@ def page(found: dict[int, dict[str, list[Scores]]], config: dict[str, Any]) -> s
         ),
     ]
     for size, by_row in found.items():
-        lines += [f"## Scenes of {size}x{size} pixels", "", table_row("told", *COLUMNS), table_row(*["---"] * 5)]
+        lines += [f"## Scenes of {size}x{size} pixels", "", table_row("input", *COLUMNS), table_row(*["---"] * 5)]
         for row in ROWS:
             cells = np.array(by_row[row]).T
             lines.append(table_row(row, *(f"{c.mean():.3f} ± {c.std(ddof=1):.3f}" for c in cells)))
         for seed, without, given in zip(SEEDS, by_row[ROWS[0]], by_row[ROWS[2]], strict=True):
             gains = (b - a for a, b in zip(without, given, strict=True))
             lines.append(table_row(f"maps over time, seed {seed}", *(f"{gain:+.3f}" for gain in gains)))
-        lines += ["", f"![[T] and [D] beside the target, {size} pixels](clearer_{size}.png)", ""]
+        lines += ["", f"![[T] and [D] beside the target, {size} pixels](images/clearer_{size}.png)", ""]
     return "\n".join([*lines, TAIL])
 
 

@@ -1,10 +1,10 @@
-"""Whether fast ways of computing a step learn alike: python -m benchmarks.curve
+"""Whether faster modes of a step give the same learning curve: python -m benchmarks.curve
 
-The narrow network of each family on drawn scenes, the first 300 steps of its recipe: eager float32, and beside it the
-same from the same weights on the same batches with what is faster: channels-last, bfloat16 autocast, both (with
+The narrow network of each family on synthetic scenes, the first 300 steps of its recipe: eager float32, and the same
+from the same weights on the same batches with what is faster: channels-last, bfloat16 autocast, both (with
 --compile, torch.compile). The table has the mean loss of the first and the last fifty steps, and how far the smoothed
-curve (means of 25 steps) ever is from that of float32. Channels-last changes the order of sums alone: how far it is
-tells what chance does to a curve.
+curve (means of 25 steps) ever is from that of float32. Channels-last only changes the order of sums: its distance
+shows the effect of rounding on a curve.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ def main() -> None:
         torch.set_num_threads(given.threads)
     ways = WAYS | ({"compiled": ("32-true", ["module.compile=both"])} if given.compile else {})
     lines = [
-        f"{given.steps} steps; milliseconds of processor time a step.",
+        f"{given.steps} steps; milliseconds of processor time per step.",
         "",
-        "| experiment | way | loss of the first 50 | of the last 50 | farthest from float32 | time |",
+        "| experiment | mode | loss of the first 50 | of the last 50 | largest distance from float32 | time |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for experiment in given.experiments:
         lines += rows(experiment, ways, given.steps, given.device)
         print("\n".join(lines[-len(ways) :]), flush=True)
     if given.results:
-        write_section("curve", "Learning alike", "\n".join(lines))
+        write_section("curve", "Same learning curves", "\n".join(lines))
 
 
 def rows(experiment: str, ways: dict[str, tuple[str, list[str]]], count: int, device: str) -> list[str]:

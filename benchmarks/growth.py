@@ -1,7 +1,7 @@
 """How the cost of a training step grows with crop, batch and processes: python -m benchmarks.growth
 
 Time and peak memory of one family's step, and samples per second over processes that share the batch (DDP by gloo on a
-CPU, by NCCL on GPUs). Draws docs/growth.png.
+CPU, by NCCL on GPUs). Draws docs/images/growth.png.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from benchmarks.steps import RECIPES, Step, draw_batch, recipe
 from benchmarks.worker import Clock
 from vfi_train.runtime.devices import keep_freed_memory
 
-PLOT = Path(__file__).parents[1] / "docs" / "growth.png"
+PLOT = Path(__file__).parents[1] / "docs" / "images" / "growth.png"
 
 
 def main() -> None:

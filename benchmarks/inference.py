@@ -1,7 +1,7 @@
 """What makes a frame cheaper: kept memory, layout, autocast, torch.compile, tiles: python -m benchmarks.inference
 
 Milliseconds of the middle frame in each mode of `python -m vfi_train.profile`, a row for each network; then a large
-frame whole and in tiles: time, counted memory, and how far the images are apart. On a CPU freed memory is
+frame in full and in tiles: time, counted memory, and how far the images are apart. On a CPU freed memory is
 kept for the next frame, as `interpolate` does where there is room, but for the columns that say otherwise.
 """
 
@@ -72,10 +72,10 @@ def tiles(given: argparse.Namespace, device: torch.device, before: float) -> lis
         "| frame | seconds, memory not kept | seconds | memory (MiB) | mean difference | largest difference |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    seconds, memory, whole = large(given, device, None)
-    lines.append(f"| whole | {before:.2f} | {seconds:.2f} | {memory:,.0f} |  |  |")
-    seconds, memory, answer = large(given, device, given.tile)
-    apart = (answer - whole).abs()
+    seconds, memory, full = large(given, device, None)
+    lines.append(f"| full | {before:.2f} | {seconds:.2f} | {memory:,.0f} |  |  |")
+    seconds, memory, prediction = large(given, device, given.tile)
+    apart = (prediction - full).abs()
     differences = f"{apart.mean().item():.1e} | {apart.max().item():.1e}"
     lines.append(f"| tiles of {given.tile} |  | {seconds:.2f} | {memory:,.0f} | {differences} |")
     print("\n".join(lines[-2:]), flush=True)
@@ -84,14 +84,14 @@ def tiles(given: argparse.Namespace, device: torch.device, before: float) -> lis
 
 def large(given: argparse.Namespace, device: torch.device, tile: int | None) -> tuple[float, float, Tensor]:
     """Seconds of a large frame, the second of two; MiB that are counted for it; and the frame."""
-    asked = Interpolator(LARGE, weights=f"{LARGE}_synthetic", device=device, tile=tile)
+    tiled = Interpolator(LARGE, weights=f"{LARGE}_synthetic", device=device, tile=tile)
     height, width = given.large
     wide = texture(1, max(height, width) + 8, torch.Generator().manual_seed(0)).to(device)
     frame0, frame1 = (wide[..., shift : shift + height, shift : shift + width] for shift in (0, 8))
     frames: list[Tensor] = []
     with torch.inference_mode():
-        _, seconds = time_calls(lambda: frames.append(asked.predict(frame0, frame1).frame), 1, 1, device)
-    memory = peak_memory(asked.model, lambda *pair: asked.predict(*pair), (height, width))
+        _, seconds = time_calls(lambda: frames.append(tiled.predict(frame0, frame1).frame), 1, 1, device)
+    memory = peak_memory(tiled.model, lambda *pair: tiled.predict(*pair), (height, width))
     return seconds, memory / MIB, frames[-1]
 
 

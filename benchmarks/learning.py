@@ -5,7 +5,7 @@
     done
     python -m benchmarks.learning
 
-Writes docs/learning.md, docs/learning.png (PSNR on held-out scenes against steps) and one image of each run.
+Writes docs/learning.md, docs/images/learning.png (PSNR on held-out scenes against steps) and one image of each run.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="?", default=ROOT / "runs", help="the folder of the runs")
     folders = [parser.parse_args().runs / name for name in RUNS]
     folders = [folder for folder in folders if (folder / "report.json").is_file()]
-    draw_curves(folders, DOCS / "learning.png")
+    draw_curves(folders, DOCS / "images" / "learning.png")
     lines = [HEAD.format(when=datetime.date.today(), cores=len(os.sched_getaffinity(0)), **versions())]
     lines += ["| " + " | ".join(COLUMNS) + " |", "| --- " * len(COLUMNS) + "|"]
     lines += ["| " + " | ".join(row(folder)) + " |" for folder in folders]
-    lines += ["", "![PSNR on held-out scenes against steps](learning.png)", ""]
+    lines += ["", "![PSNR on held-out scenes against steps](images/learning.png)", ""]
     for folder in folders:
-        shutil.copyfile(folder / "images" / "latest.png", DOCS / f"learning_{folder.name}.png")
-        lines += [f"## {folder.name}", "", f"![Held-out scenes](learning_{folder.name}.png)", ""]
+        shutil.copyfile(folder / "images" / "latest.png", DOCS / "images" / f"learning_{folder.name}.png")
+        lines += [f"## {folder.name}", "", f"![Held-out scenes](images/learning_{folder.name}.png)", ""]
     (DOCS / "learning.md").write_text("\n".join(lines))
 
 
@@ -51,7 +51,7 @@ HEAD = """# Learning motion from scratch
 
 Small networks, trained on `data=synthetic` by their family's losses and the shape of its schedule.
 Made by `python -m benchmarks.learning` on {when}: {cores} CPU cores ({machine}), torch {torch}, lightning {lightning}.
-One thread a run, other programs beside it, so that the minutes are an upper bound.
+One thread per run; other programs ran at the same time, so the minutes are an upper bound.
 """
 
 

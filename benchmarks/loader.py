@@ -1,12 +1,12 @@
 """Samples per second out of the data loader: python -m benchmarks.loader
 
-256x256 crops of triplets of 448x256, IFRNet's augmentation, two worker processes, three ways in turn: (plain) whole
+256x256 crops of triplets of 448x256, IFRNet's augmentation, two worker processes, three ways in turn: (plain) full
 PNGs read by OpenCV, NumPy, float32 and torch's own collation, as published loaders do; (files) this project's loader
 on the same PNGs; (packed) the same after `prepare task=pack`. The images are drawn: textures that take about 210 kB
 as PNG, as Vimeo90K's do.
 
 Beside the rate stands the processor time that a worker takes for a sample, which depends less on what else the machine
-does, and what of it goes to each stage, measured in one process that works alone; the rest is handing over to the main
+does, and what of it goes to each stage, measured in one process by itself; the rest is the transfer to the main
 process, and what workers take from each other.
 """
 
@@ -97,7 +97,7 @@ def measure(folder: Path, triplets: int, workers: int, rounds: int, seconds: flo
     cpu_time = {name: statistics.median(values) for name, values in takes.items()}
     ratios = {n: statistics.median(a / b for a, b in zip(rates[n], rates["plain"], strict=True)) for n in rates}
     for name, found in stages.items():
-        found["the rest"] = max(0.0, cpu_time[name] - sum(found.values()))
+        found["other"] = max(0.0, cpu_time[name] - sum(found.values()))
     return {
         "samples_per_second": medians,
         "all": rates,
@@ -259,7 +259,7 @@ def as_table(found: dict[str, Any]) -> str:
     lines = [
         f"{CROP}x{CROP} triplet crops of {WIDTH}x{HEIGHT} PNGs of {found['png_bytes'] / 1000:.0f} kB, batches of "
         f"{found['batch']}, {found['workers']} workers on {found['cores']} cores (load average "
-        f"{found['load_average']:.1f}). Times are a worker's processor time for a sample, and its stages.",
+        f"{found['load_average']:.1f}). Times are a worker's processor time per sample, and its stages.",
         "",
         "| loader | samples/s | times plain | time | stages |",
         "| --- | --- | --- | --- | --- |",

@@ -1,8 +1,8 @@
 """Two objects, each moving by a timing of its own: python -m benchmarks.manipulation
 
-Shipped weights that take distance maps are shown a drawn scene of two objects over a background at rest, and asked for
-frames in which one of them stands still while the other goes its way. Prints how far each has got in every frame, and
-writes docs/manipulation.gif: on its left the blue one moves alone, on its right the red one.
+Shipped weights that take distance maps get a synthetic scene of two objects over a static background, and predict
+frames in which one of them stays while the other moves. Prints how far each has moved in every frame, and
+writes docs/images/manipulation.gif: on its left only the blue one moves, on its right only the red one.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from datamodules.synthetic import to_uint8
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.inference.manipulation import OBJECTS, manipulate, timing
 
-GIF = Path(__file__).parents[1] / "docs" / "manipulation.gif"
+GIF = Path(__file__).parents[1] / "docs" / "images" / "manipulation.gif"
 MODEL, WEIGHTS = "ifrnet_tiny", "ifrnet_tiny_d_synthetic"
 HEIGHT, WIDTH = 96, 128
-RED, BLUE = 0, 2  # the channel by which an object is told from everything else
+RED, BLUE = 0, 2  # the channel that identifies an object
 WAYS = {RED: np.array((5.0, 1.0)), BLUE: np.array((-1.0, 5.0))}  # pixels from frame 0 to frame 1, x then y
 STILL, MOVING = (0.0, 0.0), (0.0, 1.0)  # curves: see `timing`
 COUNT = 9  # frames
@@ -38,8 +38,8 @@ def main() -> None:
     for red, blue in ((STILL, MOVING), (MOVING, STILL)):
         clips.append(frames(red, blue))
         for name, channel, curve in (("red", RED, red), ("blue", BLUE, blue)):
-            rows = zip(asked(curve), travelled(clips[-1], channel), strict=True)
-            print(f"{name}, share of the way asked/measured: " + " ".join(f"{a:.2f}/{m:.2f}" for a, (m, _) in rows))
+            rows = zip(requested(curve), travelled(clips[-1], channel), strict=True)
+            print(f"{name}, path requested/measured: " + " ".join(f"{a:.2f}/{m:.2f}" for a, (m, _) in rows))
     gap = np.full((HEIGHT, 4, 3), 255, np.uint8)
     shown = [np.concatenate((first, gap, second), axis=1) for first, second in zip(*clips, strict=True)]
     images = [Image.fromarray(image.repeat(SCALE, 0).repeat(SCALE, 1)) for image in shown + shown[-2:0:-1]]
@@ -69,8 +69,8 @@ def frames(red: tuple[float, ...], blue: tuple[float, ...], count: int = COUNT) 
     return [np.asarray(frame) for frame in made]
 
 
-def asked(curve: tuple[float, ...], count: int = COUNT) -> NDArray[np.float32]:
-    """The share of its way that an object is asked to have gone in each frame."""
+def requested(curve: tuple[float, ...], count: int = COUNT) -> NDArray[np.float32]:
+    """The share of its path that an object should have moved in each frame."""
     return timing(curve, count, *OBJECTS)
 
 

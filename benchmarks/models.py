@@ -1,4 +1,4 @@
-"""The table of architectures in README.md, made anew: python -m benchmarks.models
+"""The tables of architectures in docs/models.md and README.md: python -m benchmarks.models
 
 Parameters and multiply-accumulates are counted without computing anything (fake tensors): convolutions, matrix
 products and attention for one 1280x720 frame, padded as the network needs it. The last column is the largest absolute
@@ -23,38 +23,72 @@ from vfi_train.weights.names import family_layouts
 
 ROOT = Path(__file__).parents[1]
 SIZE = (720, 1280)
-BEGIN, END = "<!-- models: made by benchmarks/models.py -->", "<!-- models: end -->"
-COLUMNS = ("model", "parameters (M)", "GMACs", "time", "largest difference", "published checkpoints")
+COLUMNS = ("model", "parameters (M)", "GMACs", "time", "largest difference")
+FAMILIES = {
+    "ifrnet": "IFRNet",
+    "amt": "AMT",
+    "ema_vfi": "EMA-VFI",
+    "atm_vfi": "ATM-VFI",
+    "rife": "RIFE",
+    "rife4": "RIFE 4",
+}
 
 
 def main() -> None:
-    """Run the golden tests, count, and put the table between its marks in README.md."""
+    """Run the golden tests, count, and put the tables between their marks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", type=Path, help="what tests wrote under VFI_GOLDEN_RECORD; without it they are run")
     record = parser.parse_args().record
     with tempfile.TemporaryDirectory() as folder:
-        rows = table(largest_differences(record or run_golden_tests(Path(folder) / "record.jsonl")))
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(BEGIN)
-    readme.write_text(f"{before}{BEGIN}\n{rows}\n{END}{rest.partition(END)[2]}")
-    print(rows)
+        rows = measure(largest_differences(record or run_golden_tests(Path(folder) / "record.jsonl")))
+    write(rows)
 
 
-def table(differences: dict[str, dict[str, float]]) -> str:
-    """The table as Markdown."""
-    lines = ["| " + " | ".join(COLUMNS) + " |", "| --- " * len(COLUMNS) + "|"]
+def write(rows: dict[str, list[str]]) -> None:
+    """Put the tables into the pages. `rows`: the cells of `COLUMNS` after the first, by model."""
+    page, readme = ROOT / "docs" / "models.md", ROOT / "README.md"
+    replace(page, "models", table(COLUMNS, [[f"`{name}`", *cells] for name, cells in rows.items()]))
+    layouts = [f"- {title}: {family_layouts(family)}" for family, title in FAMILIES.items()]
+    replace(page, "layouts", "\n".join(layouts))
+    replace(readme, "models", table(("family", "models", "parameters (M)", "GMACs"), by_family(rows)))
+
+
+def measure(differences: dict[str, dict[str, float]]) -> dict[str, list[str]]:
+    """The cells of `COLUMNS` after the first, by model."""
+    rows = {}
     for name in list_models():
         model = create_model(name)
-        cells = (
-            f"`{name}`",
+        rows[name] = [
             f"{count_parameters(model) / 1e6:.2f}",
             f"{multiply_accumulates(model, SIZE) / 1e9:.1f}",
             "any" if model.arbitrary_time else "0.5",
             describe(differences.get(name)),
-            family_layouts(model.family),
-        )
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        ]
+    return rows
+
+
+def by_family(rows: dict[str, list[str]]) -> list[list[str]]:
+    """One row per family: its models, and the range of their sizes and costs."""
+    found = []
+    for family, title in FAMILIES.items():
+        names = [name for name in rows if create_model(name).family == family]
+        parameters, cost = ([float(rows[name][column]) for name in names] for column in (0, 1))
+        shown = ", ".join(f"`{name}`" for name in names)
+        found.append([title, shown, f"{min(parameters):g} to {max(parameters):g}", f"{min(cost):g} to {max(cost):g}"])
+    return found
+
+
+def table(columns: tuple[str, ...], rows: list[list[str]]) -> str:
+    """Markdown."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def replace(path: Path, name: str, text: str) -> None:
+    """Put the text between the marks of `name`."""
+    begin, end = f"<!-- {name}: made by benchmarks/models.py -->", f"<!-- {name}: end -->"
+    before, _, rest = path.read_text().partition(begin)
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{rest.partition(end)[2]}")
 
 
 def run_golden_tests(record: Path) -> Path:

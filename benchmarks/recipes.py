@@ -1,7 +1,7 @@
-"""The table of published trainings in docs/recipes.md, made anew: python -m benchmarks.recipes
+"""The table of published trainings in docs/recipes.md: python -m benchmarks.recipes
 
-Every experiment that reproduces a publication: what is published, what decides its result, and what was measured with
-this project, which runs in `runs/` tell (none of the datasets is at hand everywhere).
+Every experiment that reproduces a publication: what is published, what decides its result, and what finished runs in
+`runs/` have reached.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ COLUMNS = ("experiment", "published PSNR / SSIM", "where", "global batch", "step
 HEAD = """# Published trainings
 
 Made by `python -m benchmarks.recipes` from `conf/experiment`. Lengths are epochs where the number of training samples
-is not published. Each of these is composed, built, and trained for two steps with a validation on a tiny dataset in
-the published layout by `tests/training/test_experiments.py`; losses, gradients and learning rates are compared with the
-published trainer's by `tests/training/test_recipes.py`, where there are such numbers.
+is not published. `tests/training/test_experiments.py` composes and builds each recipe and trains it for two steps with
+a validation on a tiny dataset in the published layout; `tests/training/test_recipes.py` compares losses, gradients and
+learning rates with the published trainer's, where there are such numbers.
 
 """
 
@@ -90,7 +90,7 @@ def weight(block: Any) -> str:
 
 
 def measured(name: str) -> str:
-    """What a finished run of the whole recipe has reached here."""
+    """What a finished run of the full recipe has reached."""
     report = ROOT / "runs" / name / "report.json"
     if not report.is_file():
         return "not trained here"

@@ -25,7 +25,7 @@ from benchmarks.results import write_section
 from benchmarks.steps import PARTS, RECIPES, SMALL, draw_batch, recipe
 from benchmarks.worker import CHECKPOINTED, KEPT, OURS, PLAIN, Worker
 
-PLOT = Path(__file__).parents[1] / "docs" / "train_step.png"
+PLOT = Path(__file__).parents[1] / "docs" / "images" / "train_step.png"
 MIB = 2**20
 
 
@@ -50,7 +50,7 @@ def main() -> None:
 
 def image(path: Path) -> str:
     """Markdown that shows a plot beside RESULTS.md."""
-    return f"![seconds of the parts](../docs/{path.name})"
+    return f"![seconds of the parts](../docs/images/{path.name})"
 
 
 def variant(given: argparse.Namespace) -> str:
@@ -130,10 +130,10 @@ def as_table(found: dict[str, Any], given: argparse.Namespace) -> str:
     lines = [
         f"Batches of {given.batch} on {where}, {switches} (load average {first['load_average']:.1f}"
         f"{', processor time' if given.cpu_time else ''}). Seconds of the parts are ours / plain; the spread is half "
-        "of what lies between the quartiles of the rounds' ratios; memory is the most that is held at once, without "
-        "what the convolutions' library keeps. On a CPU ours keeps freed memory for the next step, which training "
-        "switches on by itself; the plain step has the C library's defaults, and keeps the memory as ours does in the "
-        "column after it. Over all families the geometric mean of the ratios is "
+        "the interquartile range of the rounds' ratios; memory is the peak, without what the convolution library "
+        "keeps. On a CPU ours keeps freed memory for the next step, as training does by default; the plain step has "
+        "the C library's defaults; in the next column it keeps memory as ours does. Over all families the geometric "
+        "mean of the ratios is "
         f"**{statistics.geometric_mean(ratios):.2f}**.",
         "",
         "| recipe | crop | samples/s | times plain | memory kept by both | bound | forward | losses | backward "

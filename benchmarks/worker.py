@@ -19,11 +19,11 @@ PRODUCTS = ("convolution", "conv2d", "aten::mm", "aten::bmm", "addmm", "scaled_d
 
 
 class Worker:
-    """Does what it is asked, one thing at a time, and waits.
+    """Executes requests one at a time.
 
     Args:
         way: OURS, PLAIN, KEPT or CHECKPOINTED. On a CPU all but PLAIN keep freed memory for the next step, as our
-            training does; PLAIN leaves the C library alone, which cannot be had again once it was told otherwise.
+            training does; PLAIN keeps the C library's defaults, which cannot be restored once changed.
         model: a name of `RECIPES`.
         given: arguments of `train_step`.
     """
@@ -60,14 +60,14 @@ def serve(connection: Any, way: str, model: str, given: argparse.Namespace) -> N
             step.run(lambda part: None)
         return found
 
-    answers = {
+    results = {
         "first": first,
         "parts": lambda: clock.parts(step),
         "peaks": lambda: peaks(step),
         "products": lambda: share_of_products(step),
     }
     while (what := connection.recv()) is not None:
-        connection.send(answers[what]())
+        connection.send(results[what]())
 
 
 def make_step(way: str, model: str, given: argparse.Namespace) -> Step:

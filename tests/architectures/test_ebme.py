@@ -11,12 +11,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from vfi_train.interpolator import Interpolator
-from vfi_train.schedules import WarmupCosine
 
-from tests.golden_cases import GOLDENS, Case, assert_near, frame, load
 from tests.goldens import golden
-from tests.loss_sets import loss_set
+from tests.helpers.golden_cases import GOLDENS, Case, assert_near, frame, load
+from tests.helpers.loss_sets import loss_set
 from vfi_train.architectures import create_model
 from vfi_train.architectures.base import count_parameters
 from vfi_train.architectures.ebme import EBME, pyramid_levels
@@ -25,6 +23,8 @@ from vfi_train.architectures.layers.local_correlation import local_correlation
 from vfi_train.architectures.layers.splat import coverage, splat
 from vfi_train.architectures.layers.warp import resize, resize_flow
 from vfi_train.contract import Batch, Prediction
+from vfi_train.inference.interpolator import Interpolator
+from vfi_train.optim.schedules import WarmupCosine
 from vfi_train.weights import load_published, load_weights, published_state_dict
 
 VARIANTS = {"ebme": (3_907_864, 104), "ebme_h": (3_930_833, 112)}
@@ -57,10 +57,10 @@ def flows(prediction: Prediction) -> list[Tensor]:
     return [torch.cat(pair, dim=1) for pair in zip(prediction.forward_flow0, prediction.forward_flow1, strict=True)]
 
 
-def padded(case: Case, *pictures: Tensor) -> list[Tensor]:
+def padded(case: Case, *images: Tensor) -> list[Tensor]:
     """Grey on the right and below, as the published demo pads."""
     right, bottom = (case.info.get("padding", {}).get(side, 0) for side in ("right", "bottom"))
-    return [F.pad(x, (0, right, 0, bottom), value=0.5) for x in pictures]
+    return [F.pad(x, (0, right, 0, bottom), value=0.5) for x in images]
 
 
 # --- the published networks

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.golden_cases import Case, assert_near, frame, load
+from tests.helpers.golden_cases import Case, assert_near, frame, load
 from vfi_train.architectures.layers import splat as layer
 from vfi_train.architectures.layers.splat import coverage, splat
 from vfi_train.architectures.layers.warp import warp

@@ -1,9 +1,7 @@
-"""docs/commands.md: every command on it can be composed, and (slowly) runs."""
+"""docs/commands.md: every command on it runs (that they compose is tested with those of the other pages)."""
 
 from __future__ import annotations
 
-import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,17 +9,15 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
-from hydra import compose, initialize_config_module
 
 from tests.helpers.layouts import LAYOUTS, fabricate
+from tests.helpers.pages import DOCS, commands
 from tests.helpers.programs import ENVIRONMENT, run_program
 from tests.helpers.videos import pan, write_video
 from vfi_train.architectures import create_model
-from vfi_train.config.overrides import check_values, hydra_arguments
 from vfi_train.weights import published_state_dict
 
-PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
-CONFIGS = {"vfi_train": "train"}  # of a program, where its name differs
+PAGE = DOCS / "commands.md"
 WEIGHTS = {
     "flownet.pkl": "rife", "IFRNet_Vimeo90K.pth": "ifrnet", "IFRNet_GoPro.pth": "ifrnet", "amt-s.pth": "amt_s",
     "gopro_amt-s.pth": "amt_s", "ours.pkl": "ema_vfi", "ours_t.pkl": "ema_vfi_t", "ours_small.pkl": "ema_vfi_small",
@@ -41,43 +37,12 @@ LESS = {  # LPIPS needs files that are not here
 }
 
 
-def commands() -> list[list[str]]:
-    """Program and arguments of each command on the page."""
-    found = re.findall(
-        r"python -m (vfi_train[\w.]*)([^|\n]*)", "\n".join(re.findall(r"```\n(.*?)```", PAGE.read_text(), re.S))
-    )
-    return [[program, *shlex.split(arguments)] for program, arguments in found]
-
-
 def name_of(command: list[str]) -> str:
     return " ".join(command)
 
 
-def kinds() -> list[list[str]]:
-    """One command for each program and set of keys: composing takes a while."""
-    found = {(program, *sorted(a.partition("=")[0] for a in rest)): [program, *rest] for program, *rest in commands()}
-    return list(found.values())
-
-
-@pytest.mark.parametrize("command", kinds(), ids=name_of)
-def test_it_can_be_composed(command: list[str]) -> None:
-    program, *arguments = command
-    overrides = hydra_arguments(arguments, patterns_of="model")
-    config_name = CONFIGS.get(program, program.rpartition(".")[2])
-    with initialize_config_module("conf", version_base="1.3"):
-        check_values(compose(config_name, overrides=overrides), overrides, config_name)
-
-
-def test_what_is_chosen_is_there() -> None:
-    for command in commands():
-        for key, _, value in (argument.partition("=") for argument in command[1:]):
-            if key in ("model", "experiment", "benchmark"):
-                for name in value.strip("[]").split(","):
-                    assert (PAGE.parents[1] / "conf" / key / f"{name}.yaml").is_file(), name_of(command)
-
-
-def test_outputs_are_told_apart() -> None:
-    outputs = [argument for command in commands() for argument in command if argument.startswith("output=")]
+def test_outputs_differ() -> None:
+    outputs = [argument for command in commands(PAGE) for argument in command if argument.startswith("output=")]
     assert len(outputs) > 25
     assert len(outputs) == len(set(outputs))
 
@@ -102,7 +67,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", [c for c in commands() if "input=-" not in c], ids=name_of)
+@pytest.mark.parametrize("command", [c for c in commands(PAGE) if "input=-" not in c], ids=name_of)
 def test_it_runs(command: list[str], place: Path) -> None:
     program, *arguments = command
     process = run_program(program, *arguments, *SMALLER.get(program, []), *LESS.get(name_of(command), []), cwd=place)
@@ -115,7 +80,7 @@ def test_it_runs(command: list[str], place: Path) -> None:
 
 @pytest.mark.slow
 def test_the_pipe_runs(place: Path) -> None:
-    ((program, *arguments),) = [c for c in commands() if "input=-" in c]
+    ((program, *arguments),) = [c for c in commands(PAGE) if "input=-" in c]
     write_video(place / "in.y4m", pan(2), codec="wrapped_avframe")
     with (place / "in.y4m").open("rb") as stdin:
         process = subprocess.run(

@@ -7,8 +7,8 @@ import torch
 
 from losses.census import census_loss, luma
 from losses.charbonnier import L1
-from tests.golden_cases import assert_near, frame, load
-from tests.loss_sets import loss_set
+from tests.helpers.golden_cases import assert_near, frame, load
+from tests.helpers.loss_sets import loss_set
 from vfi_train.contract import Batch, Prediction
 
 

@@ -16,12 +16,20 @@ UNPUBLISHED = {  # networks that nobody has published weights for
 
 
 def rows() -> list[list[str]]:
-    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    section = PAGE.read_text().partition("## Published weights")[2]
+    lines = [line for line in section.splitlines() if line.startswith("| `")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 def names(row: list[str]) -> list[str]:
     return re.findall(r"`(\w+)`", row[0])
+
+
+def test_every_network_has_a_row() -> None:
+    section = PAGE.read_text().partition("## Published weights")[0]
+    assert re.findall(r"^\| `(\w+)`", section, re.M) == list_models()
+    readme = (PAGE.parents[1] / "README.md").read_text()
+    assert [name for name in list_models() if f"`{name}`" not in readme] == []
 
 
 def test_every_published_network_has_its_terms() -> None:

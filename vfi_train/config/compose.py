@@ -11,11 +11,11 @@ from omegaconf import DictConfig
 from vfi_train.config import epochs  # noqa: F401 (registers the resolver of ${epochs:N})
 
 
-def compose_config(name: str, overrides: Sequence[str] = (), with_hydra: bool = False) -> DictConfig:
+def compose_config(name: str | None, overrides: Sequence[str] = (), with_hydra: bool = False) -> DictConfig:
     """The configuration `conf/NAME.yaml` with overrides, as a program composes it from its command line.
 
     Args:
-        name: a file of `conf`: "train", "data/vimeo90k".
+        name: a file of `conf`: "train", "data/vimeo90k"; None: only what the overrides add.
         overrides: as on the command line.
         with_hydra: keep the block `hydra`, which holds the choices of groups.
     """

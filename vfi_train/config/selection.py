@@ -26,13 +26,12 @@ def configured(group: str, name: str) -> DictConfig:
     """The block of a choice of a group, with the values of it that the command line gives."""
     given = HydraConfig.get().overrides
     values = [o.input_line for o in _parse(given.task) if o.key_or_group.startswith(f"{group}.")]
-    paths = [line for line in given.hydra if line.startswith("hydra.searchpath=")]
-    return _compose(f"{group}/{name}", (*paths, *map(str, values)))[group]
+    return _compose(group, name, (*_search_path(), *map(str, values)))
 
 
 def dataset(name: str) -> dict[str, Any]:
     """The block of conf/data for a dataset."""
-    block = OmegaConf.to_container(_compose(f"data/{name}").data, resolve=True)
+    block = OmegaConf.to_container(_compose("data", name, _search_path()), resolve=True)
     assert isinstance(block, dict)
     return block  # type: ignore[return-value]
 
@@ -61,8 +60,14 @@ def one_for_each(key: str, value: Any, count: int, of: str) -> list[Any]:
 
 
 @cache
-def _compose(name: str, overrides: tuple[str, ...] = ()) -> DictConfig:
-    return compose_config(name, overrides)
+def _compose(group: str, name: str, overrides: tuple[str, ...]) -> DictConfig:
+    """A choice of a group, composed into nothing: Hydra finds a primary configuration in `conf` only."""
+    block: DictConfig = compose_config(None, (f"+{group}={name}", *overrides))[group]
+    return block
+
+
+def _search_path() -> tuple[str, ...]:
+    return tuple(line for line in HydraConfig.get().overrides.hydra if line.startswith("hydra.searchpath="))
 
 
 def _parse(overrides: Sequence[str]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The gallery of README.md, made anew: python docs/gallery.py
+"""The gallery of the documentation: python -m benchmarks.gallery
 
 Shipped weights on drawn scenes held out from their training (another stream of random numbers, and larger images):
 each row one scene, its two frames on top of each other, frames made at three times, the true frame half way and how far
@@ -24,7 +24,7 @@ SCENES = (3, 11, 20)  # numbers in the held-out stream
 HEIGHT, WIDTH = 144, 192
 TIMES = (0.25, 0.5, 0.75)
 LINE = 20  # pixels of a line of text
-OUTPUT = Path(__file__).with_name("gallery.png")
+OUTPUT = Path(__file__).parents[1] / "docs" / "images" / "gallery.png"
 
 
 def main() -> None:
