@@ -10,9 +10,7 @@ import pytest
 from hydra import compose, initialize_config_module
 
 from tests.helpers.pages import DOCS, PAGES, ROOT, TEXTS, commands
-from vfi_train.config.mistakes import check_values
-from vfi_train.interpolate.command import quoted
-from vfi_train.profile.command import expanded
+from vfi_train.config.overrides import check_values, hydra_arguments
 
 CONFIGS = {"vfi_train": "train"}  # of a program, where its name differs
 FOLDERS = "vfi_train|losses|datamodules|conf|tests|benchmarks|slurm|docs|findings"
@@ -30,7 +28,7 @@ def composable() -> list[list[str]]:
 @pytest.mark.parametrize("command", composable(), ids=" ".join)
 def test_a_command_can_be_composed(command: list[str]) -> None:
     program, *arguments = command
-    overrides = [expanded(quoted(argument)) for argument in arguments]
+    overrides = hydra_arguments(arguments, patterns_of="model")
     config_name = CONFIGS.get(program, program.rpartition(".")[2])
     with initialize_config_module("conf", version_base="1.3"):
         check_values(compose(config_name, overrides=overrides), overrides, config_name)
