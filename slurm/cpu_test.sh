@@ -1,7 +1,7 @@
 #!/bin/bash
-# Does the cluster do what it should? Two processes on CPUs, some minutes, nothing to download:
+# A test of the cluster: two processes on CPUs, some minutes, no download:
 #   sbatch slurm/cpu_test.sh
-# It should end with a table. Arguments are those of the program; the quickstart recipe without any.
+# It should end with a table. Arguments are those of the program; without any, the quickstart recipe.
 #SBATCH --job-name=vfi_cpu_test
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=2

@@ -31,7 +31,6 @@ KEY_ROLES: dict[str, Role] = {
     "sweep": CURRICULUM | RESUMABLE,
     "resume": RESUMABLE,
     "runs": RESUMABLE,
-    "traceback": RESUMABLE,
     "report": RESUMABLE,
     "logger": RESUMABLE,
     "checkpoint_every": RESUMABLE,

@@ -12,13 +12,13 @@ from vfi_train.errors import UserError
 from vfi_train.inference.batch_predictor import TIMES_PER_TILE
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.profile.inference_cost import peak_memory
+from vfi_train.runtime.console import GIB
 
 SCALES = ((2000, 1.0), (3000, 0.5))  # up to these longer sides; beyond: 0.25
 TILES = (2048, 1536, 1024, 768, 512, 384, 256)
 WORKSPACES = 1.4  # measured over counted memory, at most: what convolutions take for themselves
 KEPT = 1.7  # memory of a process that keeps freed memory over that of one that does not, at most
 USABLE = 0.8  # of the free memory
-GIB = 2**30
 # Frames up to 720p need at most 6 KiB a pixel in all networks here: without counting, which takes seconds.
 SMALL, BYTES_PER_PIXEL = 720 * 1280, 6 * 1024
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from losses import LossSet
 from vfi_train.architectures import Architecture
 from vfi_train.architectures.base import count_parameters
+from vfi_train.config.mistakes import find_cause
 from vfi_train.errors import UserError
 from vfi_train.optim.parameters import optimizer_groups
 from vfi_train.profile.training_cost import TrainingMemory, training_memory
@@ -192,7 +193,7 @@ def _is_available(plan: TrainingPlan, loss: LossRecipe) -> bool:
     try:
         build_losses(plan, without=tuple(other.name for other in plan.losses if other is not loss))
     except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
+        if isinstance(find_cause(error)[1], UserError):
             return False
         raise
     return True

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from hydra.errors import InstantiationException
 from rich.console import Console
 from rich.table import Table
 
+from vfi_train.config.mistakes import explain
 from vfi_train.errors import UserError
 from vfi_train.loggers.wandb import is_logged_in
 from vfi_train.profile.training_cost import state_per_parameter
@@ -157,8 +156,8 @@ def try_disk(plan: TrainingPlan) -> str:
     folder = plan.runs.absolute()
     while not folder.exists():
         folder = folder.parent
-    with tempfile.NamedTemporaryFile(dir=folder):
-        pass  # it may be written to
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"runs={plan.runs}: {folder} cannot be written to: give another folder")
     weights = sum(t.numel() * t.element_size() for t in build_trainable(plan).state_dict().values())
     copies = 1 + state_per_parameter(build_optimizer_factory(plan)) + len(plan.averages)
     need, free = CHECKPOINTS * weights * copies, shutil.disk_usage(folder).free
@@ -199,8 +198,8 @@ def try_slurm(plan: TrainingPlan) -> str:
 def _try(name: str, trial: Callable[[TrainingPlan], str], plan: TrainingPlan) -> Finding:
     try:
         return Finding(name, True, trial(plan))
-    except (UserError, OSError, InstantiationException) as error:
-        cause = error.__cause__ if isinstance(error, InstantiationException) else error
-        if not isinstance(cause, (UserError, OSError)):
+    except Exception as error:
+        message = explain(error, (), "train")
+        if message is None:
             raise  # a bug
-        return Finding(name, False, " ".join(str(cause).split()))
+        return Finding(name, False, " ".join(message.split()))
