@@ -15,8 +15,8 @@ from losses.backbones import backbone_folder
 from losses.learned import lpips_network
 from vfi_train.errors import UserError, nearest
 from vfi_train.metrics.functional import interpolation_error, psnr, round_to_8_bit
-from vfi_train.metrics.niqe import niqe, read_pristine
 from vfi_train.metrics.image_metrics import VARIANTS
+from vfi_train.metrics.niqe import niqe, read_pristine
 
 Score = Callable[[Tensor, Tensor], Tensor]  # prediction and target B 3 H W, RGB in [0, 1], to B numbers
 PRISTINE = "niqe_pris_params.npz"

@@ -72,9 +72,7 @@ def ssim_uniform(prediction: Tensor, target: Tensor, *, rounded: bool = False) -
     """
     prediction, target = _ready(prediction, target, rounded)
     if min(prediction.shape[-2:]) < 7:
-        raise UserError(
-            f"SSIM with a 7x7 window needs frames of at least 7x7 pixels; got {tuple(prediction.shape[-2:])}"
-        )
+        raise UserError(f"SSIM with a 7x7 window needs at least 7x7 pixels; got {tuple(prediction.shape[-2:])}")
     return _mean(_similarity(prediction, target, lambda x: _filter(x, [1 / 7] * 7), correction=49 / 48))
 
 
@@ -106,7 +104,7 @@ def _ready(prediction: Tensor, target: Tensor, rounded: bool) -> tuple[Tensor, T
     """Both images, checked, in float32 or float64."""
     if prediction.shape != target.shape or prediction.ndim != 4 or prediction.shape[1] != 3:
         raise UserError(
-            f"a metric takes two RGB images B 3 H W of one shape; got {tuple(prediction.shape)} and {tuple(target.shape)}"
+            f"a metric takes two images B 3 H W of one shape; got {tuple(prediction.shape)} and {tuple(target.shape)}"
         )
     if not (prediction.dtype == target.dtype == torch.float64):
         prediction, target = prediction.float(), target.float()
