@@ -26,14 +26,15 @@ from datamodules.storage.file_dataset import Item, Items
 from datamodules.storage.store import open_store
 from datamodules.transforms import Compose
 from vfi_train.architectures import Architecture, create_model
-from vfi_train.evaluate.measure import cores, measure
+from vfi_train.evaluate.frame_cache import cache_frames
+from vfi_train.evaluate.measure import measure
 from vfi_train.evaluate.predictor import Predictor
 from vfi_train.evaluate.protocol import Settings
 from vfi_train.evaluate.results import averages
-from vfi_train.evaluate.samples import share_frames
 from vfi_train.evaluate.scorer import Scorer
 from vfi_train.inference.padding import Padding, padded_size
 from vfi_train.metrics.functional import ssim3d
+from vfi_train.runtime.devices import core_count
 from vfi_train.weights import load_weights
 
 METRICS: dict[str, dict[str, str]] = {"psnr": {}, "ssim": {"variant": "3d"}}
@@ -117,9 +118,9 @@ def make(folder: Path, pairs: int, times: int, size: tuple[int, int]) -> list[It
 
 def ours(model: Architecture, root: Path, items: list[Item], batch: int) -> tuple[float, float]:
     """The program's own way."""
-    source = share_frames(Items(open_store(root), items, Compose([])))
+    source = cache_frames(Items(open_store(root), items, Compose([])))
     predictor = Predictor(model, Settings("common", METRICS))
-    rows = measure(source, range(len(items)), predictor, Scorer(METRICS), batch=batch, workers=min(8, cores()))
+    rows = measure(source, range(len(items)), predictor, Scorer(METRICS), batch=batch, workers=min(8, core_count()))
     found = averages(rows, METRICS)
     return found["psnr"], found["ssim"]
 

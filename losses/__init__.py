@@ -1,4 +1,4 @@
-"""Loss terms, one file per family of terms; a configuration picks a set of them."""
+"""Loss terms, one file per family; a configuration selects a set of them."""
 
 from losses.base import LossSet, Term
 

@@ -1,4 +1,4 @@
-"""AMT's own loss term: flow distillation that many finest fields decide about."""
+"""AMT's own loss term: flow distillation with several flow fields per direction."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from vfi_train.errors import UserError
 class MultiFieldFlowDistillation(FlowDistillation):
     """`FlowDistillation` for a network whose finest flows are many fields, B N 2 H W.
 
-    A label is trusted at a pixel as far as the worst of the fields agrees with it there. The fields are not
-    distilled themselves: they may leave the label where another motion explains the frames better.
+    The trust in a label at a pixel is that of the field that differs most from it. The finest fields themselves are
+    not distilled: they may differ from the label where another motion explains the frames better.
 
     Args:
-        weight: of the term; published 0.002 (AMT-S, AMT-L) and 0.005 (AMT-G).
-        beta: how quickly trust falls, per pixel of error.
+        weight: published 0.002 (AMT-S, AMT-L) and 0.005 (AMT-G).
+        beta: decay of the trust per pixel of error.
 
     Source: AMT (Li et al., CVPR 2023), `MultipleFlowLoss` of the published repository.
     """
@@ -29,7 +29,7 @@ class MultiFieldFlowDistillation(FlowDistillation):
         """Trust in a label (B 2 H W) given the finest fields (B N 2 H W): B 1 H W, without gradient."""
         if finest.ndim != 5:
             raise UserError(
-                f"{type(self).__name__} compares labels with many flow fields, B N 2 H W, and got "
-                f"{tuple(finest.shape)}: use FlowDistillation for a network of one flow per direction"
+                f"{type(self).__name__} takes flow fields B N 2 H W and got {tuple(finest.shape)}: "
+                "use FlowDistillation for a network with one flow per direction"
             )
         return robust_weight(finest.transpose(1, 2), label.unsqueeze(2), self.beta).amin(2)

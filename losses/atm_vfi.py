@@ -1,4 +1,4 @@
-"""Terms of ATM-VFI's criterion that no other family has."""
+"""Terms of ATM-VFI's loss that no other family has."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from vfi_train.contract import Batch, Prediction
 class WarpingLaplacian(Laplacian):
     """Laplacian pyramid loss of the blends of all scales, the finest one with the residual added, unclamped.
 
-    So this term trains the residual too, also where the clamp of the answer stops the main term's gradient.
+    So it also trains the residual where the clamp of the prediction stops the main term's gradient.
 
     Args:
         weight: see `Term`.
-        levels: bands at full size, half, a quarter, ...
+        levels: number of bands at full size, half, a quarter, ...
 
-    Source: ATM-VFI's published trainer ("warping loss"); its list of blends ends in the refined image,
-    because the residual is added in place.
+    Source: ATM-VFI's published trainer ("warping loss"); its list of blends ends in the refined image, because
+    the residual is added in place.
     """
 
     def __init__(self, weight: Weight = 0.25, levels: int | Sequence[int] = (5, 5, 4, 3, 2)) -> None:
@@ -42,7 +42,7 @@ class WarpingLaplacian(Laplacian):
 
 
 class WarpedCensus(Term):
-    """Census loss between both warped frames, summed over scales: they should show the same image.
+    """Census loss between the two warped frames, summed over scales.
 
     Source: ATM-VFI's published trainer ("bidirectional warp"), where it is off.
     """
@@ -77,7 +77,7 @@ class Sobel(Term):
         return (self.strength(prediction.frame) - self.strength(batch["target"])).abs().mean()
 
     def strength(self, frame: Tensor) -> Tensor:
-        """Root of the summed squares of four directions' edges in the luma of a frame: B 3 H W to B 1 H W."""
+        """Root of the sum of squares of four directional derivatives of the luma: B 3 H W to B 1 H W."""
         red, green, blue = frame.split(1, dim=1)
         edges = F.conv2d(0.299 * red + 0.587 * green + 0.114 * blue, self.filters.to(frame), padding=1)
         return torch.sqrt((edges**2).sum(dim=1, keepdim=True) + 1e-8)

@@ -1,4 +1,4 @@
-"""What a loss term is, and the set of terms that a configuration names."""
+"""Loss terms and weighted sets of them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Weight = float | PiecewiseLinear
 
 
 class Term(nn.Module):
-    """One loss term: a number for a batch, before its weight.
+    """One loss term: a scalar for a batch, before its weight.
 
     Args:
-        weight: what the term is multiplied by in the total; a number, or one that follows the optimizer steps.
+        weight: factor of the term in the total; a number, or a function of the optimizer step.
 
-    A term says in `reads` which fields of the prediction and which optional keys of the batch it needs
-    ("features", "batch.flow"), so that a set fails with one sentence where one is absent.
+    `reads` lists the fields of the prediction and the optional keys of the batch that a term needs ("features",
+    "batch.flow"); a set reports those that are absent.
     """
 
     reads: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class Term(nn.Module):
         raise NotImplementedError
 
     def parts(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
-        """What adds up to the loss and is logged by itself; most terms have one part, which has no name."""
+        """Summands of the loss, each logged separately; most terms have one, without a name."""
         return {"": self(prediction, batch)}
 
     def weight_at(self, step: int) -> float:
@@ -51,23 +51,23 @@ class LossSet(nn.Module):
     """Weighted terms and their sum.
 
     Args:
-        terms: name -> term, in the order in which they are logged.
+        terms: name -> term, in the order of logging.
     """
 
     def __init__(self, terms: dict[str, Term]) -> None:
         super().__init__()
         if not terms:
-            raise UserError("a loss needs at least one term; got none: see conf/loss for examples")
+            raise UserError("a loss needs at least one term and got none: see conf/loss for examples")
         self.terms = nn.ModuleDict(terms)
 
     def forward(self, prediction: Prediction, batch: Batch, step: int = 0) -> dict[str, Tensor]:
-        """Each term times its weight under its name, and their sum as `total`.
+        """Each term times its weight by name (NAME_PART for each part of several), and their sum as `total`.
 
-        A term of several parts stands as NAME_PART for each. `step` is the optimizer step, for weights that
-        follow it. Computed in float32 whatever autocast says: census and robust weights need its digits.
+        `step` is the optimizer step, for weights that depend on it. Autocast is off: census and robust weights need
+        float32.
 
         Raises:
-            UserError: a term reads what the prediction or the batch does not have.
+            UserError: a term reads a field that the prediction or the batch does not have.
         """
         with torch.autocast(device_type=prediction.frame.device.type, enabled=False):
             prediction = _float32(prediction)
@@ -82,7 +82,7 @@ class LossSet(nn.Module):
             return {**values, "total": torch.stack(list(values.values())).sum()}
 
     def named_terms(self) -> list[tuple[str, Term]]:
-        """The terms and their names, in the order in which they are logged."""
+        """Names and terms, in the order of logging."""
         return [(name, cast(Term, term)) for name, term in self.terms.items()]
 
 
@@ -93,8 +93,8 @@ def _require(name: str, term: Term, prediction: Prediction, batch: Batch) -> Non
         elif field.removeprefix("batch.") not in batch:
             key = field.removeprefix("batch.")
             raise UserError(
-                f"the loss term {name!r} reads {key!r} of the batch, which this dataset does not give "
-                f"(it gives {', '.join(batch)}): switch it on in the data config, or take the term out of the loss"
+                f"the loss term {name!r} reads {key!r} of the batch, which this dataset does not provide "
+                f"(it provides {', '.join(batch)}): enable it in the data config, or remove the term from the loss"
             )
 
 

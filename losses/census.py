@@ -1,7 +1,7 @@
-"""Census losses: compare how each pixel relates to its neighbours, so that brightness changes cost little.
+"""Census losses: compare each pixel's differences to its neighbours, which brightness changes hardly affect.
 
-The soft census transform squashes the difference d of a neighbour and the centre to d / sqrt(0.81 + d^2); two
-images differ there by s^2 / (0.1 + s^2), s being the difference of the two. Source: IFRNet, section 3.4.
+The soft census transform maps the difference d of a neighbour and the centre to d / sqrt(0.81 + d^2); the distance of
+two images there is s^2 / (0.1 + s^2), s being the difference of their transforms. Source: IFRNet, section 3.4.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from vfi_train.errors import UserError
 
 SQUASH = 0.81
 HALF = 0.1
-
-
 LUMA = (0.2989, 0.5870, 0.1140)
 
 
@@ -28,16 +26,19 @@ def census_loss(x: Tensor, y: Tensor, patch: int, border: int | None = None) -> 
     """Mean soft Hamming distance of the census transforms of `x` and `y`.
 
     Args:
-        x, y: B C H W, both sides at least `patch`; each channel by itself.
-        patch: odd side of the neighbourhood; the centre, which never differs, counts in the mean.
-        border: pixels at the edge that count as zero and stay in the denominator; null: patch // 2, those whose
-            patch leaves the image. With fewer, neighbours outside of the image are zero.
+        x, y: B C H W, both sides at least `patch`; channels are independent.
+        patch: odd side of the neighbourhood; the centre, whose distance is 0, counts in the mean.
+        border: width of the margin that counts as zero in the mean; None: patch // 2, pixels whose patch leaves the
+            image. With fewer, neighbours outside of the image are zero.
 
     Returns:
         A scalar.
 
-    Loss and gradient come from one pass over half of the offsets, the other half being their mirror images: no
-    tensor of patch^2 channels is ever made, and only the gradient itself is kept for the backward pass.
+    Raises:
+        UserError: `border` above patch // 2, or images of different or too small shapes.
+
+    Loss and gradient are computed in one pass over half of the offsets, the other half being their mirror images:
+    there is no tensor of patch^2 channels, and only the gradient is kept for the backward pass.
     """
     margin = 0 if border is None else patch // 2 - border
     if margin == 0:
@@ -45,8 +46,8 @@ def census_loss(x: Tensor, y: Tensor, patch: int, border: int | None = None) -> 
     if not 0 < margin <= patch // 2:
         raise UserError(f"the border of a census loss of {patch}x{patch} pixels is 0 to {patch // 2}; got {border}")
     wide_x, wide_y = (F.pad(t, (margin,) * 4) for t in (x, y))
-    larger = wide_x.shape[-2:].numel() / x.shape[-2:].numel()
-    return _CensusLoss.apply(wide_x, wide_y, patch) * larger  # type: ignore[no-any-return, no-untyped-call]
+    ratio = wide_x.shape[-2:].numel() / x.shape[-2:].numel()
+    return _CensusLoss.apply(wide_x, wide_y, patch) * ratio  # type: ignore[no-any-return, no-untyped-call]
 
 
 def luma(frame: Tensor) -> Tensor:
@@ -61,11 +62,11 @@ class Census(Term):
     Args:
         weight: see `Term`.
         patch: odd side of the neighbourhood.
-        grey: the plain mean of the colours, or their luma.
+        grey: the mean of the channels, or their luma.
         border: see `census_loss`.
 
-    Source: IFRNet, section 3.4 ("ternary"): patch 7, mean, border 3; so AMT. RIFE's, EMA-VFI's and ATM-VFI's
-    files of losses have patch 7, luma, border 1, for a term that no recipe uses.
+    Source: IFRNet, section 3.4 ("ternary"): patch 7, mean, border 3; also AMT. The loss files of RIFE,
+    EMA-VFI and ATM-VFI have patch 7, luma, border 1, which no recipe uses.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Census(Term):
 class Geometry(Term):
     """Census loss between the decoder's features and the encoder's features of the true frame, over all levels.
 
-    Nothing is detached: the encoder learns from the true frame too.
+    Nothing is detached: the encoder is also trained through the true frame's features.
 
     Source: IFRNet, section 3.4 (feature space geometry consistency); published weight 0.01, patch 3.
     """
@@ -114,7 +115,7 @@ class _CensusLoss(torch.autograd.Function):
                 f"got {tuple(x.shape)} and {tuple(y.shape)}"
             )
         scale = 1 / (x.numel() * patch**2)
-        # One layout for all: what convolutions give channels-last stays so.
+        # One layout for all; channels-last outputs of convolutions keep it.
         channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
         layout = torch.channels_last if channels_last else torch.contiguous_format
         x, y = x.contiguous(memory_format=layout), y.contiguous(memory_format=layout)
@@ -137,10 +138,10 @@ class _CensusLoss(torch.autograd.Function):
 def _offset(
     x: Tensor, y: Tensor, dy: int, dx: int, border: int, scale: float, gradients: list[Tensor | None]
 ) -> Tensor:
-    """The sum over one offset and its mirror image; adds to the gradients what they contribute.
+    """The sum over one offset and its mirror image; accumulates their gradients.
 
-    The distance at p for the mirrored offset is the distance at p - offset for the offset, so a pixel counts
-    once for being inside of the border itself, and once more where its neighbour is.
+    The distance at p for the mirrored offset is the distance at p - offset for the offset, so a pixel counts once if
+    it is inside of the border, and once more if its neighbour is.
     """
     height, width = x.shape[-2:]
     top, bottom = border - dy, height - border
@@ -169,6 +170,6 @@ def _offset(
 
 
 def _half_of_the_offsets(patch: int) -> list[tuple[int, int]]:
-    """(rows, columns) from the centre to the neighbours that follow it in raster order."""
+    """(rows, columns) from the centre to the neighbours after it in raster order."""
     reach = range(-(patch // 2), patch // 2 + 1)
     return [(dy, dx) for dy in reach for dx in reach if (dy, dx) > (0, 0)]

@@ -1,4 +1,4 @@
-"""Differences of colours, pixel by pixel."""
+"""Pixel-wise losses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vfi_train.contract import Batch, Prediction
 
 
 def charbonnier(difference: Tensor, epsilon: float = 1e-3) -> Tensor:
-    """Mean of sqrt(difference^2 + epsilon^2): L1 with a rounded corner."""
+    """Mean of sqrt(difference^2 + epsilon^2): a smooth L1."""
     return torch.sqrt(difference**2 + epsilon**2).mean()
 
 

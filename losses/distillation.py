@@ -1,4 +1,4 @@
-"""Learning flow from another network's flow."""
+"""Flow distillation: learning from flow labels of another network."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from vfi_train.contract import Batch, Prediction
 
 
 def robust_weight(flow: Tensor, label: Tensor, beta: float = 0.3) -> Tensor:
-    """How far a label is to be trusted: exp(-beta * end-point error), B 1 H W, without gradient.
+    """Trust in a label: exp(-beta * end-point error), B 1 H W, without gradient.
 
     Args:
         flow, label: B 2 H W, pixels.
-        beta: how quickly trust falls, per pixel of error.
+        beta: decay of the trust per pixel of error.
 
     Source: IFRNet, section 3.4 (task-oriented flow distillation).
     """
@@ -36,10 +36,10 @@ def adaptive_charbonnier(difference: Tensor, weight: Tensor) -> Tensor:
 
 
 class FlowDistillation(Term):
-    """Distance of the coarser flows, enlarged to full size, to flow labels, trusted where the finest flow agrees.
+    """Distance of the coarser flows, upsampled to full size, to flow labels, weighted by the trust in the labels.
 
-    The finest flow itself is not distilled. Flows of level k come in pixels of their own map and are enlarged
-    together with their unit.
+    The finest flow, which gives the trust, is not distilled. Flows are in pixels of their own map; upsampling
+    rescales their values.
 
     Source: IFRNet, section 3.4; published weight 0.01.
     """
@@ -63,9 +63,9 @@ class FlowDistillation(Term):
         for flows in zip(coarse0, coarse1, strict=True):
             flow = torch.cat(flows, dim=1)
             factor = labels.shape[-1] / flow.shape[-1]
-            enlarged = F.interpolate(flow, size=labels.shape[-2:], mode="bilinear", align_corners=False)
-            difference = (factor * enlarged - labels).unflatten(1, (2, 2))
-            terms.append(2 * adaptive_charbonnier(difference, weight))  # two directions, of which this is the mean
+            upsampled = F.interpolate(flow, size=labels.shape[-2:], mode="bilinear", align_corners=False)
+            difference = (factor * upsampled - labels).unflatten(1, (2, 2))
+            terms.append(2 * adaptive_charbonnier(difference, weight))  # the sum over two directions, from their mean
         return torch.stack(terms).sum()
 
     def trust(self, finest: Tensor, label: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class FlowDistillation(Term):
 
 
 class _AdaptiveCharbonnier(torch.autograd.Function):
-    """The gradient is made with the loss, in whose place nothing else is kept."""
+    """Computes the gradient with the loss, so that nothing else is kept for the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, difference: Tensor, weight: Tensor) -> Tensor:

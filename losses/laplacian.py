@@ -16,19 +16,18 @@ from vfi_train.errors import UserError
 class Laplacian(Term):
     """Mean absolute difference of the bands of two Laplacian pyramids, summed over bands.
 
-    The low-pass image that remains after the last band is not compared. Where the field is a list, the loss
-    is summed over its entries, each against the target halved (bilinear, align_corners True) to its size.
+    The low-pass image after the last band is not compared. Where the field is a list, the loss is summed over its
+    entries, each compared with the target halved (bilinear, align_corners True) to its size.
 
     Args:
         weight: see `Term`.
-        field: what is compared with the target: "frame", "merged", or a field of the teacher,
-            "teacher.frame".
-        levels: number of bands; a sequence gives one for full size, one for half, one for a quarter, ...
-            Sides are multiples of 2^levels and at least 2^(levels + 1).
+        field: compared with the target: "frame", "merged", or a field of the teacher, "teacher.frame".
+        levels: number of bands; a sequence gives those at full size, half, a quarter, ... Sides must be multiples
+            of 2^levels and at least 2^(levels + 1).
 
-    Source: RIFE, EMA-VFI and ATM-VFI, which agree on the pyramid. RIFE compares the frame and the teacher's
-    frame, weight 1; EMA-VFI the frame with weight 1 and both blends with 0.5; ATM-VFI the frame with weight 1
-    and the blends of all scales with 0.25, levels 5, 5, 4, 3, 2.
+    Source: RIFE, EMA-VFI and ATM-VFI, with the same pyramid. RIFE compares the frame and the teacher's frame,
+    weight 1; EMA-VFI the frame with weight 1 and both blends with 0.5; ATM-VFI the frame with weight 1 and the
+    blends of all scales with 0.25, levels 5, 5, 4, 3, 2.
     """
 
     def __init__(self, weight: Weight = 1.0, field: str = "frame", levels: int | Sequence[int] = 5) -> None:
@@ -47,7 +46,7 @@ class Laplacian(Term):
         entries = [value] if isinstance(value, Tensor) else value
         assert isinstance(entries, list)
         targets = [batch["target"]]
-        differences: dict[int, list[Tensor]] = {}  # by scale: one pyramid for all images of a size
+        differences: dict[int, list[Tensor]] = {}  # by scale, so that images of one size share a pyramid
         for entry in reversed(entries):  # from fine to coarse
             while targets[-1].shape[-2:] != entry.shape[-2:]:
                 targets.append(_half(targets[-1], entry))
@@ -70,38 +69,38 @@ class Laplacian(Term):
 
 
 class LaplacianPyramid(nn.Module):
-    """Band-pass levels of an image: what each halving (5x5 binomial blur, every second pixel) loses."""
+    """Band-pass levels of an image: what each downsampling (5x5 binomial blur, every second pixel) removes."""
 
     blur: Tensor  # 1 1 5 5, sums to 1
-    enlarge: Tensor  # 4 1 3 3: four times the blur as it meets an enlarged image's four kinds of pixels
+    upsample: Tensor  # 4 1 3 3: four times the blur, one 3x3 filter for each phase of the upsampled image
 
     def __init__(self) -> None:
         super().__init__()
         taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
-        # An image enlarged by zeros has samples at even places alone: they meet every second tap.
+        # An image upsampled with zeros has samples only at even positions: each phase needs every second tap.
         phases = 2 * torch.stack((taps[0::2], F.pad(taps[1::2], (1, 0))))
         self.register_buffer("blur", torch.outer(taps, taps)[None, None], persistent=False)
         self.register_buffer(
-            "enlarge", torch.einsum("ay,bx->abyx", phases, phases).reshape(4, 1, 3, 3), persistent=False
+            "upsample", torch.einsum("ay,bx->abyx", phases, phases).reshape(4, 1, 3, 3), persistent=False
         )
 
     def forward(self, image: Tensor, levels: int) -> list[Tensor]:
-        """Bands of `image` (B C H W), full size first, each half as wide as the one before.
+        """Bands of `image` (B C H W), full size first, each half the size of the previous one.
 
         Raises:
-            UserError: a side that is no multiple of 2^levels, or is smaller than 2^(levels + 1).
+            UserError: a side is not a multiple of 2^levels, or is smaller than 2^(levels + 1).
         """
         batch, channels, height, width = image.shape
         if height % 2**levels or width % 2**levels or min(height, width) < 2 ** (levels + 1):
             raise UserError(
-                f"a Laplacian pyramid of {levels} levels takes sides that are multiples of {2**levels} and "
+                f"a Laplacian pyramid of {levels} levels needs sides that are multiples of {2**levels} and "
                 f"at least {2 ** (levels + 1)}; got {height}x{width}: choose another crop or fewer levels"
             )
         bands = []
         x = image.reshape(batch * channels, 1, height, width)
         for _ in range(levels):
             small = F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), self.blur.to(x), stride=2)
-            bands.append((x - self._enlarged(small)).unflatten(0, (batch, channels)).squeeze(2))
+            bands.append((x - self._upsampled(small)).unflatten(0, (batch, channels)).squeeze(2))
             x = small
         return bands
 
@@ -112,11 +111,11 @@ class LaplacianPyramid(nn.Module):
         """
         return torch.stack([band.abs().mean() for band in self(difference, levels)]).sum()
 
-    def _enlarged(self, x: Tensor) -> Tensor:
-        """Twice the size: zeros between samples, reflected borders, four times the blur."""
-        # Reflection at the enlarged image's last row, which is zeros, repeats the last sample.
+    def _upsampled(self, x: Tensor) -> Tensor:
+        """Doubled size: zeros between samples, reflected borders, four times the blur."""
+        # Reflecting the upsampled image at its last row, which is zeros, repeats the last sample.
         x = F.pad(F.pad(x, (1, 0, 1, 0), mode="reflect"), (0, 1, 0, 1), mode="replicate")
-        return F.pixel_shuffle(F.conv2d(x, self.enlarge.to(x)), 2)
+        return F.pixel_shuffle(F.conv2d(x, self.upsample.to(x)), 2)
 
 
 def _half(target: Tensor, entry: Tensor) -> Tensor:

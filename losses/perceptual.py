@@ -1,4 +1,4 @@
-"""Differences of VGG features: what a perceptual loss is in EMA-VFI's CO3D fork, in ATM-VFI and in RIFE."""
+"""Perceptual losses on VGG features, as in EMA-VFI's CO3D fork, ATM-VFI and RIFE."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from losses.backbones import JudgedTerm
+from losses.backbones import BackboneTerm
 from losses.base import Weight
 from losses.vgg import normalised, run, vgg_layers
 from vfi_train.contract import Batch, Prediction
@@ -21,9 +21,12 @@ from vfi_train.errors import UserError, nearest
 class Recipe:
     """Which features are compared, and how.
 
-    `slices` are runs of layers of VGG's `features`, first and last + 1, each reading the one before; `weights` are
-    those of the slices' mean absolute differences; the Gram matrices of the slices `styled` differ by `style_error`;
-    `side`: normalised images are resized to this square first.
+    Args:
+        backbone: "vgg16" or "vgg19".
+        slices: ranges (first, last + 1) of layers of VGG's `features`, each applied to the previous one's output.
+        weights: of the slices' mean absolute differences.
+        styled: slices whose Gram matrices are compared, by `style_error`.
+        side: normalised images are resized to this square first; None: not.
     """
 
     backbone: str
@@ -44,7 +47,7 @@ RECIPES = {
     ),
     "atm_vfi": Recipe(
         "vgg19",
-        # relu1_2, relu2_2, relu3_4, relu4_4, relu5_4; as published, layers 16 and 17 are run twice
+        # relu1_2, relu2_2, relu3_4, relu4_4, relu5_4; as published, layers 16 and 17 run twice
         slices=((0, 4), (4, 9), (9, 18), (16, 27), (27, 36)),
         weights=(1, 1, 1, 1, 1),
         styled=(0, 1, 2, 3, 4),
@@ -58,29 +61,27 @@ RECIPES = {
 }
 
 
-class Perceptual(JudgedTerm):
-    """Mean absolute difference of VGG features, summed over slices of layers, and of their Gram matrices if asked.
+class Perceptual(BackboneTerm):
+    """Mean absolute difference of VGG features, summed over slices of layers, and optionally of their Gram matrices.
 
-    The backbone is frozen, and neither among the parameters nor in a state dict: no checkpoint holds it.
+    The backbone is frozen and in no checkpoint.
 
     Args:
         weight: see `Term`.
         recipe: "ema_vfi_co3d", "atm_vfi" or "rife"; see `RECIPES`.
-        fields: what is compared with the target, and the weight of each; where a field is a list, the sum over its
-            entries, all of the target's size.
+        fields: fields of the prediction compared with the target, and their weights; entries of a list, all of the
+            target's size, are summed.
         content: weight of the features' difference.
-        style: weight of the difference of Gram matrices, features (C, H W) times their transpose, which are not
-            divided by their size; 0: none.
-        reverse_channels: images are BGR, as for networks of that order: turn them, since VGG was trained on RGB.
-            EMA-VFI's fork does not.
-        folder: where the backbone's weights lie; null: torch's cache.
+        style: weight of the difference of Gram matrices (sums over pixels, not normalised); 0: none.
+        reverse_channels: convert BGR images, of networks of that order, to RGB. EMA-VFI's fork does not.
+        folder: of the backbone's weights; null: torch's cache.
 
     Raises:
-        UserError: the backbone's weights are not there (at construction).
+        UserError: the backbone's weights are missing (at construction), or an entry has not the target's shape.
 
-    Source: EMA-VFI's CO3D fork (half the Laplacian and half this, for the frame with weight 1, both blends with
-    0.5; style weight 1 if asked), ATM-VFI's published trainer (content 0.05, style 5e-9), RIFE's file of losses
-    (used in no recipe).
+    Source: EMA-VFI's CO3D fork (half the Laplacian and half this; the frame with weight 1, both blends with 0.5;
+    optional style weight 1), ATM-VFI's published trainer (content 0.05, style 5e-9), RIFE's loss file (in no
+    recipe).
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Perceptual(JudgedTerm):
         if style and not chosen.styled:
             raise UserError(f"the perceptual recipe {recipe!r} has no style part: leave style at 0")
         if not content and not style:
-            raise UserError("a perceptual loss compares content, style or both: give one of them a weight")
+            raise UserError("a perceptual loss needs a weight of content or of style other than 0; both are 0")
         super().__init__(weight, vgg_layers(chosen.backbone, chosen.slices[-1][1], folder))
         self.recipe = chosen
         self.fields = {"frame": 1.0} if fields is None else dict(fields)
@@ -111,7 +112,7 @@ class Perceptual(JudgedTerm):
         return torch.stack(list(self.parts(prediction, batch).values())).sum()
 
     def parts(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
-        """`content` and `style` by themselves where both are asked for; see `Term.parts`."""
+        """`content` and `style` separately where both have a weight; see `Term.parts`."""
         with torch.no_grad():
             target = self.features(batch["target"])
         sums: dict[str, list[Tensor]] = {}
@@ -135,10 +136,10 @@ class Perceptual(JudgedTerm):
         if self.recipe.side is not None:
             size = (self.recipe.side, self.recipe.side)
             image = F.interpolate(image, size, mode="bilinear", align_corners=False)
-        return run(self.judge, image, self.recipe.slices)
+        return run(self.backbone, image, self.recipe.slices)
 
     def distances(self, features: list[Tensor], target: list[Tensor]) -> dict[str, Tensor]:
-        """Weighted `content` and `style` differences of two images' features, those that are asked for."""
+        """Weighted `content` and `style` differences of two images' features; those of weight 0 are left out."""
         found = {}
         if self.content:
             pairs = zip(self.recipe.weights, features, target, strict=True)
@@ -150,6 +151,6 @@ class Perceptual(JudgedTerm):
 
 
 def gram(features: Tensor) -> Tensor:
-    """Which channels fire together: B C H W to B C C, sums over pixels."""
+    """Gram matrices, sums over pixels: B C H W to B C C."""
     flat = features.flatten(2)
     return flat @ flat.transpose(1, 2)

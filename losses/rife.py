@@ -1,6 +1,6 @@
-"""RIFE's own terms: learning flow from the privileged teacher, and smooth flow.
+"""RIFE's own terms: flow distillation from the privileged teacher, and flow smoothness.
 
-The rest of RIFE's loss is `Laplacian(field="frame")` and `Laplacian(field="teacher.frame")`.
+Its other terms are `Laplacian(field="frame")` and `Laplacian(field="teacher.frame")`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from vfi_train.contract import Batch, Prediction
 
 
 class TeacherDistillation(Term):
-    """Distance of each flow of the student to the teacher's, where the teacher's blend is the better image.
+    """Distance of each flow of the student to the teacher's, where the teacher's blend has the smaller error.
 
-    Per flow block: the mean over all pixels of the mask times the root mean square difference of the four
-    flow channels. The teacher's flow and the mask have no gradient. The published root has an infinite
-    gradient where student and teacher agree exactly; here it is zero there.
+    Per flow block: the mean over all pixels of the mask times the root mean square difference of the four flow
+    channels. The teacher's flow and the mask have no gradient. The published root has an infinite gradient where
+    student and teacher agree exactly; here it is zero.
 
     Args:
-        weight: published 0.01 (RIFE), 0.002 (InterpAny-Clearer), 0.002 or 0.005 (advised for `rife_m`).
-        margin: by how much the student's mean absolute colour error must be above the teacher's.
+        weight: published 0.01 (RIFE), 0.002 (InterpAny-Clearer), 0.002 or 0.005 (RIFE's advice for `rife_m`).
+        margin: by which the student's mean absolute error must exceed the teacher's.
 
     Source: RIFE, section 3.3 (privileged distillation); the mask as in the published code.
     """
@@ -47,26 +47,26 @@ class TeacherDistillation(Term):
         for flow0, flow1, mask in students:
             difference = label - torch.cat((flow0, flow1), dim=1)
             squared = difference.square().mean(dim=1, keepdim=True)
-            # A root has no gradient at zero; the number that stands in there is taken off again.
+            # The root's gradient at zero is infinite: take the root of 1 there, and subtract it.
             zero = (squared == 0).to(squared.dtype)
             distance = torch.sqrt(squared + zero) - zero
             terms.append((mask * distance).mean())
         return torch.stack(terms).sum()
 
     def masks(self, prediction: Prediction, batch: Batch) -> list[Tensor]:
-        """For each flow block B 1 H W: 1 where its blend is worse than the teacher's, else 0."""
+        """For each flow block B 1 H W: 1 where its blend has the larger error than the teacher's, else 0."""
         assert prediction.merged is not None
         assert prediction.teacher is not None
         target = batch["target"]
         with torch.no_grad():
-            limit = colour_error(prediction.teacher.frame, target) + self.margin
-            return [(colour_error(merged, target) > limit).to(limit.dtype) for merged in prediction.merged]
+            limit = channel_error(prediction.teacher.frame, target) + self.margin
+            return [(channel_error(merged, target) > limit).to(limit.dtype) for merged in prediction.merged]
 
 
 class FlowSmoothness(Term):
     """Mean of |df/dx| + |df/dy| of the finest flows, by 3x3 Sobel kernels, zeros around the image.
 
-    Source: InterpAny-Clearer's RIFE [D], an option that its recipes leave off; weight 0.1.
+    Source: InterpAny-Clearer's RIFE [D], an option that is off in its recipes; weight 0.1.
     """
 
     reads = ("flow0", "flow1")
@@ -90,6 +90,6 @@ class FlowSmoothness(Term):
         return gradients.abs().sum(dim=1).reshape(x.shape)
 
 
-def colour_error(x: Tensor, y: Tensor) -> Tensor:
-    """Mean absolute difference over the colours: B C H W to B 1 H W."""
+def channel_error(x: Tensor, y: Tensor) -> Tensor:
+    """Mean absolute difference over the channels: B C H W to B 1 H W."""
     return (x - y).abs().mean(dim=1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Weights of loss terms that change over the training."""
+"""Weights of loss terms that change during training."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from vfi_train.errors import UserError
 
 
 class PiecewiseLinear:
-    """A number that follows straight lines between points, and stays where the last one left it.
+    """A value interpolated linearly between points, and constant before the first and after the last.
 
     Args:
-        points: [optimizer step, value] pairs, steps rising; before the first and after the last the value stands.
+        points: [optimizer step, value] pairs with rising steps.
     """
 
     def __init__(self, points: Sequence[Sequence[float]]) -> None:
         if not points or any(len(point) != 2 for point in points):
-            raise UserError(f"points are [step, value] pairs such as [[0, 0.0], [1000, 0.05]]; got {points}")
+            raise UserError(f"points must be [step, value] pairs such as [[0, 0.0], [1000, 0.05]]; got {points}")
         self.steps = [float(step) for step, _ in points]
         self.values = [float(value) for _, value in points]
         if any(later <= earlier for earlier, later in zip(self.steps, self.steps[1:], strict=False)):
-            raise UserError(f"the steps of points rise; got {[int(step) for step in self.steps]}")
+            raise UserError(f"the steps of points must rise; got {[int(step) for step in self.steps]}")
 
     def __call__(self, step: int) -> float:
         """The value at optimizer step `step` (0-based)."""

@@ -15,13 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 from datamodules import x4k1000fps
 from tests.helpers import toy_benchmark as toy
 from tests.helpers.layouts import fabricate
-from vfi_train.config.selection import configured, dataset
-from vfi_train.evaluate.benchmarks import Benchmark
-from vfi_train.evaluate.command import evaluate, work
-from vfi_train.evaluate.jobs import Task
-from vfi_train.evaluate.networks import Subject
+from vfi_train.config.selection import configured
+from vfi_train.evaluate.benchmarks import open_split
+from vfi_train.evaluate.command import evaluate
+from vfi_train.evaluate.jobs import Job, run_job
+from vfi_train.evaluate.networks import EvaluatedModel
+from vfi_train.evaluate.options import read_benchmark, read_options, read_protocol
 from vfi_train.evaluate.predictor import set_up
-from vfi_train.evaluate.protocol import Protocols, resolve
+from vfi_train.evaluate.protocol import resolve
 from vfi_train.evaluate.results import Result
 from vfi_train.evaluate.scorer import Scorer
 
@@ -57,30 +58,28 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def part(
+def measured(
     roots: dict[str, Path], tmp_path: Path, scorer: Callable[..., Scorer], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Result]:
-    """Measure the toy network, called as a published one, on one part of a benchmark by a protocol."""
+    """Measure the toy network, named as a published one, on one split of a benchmark by a protocol."""
     monkeypatch.setattr(x4k1000fps, "SIZE_2K", (40, 56))
-    config = composed(f"output={tmp_path}", "workers=2")
+    options = read_options(composed(f"output={tmp_path}", "workers=2"))
     fabric = Fabric(accelerator="cpu", devices=1)
-    protocols: dict[str, Any] = {}
 
-    def measured(protocol: str, model: str, benchmark: str, split: str, **options: Any) -> Result:
-        said = protocols.setdefault(protocol, Protocols(protocol).of(model, benchmark))
-        block = configured("benchmark", benchmark)
-        found = Benchmark(block, dataset(block.data), roots[block.data])
-        settings = resolve(said, benchmark, split, model)
-        taken = {**found.options(split, settings.data, None), **OPTIONS.get(block.data, {}), **options}
-        source, notes = found.open(taken)
+    def measure(protocol: str, model: str, benchmark: str, split: str) -> Result:
+        settings = resolve(read_protocol(protocol), benchmark, split, model)
+        data = configured("benchmark", benchmark).data
+        found = read_benchmark(benchmark, str(roots[data]))
+        given = {**found.dataset_options(split, settings.data, None), **OPTIONS.get(data, {})}
+        source, notes = open_split(given)
         network = toy.KINDS[model]()
-        subject = Subject(model, model, {"_target_": f"tests.helpers.toy_benchmark.{model}"}, None)
-        scored = scorer(settings.metrics)
-        task = Task(subject, network, found, split, settings, taken, source, scored, notes)
+        config = {"_target_": f"tests.helpers.toy_benchmark.{model}"}
+        evaluated_model = EvaluatedModel(model, model, config, None, network)
+        job = Job(evaluated_model, found, split, settings, given, source, scorer(settings.metrics), notes)
         with set_up(network, settings):
-            return work(task, config, fabric)
+            return run_job(job, options, fabric)
 
-    return measured
+    return measure
 
 
 @pytest.fixture(scope="session")

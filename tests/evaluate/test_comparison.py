@@ -1,4 +1,4 @@
-"""Paired bootstrap: closed forms, SciPy, and what is drawn together."""
+"""Paired bootstrap: closed forms, SciPy, and clusters of samples."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_constant_difference_has_no_width() -> None:
     assert (found.verdict, found.samples, found.clusters) == ("b", 20, 20)
     lower = compare(result("a", base, column="ie"), result("b", base + 0.25, column="ie"), "ie")
     assert lower is not None
-    assert lower.verdict == "a"  # of IE less is better
+    assert lower.verdict == "a"  # a lower IE is better
 
 
 def test_the_interval_is_scipys() -> None:
@@ -49,7 +49,7 @@ def test_the_interval_is_scipys() -> None:
 
 
 def test_targets_of_a_pair_are_drawn_together() -> None:
-    """Seven equal differences in each pair tell no more than one: the interval is that of the pairs."""
+    """Seven equal differences in each pair are no more evidence than one: the interval is that of the pairs."""
     rng = np.random.default_rng(3)
     of_pairs = rng.normal(0.0, 1.0, 40)
     one = compare(result("a", np.zeros(40)), result("b", of_pairs), "psnr")
@@ -62,7 +62,7 @@ def test_targets_of_a_pair_are_drawn_together() -> None:
     assert "no difference beyond noise" in one.sentence()
 
 
-def test_sequences_weigh_alike_where_the_protocol_averages_over_them() -> None:
+def test_sequences_have_equal_weights_where_the_protocol_averages_over_them() -> None:
     scores = np.concatenate([np.full(10, float(i)) for i in range(12)] + [np.full(4, 100.0)])
     settings = {"average": "sequence"}
     found = compare(result("a", np.zeros(124), **settings), result("b", scores, **settings), "psnr")
@@ -72,14 +72,14 @@ def test_sequences_weigh_alike_where_the_protocol_averages_over_them() -> None:
     assert found.difference == pytest.approx(result("b", scores, **settings).averages()["psnr"])
 
 
-def test_few_pairs_tell_nothing() -> None:
+def test_few_pairs_give_no_verdict() -> None:
     found = compare(result("a", np.zeros(9)), result("b", np.ones(9)), "psnr")
     assert found is not None
     assert found.verdict is None
     assert "too few samples to tell" in found.sentence()
 
 
-def test_only_what_both_have_and_what_is_measured_alike_is_compared() -> None:
+def test_only_common_samples_and_equal_columns_are_compared() -> None:
     a, b = result("a", np.arange(30.0)), result("b", np.arange(30.0))
     b.samples = b.samples[10:]
     found = compare(a, b, "psnr")

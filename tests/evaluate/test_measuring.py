@@ -1,8 +1,7 @@
-"""Where samples come from and how they are read; columns; what is taken from runs and footage."""
+"""Reading samples; columns; runs and footage."""
 
 from __future__ import annotations
 
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from tests.helpers.direct_evaluation import Sample, predicted, psnr, samples, ss
 from tests.helpers.in_process import train_tiny
 from tests.helpers.layouts import fabricate, frame, write
 from vfi_train.errors import DataError
-from vfi_train.evaluate.samples import Broken, Pair, batches, pairs, read_ahead, share_frames
+from vfi_train.evaluate.frame_cache import cache_frames
+from vfi_train.evaluate.samples import Broken, Pair, batches, pairs
 from vfi_train.evaluate.scorer import Scorer
 from vfi_train.metrics.niqe import niqe, read_pristine
 
@@ -49,24 +49,24 @@ class Source:
         wide = "wide" if index > 6 else ""
         names = [f"{pair}a{wide}", f"{index}t{wide}", f"{pair + 1}a{wide}"]
         frame0, target, frame1 = (self.store.read(name, key) for name in names)
-        pair_name = str(pair) if index < 6 else f"alone {index}"
+        pair_name = str(pair) if index < 6 else f"single {index}"
         at = (k + 1) / 4
         return {"frame0": frame0, "target": target, "frame1": frame1, "time": at, "key": key, "pair": pair_name}
 
 
 @pytest.mark.parametrize("workers", [0, 3])
 def test_targets_of_a_pair_come_together_and_frames_are_read_once(workers: int) -> None:
-    source = share_frames(Source())
+    source = cache_frames(Source())
     found = list(pairs(source, range(9), workers))
-    assert [type(item) for item in found] == [Pair, Broken, Pair, Pair, Pair]  # a broken one holds nothing up
-    assert [[m.index for m in item.moments] for item in found if isinstance(item, Pair)] == [
+    assert [type(item) for item in found] == [Pair, Broken, Pair, Pair, Pair]  # a broken one does not end a pair
+    assert [[target.index for target in item.targets] for item in found if isinstance(item, Pair)] == [
         [0, 1, 2], [3, 4, 5], [7], [8],
     ]  # fmt: skip
-    assert [m.time for m in found[0].moments] == [0.25, 0.5, 0.75]  # type: ignore[union-attr]
+    assert [target.time for target in found[0].targets] == [0.25, 0.5, 0.75]  # type: ignore[union-attr]
     assert isinstance(found[1], Broken)
     assert (found[1].index, found[1].reason) == (6, "sample 6: bad is cut off")
-    whole = [name for name in source.read_names if name != "bad"]
-    assert len(whole) == len(set(whole)) == 3 + 6 + 4  # shared ends, targets, and those of other sizes
+    names = [name for name in source.read_names if name != "bad"]
+    assert len(names) == len(set(names)) == 3 + 6 + 4  # shared ends, targets, and those of other sizes
 
 
 def test_batches_hold_what_fits_together() -> None:
@@ -76,25 +76,6 @@ def test_batches_hold_what_fits_together() -> None:
     assert [len(item) for item in single] == [1, 1, 1, 1]
     by_time = [item for item in batches(pairs(Source(), [0, 4, 7, 8], 0), 4, by_time=True) if isinstance(item, list)]
     assert [len(item) for item in by_time] == [1, 1, 1, 1]
-
-
-def test_reading_ahead_keeps_order_and_stays_a_few_steps_ahead() -> None:
-    begun: list[int] = []
-    lock = threading.Lock()
-
-    def read(index: int) -> int:
-        with lock:
-            begun.append(index)
-        time.sleep(0.001 * (index % 3))
-        return index
-
-    got = []
-    for index in read_ahead(read, range(30), 3):
-        got.append(index)
-        assert len(begun) <= index + 1 + 2 * 3
-    assert got == list(range(30))
-    with pytest.raises(ZeroDivisionError):
-        list(read_ahead(lambda i: 1 // (3 - i), range(5), 2))
 
 
 def test_footage_is_measured_as_it_is(tmp_path: Path) -> None:
@@ -119,28 +100,28 @@ def test_a_folder_of_many_benchmarks(tmp_path: Path, capsys: pytest.CaptureFixtu
     for name in ("ucf101", "middlebury"):
         fabricate(name, tmp_path / "all", size=(32, 48), clips=2)
     found = evaluated(tmp_path / "out", *TOY, "benchmark=all", f"root={tmp_path / 'all'}", "protocol=common")
-    assert [(r.part, len(r.samples)) for r in found] == [("ucf101/test", 2), ("middlebury/other", 12)]
-    said = capsys.readouterr().out
-    assert f"left out: vimeo90k: there is no {tmp_path / 'all' / 'vimeo_triplet'}" in said
+    assert [(r.split_name, len(r.samples)) for r in found] == [("ucf101/test", 2), ("middlebury/other", 12)]
+    output = capsys.readouterr().out
+    assert f"left out: vimeo90k: there is no {tmp_path / 'all' / 'vimeo_triplet'}" in output
     root = tmp_path / "all" / "ucf101_interp_ours"
     expected = [psnr(predicted(s), s.target) for s in samples("ucf101", "test", root)]
     assert found[0].averages()["psnr"] == pytest.approx(np.mean(expected), abs=2e-4)
 
 
-def test_changes_of_a_protocol_stand_in_the_result(tmp_path: Path, roots: dict[str, Path]) -> None:
+def test_overrides_of_a_protocol_are_in_the_result(tmp_path: Path, roots: dict[str, Path]) -> None:
     root = f"root={roots['ucf101']}"
     (result,) = evaluated(
         tmp_path, *TOY, "benchmark=ucf101", root, "override.tta=flip_h", "override.scale=0.5", "samples=2"
     )
     assert result.protocol == "ifrnet (tta=flip_h, scale=0.5)"
     both = list(samples("ucf101", "test", roots["ucf101"]))
-    expected = [psnr(predicted(s, turn=(-2,), scale=0.5), s.target) for s in (both[0], both[-1])]
+    expected = [psnr(predicted(s, flip_hw=(-2,), scale=0.5), s.target) for s in (both[0], both[-1])]
     assert [row["scores"]["psnr"] for row in result.samples] == pytest.approx(expected, abs=2e-4)
-    assert not result.whole
+    assert not result.complete
 
 
-def test_a_training_is_measured_by_name(tmp_path: Path, roots: dict[str, Path]) -> None:
-    """Its network and its best checkpoint; here the figures are those that the training itself gave last."""
+def test_a_run_is_measured_by_name(tmp_path: Path, roots: dict[str, Path]) -> None:
+    """Its network with its best checkpoint; the averages are those of the training's last validation."""
     run = train_tiny(tmp_path, "trainer.max_steps=4", "validate_every=2")
     given = [f"runs={run.parent}", "benchmark=synthetic", "num_examples=0", "name=x"]
     options = ["+benchmark.options.size=32", "+benchmark.options.val_samples=4", "+benchmark.options.seed=1234"]
@@ -162,7 +143,7 @@ def test_lpips_and_niqe_are_those_of_their_functions(backbones: Path, pristine: 
     got = Scorer(metrics, backbones, pristine)(prediction, target)
     network = lpips.LPIPS(net="squeeze", pnet_rand=True, verbose=False).eval()
     weights = torch.load(next(backbones.glob("squeezenet*.pth")), weights_only=True)
-    for number, layer in enumerate([layer for part in network.net.children() for layer in part]):
+    for number, layer in enumerate([layer for block in network.net.children() for layer in block]):
         for name, parameter in layer.named_parameters():
             parameter.data = weights[f"features.{number}.{name}"]
     with torch.no_grad():
@@ -172,30 +153,30 @@ def test_lpips_and_niqe_are_those_of_their_functions(backbones: Path, pristine: 
     assert np.isnan(got["niqe"][1])
 
 
-@pytest.mark.parametrize(("protocol", "told"), [("interpany", "map5"), ("interpany_uniform", "uniform")])
+@pytest.mark.parametrize(("protocol", "time"), [("interpany", "map5"), ("interpany_uniform", "uniform")])
 def test_niqe_of_every_frame_between_with_stored_maps_and_with_uniform_ones(
-    protocol: str, told: str, pristine: Path, tmp_path: Path
+    protocol: str, time: str, pristine: Path, tmp_path: Path
 ) -> None:
     root = fabricate("vimeo_septuplet", tmp_path, size=(96, 192), clips=1)
     toy = ("model=ifrnet_d", "model._target_=tests.helpers.toy_benchmark.ifrnet_d", "num_examples=0", "name=x")
     given = ("benchmark=vimeo_septuplet", f"root={root}", f"protocol={protocol}", "metrics=[psnr,niqe]")
     (result,) = evaluated(tmp_path / "out", *toy, *given, f"niqe_parameters={pristine}")
     statistics, expected = read_pristine(pristine), []
-    for s in samples("vimeo_septuplet", "test", root, told):
+    for s in samples("vimeo_septuplet", "test", root, time):
         prediction = predicted(s, bgr=True)
         expected.append((psnr(prediction, s.target), niqe(direct.tensor(prediction), statistics, rounded=True).item()))
-    assert len(result.samples) == result.counted("niqe") == len(expected) == 5
+    assert len(result.samples) == len(expected) == 5
     for row, (decibels, naturalness) in zip(result.samples, expected, strict=True):
         assert row["scores"]["psnr"] == pytest.approx(decibels, abs=2e-4)
         assert row["scores"]["niqe"] == pytest.approx(naturalness, rel=1e-3)
 
 
-def test_a_frame_that_is_half_there_is_no_sample(tmp_path: Path) -> None:
-    """Decoders fill what is missing with grey and say nothing; the reader refuses it."""
+def test_a_truncated_frame_is_broken(tmp_path: Path) -> None:
+    """Decoders fill the missing part with grey without an error; the reader rejects it."""
     root = fabricate("ucf101", tmp_path, size=(32, 48), clips=2)
     path = root / "2" / "frame_00.png"
     path.write_bytes(path.read_bytes()[:-12])
-    items = list(pairs(share_frames(_source(root)), range(2), 2))
+    items = list(pairs(cache_frames(_source(root)), range(2), 2))
     assert {type(item): item for item in items}.keys() == {Pair, Broken}
 
 

@@ -1,4 +1,4 @@
-"""Every sample counts once: whatever the batches, processes, interruptions and broken files."""
+"""Every sample counts once, whatever the batches, processes, interruptions and broken files."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tests.helpers.layouts import FAULTS, fabricate, frame, write
 from tests.helpers.programs import run_program
 from tests.helpers.toy_benchmark import ToyInterrupted
 from vfi_train.errors import UserError
-from vfi_train.evaluate.measure import check_once, missing, share
-from vfi_train.evaluate.results import read
-from vfi_train.evaluate.resume_log import Journal
+from vfi_train.evaluate.measure import check_once, missing, shard
+from vfi_train.evaluate.results import read_results
+from vfi_train.evaluate.resume_log import ResumeLog
 
 TINY = ("model=ifrnet_tiny", "weights=ifrnet_tiny_synthetic", "num_examples=0")
 TOY = ("model=ifrnet_tiny", "model._target_=tests.helpers.toy_benchmark.ifrnet", "num_examples=0")
 
 
 def scores(folder: Path) -> dict[str, dict[str, float]]:
-    (result,) = read(folder)
+    (result,) = read_results(folder)
     keys = [row["key"] for row in result.samples]
     assert len(keys) == len(set(keys))
     return {row["key"]: row["scores"] for row in result.samples}
@@ -47,7 +47,7 @@ def test_batches_and_processes_change_nothing(tmp_path: Path) -> None:
             assert other[key] == pytest.approx(row, abs=1e-6)
 
 
-def test_a_stopped_evaluation_goes_on_where_it_was(tmp_path: Path, roots: dict[str, Path]) -> None:
+def test_a_stopped_evaluation_resumes(tmp_path: Path, roots: dict[str, Path]) -> None:
     given = [
         "model=ifrnet_tiny",
         "model._target_=tests.helpers.toy_benchmark.interrupted",
@@ -55,33 +55,33 @@ def test_a_stopped_evaluation_goes_on_where_it_was(tmp_path: Path, roots: dict[s
         "num_examples=0",
     ]
     given += [f"root={roots['adobe240']}", "+benchmark.options.val_transforms=[]", "name=x", "workers=0"]
-    ToyInterrupted.answers_left = 9
+    ToyInterrupted.calls_left = 9
     with pytest.raises(KeyboardInterrupt):
         evaluated(tmp_path / "stopped", *given)
-    (journal,) = (tmp_path / "stopped" / "samples").glob("*/rows-0.jsonl")
-    lines = journal.read_bytes().splitlines(keepends=True)
-    assert 5 <= len(lines) <= 9  # what was on its way is lost
-    journal.write_bytes(b"".join(lines)[:-20])  # a kill in the middle of a write
-    ToyInterrupted.answers_left = 14 - (len(lines) - 1)  # and no more than that is computed
+    (log,) = (tmp_path / "stopped" / "samples").glob("*/rows-0.jsonl")
+    lines = log.read_bytes().splitlines(keepends=True)
+    assert 5 <= len(lines) <= 9  # predictions without scores are lost
+    log.write_bytes(b"".join(lines)[:-20])  # a kill in the middle of a write
+    ToyInterrupted.calls_left = 14 - (len(lines) - 1)  # only these are computed
     evaluated(tmp_path / "stopped", *given)
-    assert ToyInterrupted.answers_left == 0
-    evaluated(tmp_path / "stopped", *given)  # nothing is left to do
-    ToyInterrupted.answers_left = 1_000_000
-    evaluated(tmp_path / "whole", *given)
-    assert scores(tmp_path / "stopped" / "x") == scores(tmp_path / "whole" / "x")
+    assert ToyInterrupted.calls_left == 0
+    evaluated(tmp_path / "stopped", *given)  # nothing is left to measure
+    ToyInterrupted.calls_left = 1_000_000
+    evaluated(tmp_path / "complete", *given)
+    assert scores(tmp_path / "stopped" / "x") == scores(tmp_path / "complete" / "x")
     evaluated(tmp_path / "stopped", *given, "resume=false")
-    assert ToyInterrupted.answers_left == 1_000_000 - 28
+    assert ToyInterrupted.calls_left == 1_000_000 - 28
 
 
-def test_what_is_measured_otherwise_is_measured_anew(tmp_path: Path) -> None:
+def test_another_measurement_has_another_log(tmp_path: Path) -> None:
     names = set()
     for identity in ({"a": 1}, {"a": 2}, {"a": 1, "settings": {"scale": 0.5}}):
-        journal = Journal(tmp_path, "x", identity)
-        assert journal.read() == []
-        journal.append([{"index": 0, "key": "k", "scores": {"psnr": float("inf")}}])
-        journal.close()
-        names.add(journal.folder.name)
-        assert Journal(tmp_path, "x", identity).read()[0]["scores"]["psnr"] == float("inf")
+        log = ResumeLog(tmp_path, "x", identity)
+        assert log.read() == []
+        log.append([{"index": 0, "key": "k", "scores": {"psnr": float("inf")}}])
+        log.close()
+        names.add(log.folder.name)
+        assert ResumeLog(tmp_path, "x", identity).read()[0]["scores"]["psnr"] == float("inf")
     assert len(names) == 3
 
 
@@ -93,28 +93,28 @@ def test_broken_samples_are_named_counted_and_tried_again(tmp_path: Path) -> Non
     given = [*TOY, "benchmark=ucf101", f"root={root}", "name=x", "batch=2"]
     with pytest.raises(UserError, match=r"4 samples could not be read .* sample 2: .*frame_01_gt.png is missing"):
         evaluated(tmp_path / "out", *given)
-    (result,) = read(tmp_path / "out" / "x")
+    (result,) = read_results(tmp_path / "out" / "x")
     assert [row["key"] for row in result.samples] == ["1"]
     assert [(row["key"], row["index"]) for row in result.broken] == [("2", 1), ("3", 2), ("4", 3), ("5", 4)]
     assert "differ in size (frame0 32x48, frame1 32x40, target 32x48)" in result.broken[3]["broken"]
-    assert not result.whole
+    assert not result.complete
     for number in (2, 3, 4, 5):
         for i, name in enumerate(("frame_00", "frame_01_gt", "frame_02")):
             write(root / str(number) / f"{name}.png", frame(number, i, (32, 48)))
     evaluated(tmp_path / "out", *given)
-    (result,) = read(tmp_path / "out" / "x")
+    (result,) = read_results(tmp_path / "out" / "x")
     expected = [psnr(predicted(s), s.target) for s in samples("ucf101", "test", root)]
     assert [row["scores"]["psnr"] for row in result.samples] == pytest.approx(expected, abs=2e-4)
     assert not result.broken
 
 
 @pytest.mark.parametrize(("size", "processes", "block"), [(0, 2, 1), (1, 3, 4), (77, 2, 7), (100, 3, 105), (13, 4, 1)])
-def test_shares_are_the_whole_and_have_nothing_in_common(size: int, processes: int, block: int) -> None:
-    parts = [share(range(size), p, processes, block) for p in range(processes)]
-    assert sorted(index for part in parts for index in part) == list(range(size))
+def test_shards_are_disjoint_and_complete(size: int, processes: int, block: int) -> None:
+    shards = [shard(range(size), p, processes, block) for p in range(processes)]
+    assert sorted(index for own in shards for index in own) == list(range(size))
 
 
-def test_a_sample_twice_or_never_is_a_fault() -> None:
+def test_a_sample_twice_or_never_is_a_bug() -> None:
     rows = [{"index": i} for i in (2, 0, 1)]
     assert [row["index"] for row in check_once(3, rows)] == [0, 1, 2]
     for wrong in (rows[:2], [*rows, rows[0]]):
@@ -124,7 +124,7 @@ def test_a_sample_twice_or_never_is_a_fault() -> None:
 
 
 def test_results_are_plain_json(tmp_path: Path, roots: dict[str, Path]) -> None:
-    """Equal images have an infinite PSNR, which JSON has no number for."""
+    """Equal images have an infinite PSNR, which JSON cannot represent."""
     root = fabricate("ucf101", tmp_path, size=(32, 48), clips=2)
     for i in ("00", "01_gt", "02"):
         write(root / "1" / f"frame_{i}.png", frame(1, 0, (32, 48)) * 0)
@@ -138,5 +138,5 @@ def test_results_are_plain_json(tmp_path: Path, roots: dict[str, Path]) -> None:
     text = (tmp_path / "out" / "x" / "results.json").read_text()
     content = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert content["results"][0]["averages"]["psnr"] == "inf"
-    (result,) = read(tmp_path / "out" / "x")
+    (result,) = read_results(tmp_path / "out" / "x")
     assert result.averages()["psnr"] == float("inf")

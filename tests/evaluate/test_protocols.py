@@ -1,6 +1,6 @@
 """Every protocol on every benchmark that it measures: averages equal a direct computation from the files.
 
-What each published script does stands here a second time: see `tests/helpers/direct_evaluation.py`.
+The published scripts are written a second time here and in `tests/helpers/direct_evaluation.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import conf
 from tests.helpers import direct_evaluation as direct
 from tests.helpers.direct_evaluation import ie, predicted, psnr, psnr_skimage, samples, ssim, ssim_skimage
 from vfi_train.config.selection import configured
+from vfi_train.evaluate.options import protocol_names
 from vfi_train.evaluate.results import Result
 
 CONF = Path(conf.__file__).parent
@@ -95,7 +96,7 @@ CASES: list[tuple[str, str, str, str, dict[str, Any], Columns]] = [
         for s, scale in (("2k", 0.5), ("4k", 0.25))
     ),
 ]
-SEPTUPLETS: list[tuple[str, str, str, dict[str, Any], bool]] = [  # what the time is, and whether PSNR is of rounded
+SEPTUPLETS: list[tuple[str, str, str, dict[str, Any], bool]] = [  # kind of time; whether PSNR is of rounded images
     ("interpany", "rife_t", "number", {"bgr": True}, False),
     ("interpany", "rife_d", "map5", {"bgr": True}, True),
     ("interpany", "rife_tr", "uniform", {"bgr": True, "steps": 2}, True),
@@ -128,7 +129,7 @@ def assert_equal(result: Result, expected: dict[str, float], count: int) -> None
 
 
 @pytest.mark.parametrize(
-    ("protocol", "model", "benchmark", "split", "asked", "columns"),
+    ("protocol", "model", "benchmark", "split", "options", "columns"),
     CASES,
     ids=["-".join(case[:4]) for case in CASES],
 )
@@ -137,37 +138,37 @@ def test_averages_are_those_of_a_direct_computation(
     model: str,
     benchmark: str,
     split: str,
-    asked: dict[str, Any],
+    options: dict[str, Any],
     columns: Columns,
-    part: Callable[..., Result],
+    measured: Callable[..., Result],
     roots: dict[str, Path],
 ) -> None:
-    result = part(protocol, model, benchmark, split)
+    result = measured(protocol, model, benchmark, split)
     rows = []
     for s in samples(benchmark, split, roots[configured("benchmark", benchmark).data]):
-        prediction = predicted(s, **asked)
+        prediction = predicted(s, **options)
         rows.append((s.sequence, {name: score(prediction, s.target) for name, score in columns.items()}))
     assert_equal(result, averaged(rows, benchmark.startswith("hd") and protocol != "common"), len(rows))
     assert set(result.columns) == set(columns)
     assert result.protocol == protocol
 
 
-@pytest.mark.parametrize(("protocol", "model", "told", "asked", "rounded"), SEPTUPLETS)
-def test_septuplets_are_asked_for_as_each_variant_is(
+@pytest.mark.parametrize(("protocol", "model", "time", "options", "rounded"), SEPTUPLETS)
+def test_septuplets_are_measured_as_in_each_variants_script(
     protocol: str,
     model: str,
-    told: str,
-    asked: dict[str, Any],
+    time: str,
+    options: dict[str, Any],
     rounded: bool,
-    part: Callable[..., Result],
+    measured: Callable[..., Result],
     roots: dict[str, Path],
     alex: Any,
 ) -> None:
-    result = part(protocol, model, "vimeo_septuplet", "test")
+    result = measured(protocol, model, "vimeo_septuplet", "test")
     by_8_bit = model != "rife_t" and not model.startswith("ema_vfi")
     rows = []
-    for s in samples("vimeo_septuplet", "test", roots["vimeo_septuplet"], told):
-        prediction = predicted(s, **asked)
+    for s in samples("vimeo_septuplet", "test", roots["vimeo_septuplet"], time):
+        prediction = predicted(s, **options)
         seen = np.round(prediction * 255) / 255 if by_8_bit else prediction
         columns = {
             "psnr": psnr(prediction, s.target, rounded=rounded),
@@ -176,17 +177,17 @@ def test_septuplets_are_asked_for_as_each_variant_is(
         }
         rows.append(("", columns))
     assert_equal(result, averaged(rows, False), 5)
-    assert result.counted("niqe") == 0  # an image of 48x64 has no two blocks of 96x96
+    assert np.isnan(result.averages()["niqe"])  # an image of 48x64 has no two blocks of 96x96
 
 
 @pytest.fixture(scope="module")
 def alex(backbones: Path) -> Any:
-    """LPIPS, The package's own network with the weights in that folder."""
+    """LPIPS: the package's own network with the weights in that folder."""
     import lpips
 
     network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
     weights = torch.load(next(backbones.glob("alexnet-*.pth")), weights_only=True)
-    features = [layer for part in network.net.children() for layer in part]
+    features = [layer for block in network.net.children() for layer in block]
     for number, layer in enumerate(features):
         for name, parameter in layer.named_parameters():
             parameter.data = weights[f"features.{number}.{name}"]
@@ -197,20 +198,9 @@ def test_every_benchmark_of_every_protocol_is_among_the_cases() -> None:
     covered = {case[:1] + case[2:4] for case in CASES}
     covered |= {(name, "vimeo_septuplet", "test") for name, *_ in SEPTUPLETS}
     stated = set()
-    for name in (
-        "ifrnet",
-        "amt",
-        "ema_vfi",
-        "atm_vfi",
-        "rife",
-        "rife4",
-        "co3d",
-        "interpany",
-        "interpany_uniform",
-        "common",
-    ):
-        said = OmegaConf.load(CONF / "protocol" / f"{name}.yaml").get("benchmarks") or ["vimeo_septuplet"]
-        for benchmark in said:
+    for name in protocol_names():
+        benchmarks = OmegaConf.load(CONF / "protocol" / f"{name}.yaml").get("benchmarks") or ["vimeo_septuplet"]
+        for benchmark in benchmarks:
             if benchmark != "*":
                 splits = OmegaConf.load(CONF / "benchmark" / f"{benchmark}.yaml").splits
                 stated |= {(name, benchmark, str(split)) for split in splits}

@@ -1,4 +1,4 @@
-"""Published numbers: what is in the file, and what is said of a difference."""
+"""Published numbers: the file, and the verdict on a difference."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from omegaconf import OmegaConf
 import conf
 from tests.evaluate.conftest import composed
 from tests.evaluate.test_comparison import result
-from vfi_train.evaluate.console_table import beside_published
-from vfi_train.evaluate.protocol import Protocols, is_own, resolve
+from vfi_train.evaluate.console_table import published_lines
+from vfi_train.evaluate.options import protocol_names, read_protocol
+from vfi_train.evaluate.protocol import choose_protocol, resolve
 from vfi_train.evaluate.published import blocks, distances, find
 from vfi_train.evaluate.results import Result
 
@@ -39,14 +40,14 @@ def test_numbers_are_those_of_the_repositories(
     assert {column: number.text for column, number in find(model, benchmark, split).items()} == expected
 
 
-def test_every_number_belongs_to_a_network_a_part_and_a_protocol_that_measures_it() -> None:
+def test_every_number_belongs_to_a_network_a_split_and_a_protocol_that_measures_it() -> None:
     composed()
     for block in blocks():
-        protocol = Protocols(block["protocol"]).known[block["protocol"]]
+        protocol = read_protocol(block["protocol"])
         assert block["split"] in OmegaConf.load(CONF / "benchmark" / f"{block['benchmark']}.yaml").splits
         for model, texts in block["results"].items():
             assert model in MODELS
-            assert is_own(protocol, model)
+            assert protocol.is_own(model)
             settings = resolve(protocol, block["benchmark"], block["split"], model)
             assert set(block["columns"]) <= set(settings.metrics)
             assert len(texts) == len(block["columns"])
@@ -54,13 +55,13 @@ def test_every_number_belongs_to_a_network_a_part_and_a_protocol_that_measures_i
 
 def test_every_network_has_one_protocol_of_its_own() -> None:
     composed()
-    known = Protocols(None).known
+    protocols = [read_protocol(name) for name in protocol_names()]
     for model in MODELS:
-        own = {name for name, protocol in known.items() if is_own(protocol, model)} - {"co3d"}
+        own = {protocol.name for protocol in protocols if protocol.is_own(model)} - {"co3d"}
         assert len(own) == 1, (model, own)
-    assert Protocols(None).of("ema_vfi_small_t", "co3d")["name"] == "co3d"
-    assert Protocols(None).of("rife_m", "xiph")["name"] == "common"  # RIFE measured nothing there
-    assert Protocols("amt").of("ifrnet", "xiph")["name"] == "amt"
+    assert choose_protocol(protocols, "ema_vfi_small_t", "co3d").name == "co3d"
+    assert choose_protocol(protocols, "rife_m", "xiph").name == "common"  # RIFE's authors did not measure Xiph
+    assert choose_protocol([read_protocol("amt")], "ifrnet", "xiph").name == "amt"
 
 
 def vimeo(psnr: float, count: int = 3782, protocol: str = "ifrnet", precision: str = "fp32") -> Result:
@@ -74,28 +75,28 @@ def vimeo(psnr: float, count: int = 3782, protocol: str = "ifrnet", precision: s
     ("ours", "verdict"),
     [
         (35.80, "within tolerance"),
-        (35.8149, "within tolerance"),  # half a hundredth of rounding, and a hundredth for other machines
+        (35.8149, "within tolerance"),  # half a hundredth of rounding, and a hundredth for other hardware
         (35.7851, "within tolerance"),
         (35.816, "out of tolerance (better)"),
         (35.49, "out of tolerance (worse)"),
     ],
 )
 def test_the_verdict(ours: float, verdict: str) -> None:
-    (distance,) = distances(vimeo(ours))
+    distance = distances(vimeo(ours))["psnr"]
     assert distance.verdict() == verdict
     assert distance.difference == pytest.approx(ours - 35.80)
-    assert verdict in beside_published(vimeo(ours))[0]
+    assert verdict in published_lines(vimeo(ours))[0]
 
 
 @pytest.mark.parametrize(
     ("other", "reason"),
     [
         ({"count": 100}, "100 of 3782 samples"),
-        ({"protocol": "common"}, "protocol common, theirs is ifrnet"),
-        ({"protocol": "ifrnet (tta=flip_hw)"}, "protocol ifrnet (tta=flip_hw), theirs is ifrnet"),
+        ({"protocol": "common"}, "protocol common, the published one is ifrnet"),
+        ({"protocol": "ifrnet (tta=flip_hw)"}, "protocol ifrnet (tta=flip_hw), the published one is ifrnet"),
         ({"precision": "bf16"}, "precision bf16"),
     ],
 )
 def test_another_measurement_is_not_compared(other: dict, reason: str) -> None:
-    (distance,) = distances(vimeo(35.80, **other))
+    distance = distances(vimeo(35.80, **other))["psnr"]
     assert distance.verdict() == f"not comparable: {reason}"

@@ -1,4 +1,4 @@
-"""Files of an evaluation: results, tables, and the page, which needs no network and no wide screen."""
+"""Files of an evaluation: results, tables, and the report, which needs no network and no wide screen."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import pytest
 from tests.evaluate.conftest import composed, evaluated
 from tests.helpers.layouts import fabricate
 from vfi_train.evaluate.command import evaluate
-from vfi_train.evaluate.results import read
+from vfi_train.evaluate.results import read_results
 from vfi_train.weights.load import shipped_folder
 
 VOID = {"meta", "img", "br", "rect", "line", "circle", "polyline"}
@@ -29,15 +29,15 @@ VOID = {"meta", "img", "br", "rect", "line", "circle", "polyline"}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two networks on GoPro and SNU-FILM's four parts."""
+    """Two networks on GoPro and SNU-FILM's four splits."""
     out = tmp_path_factory.mktemp("report")
     root = out / "data"
     fabricate("gopro", root, size=(32, 48))
     fabricate("snu_film", root, size=(32, 40), clips=12)
     shutil.move(str(root / "SNU-FILM"), out / "snu")
     given = ["model=[ifrnet_tiny,ifrnet_s]", "weights=[ifrnet_tiny_synthetic,ifrnet_s_synthetic]", "batch=4"]
-    whole = "+benchmark.options.val_transforms=[]"
-    evaluated(out, *given, "benchmark=gopro", f"root={root}", whole, "samples=14", "name=first")
+    uncropped = "+benchmark.options.val_transforms=[]"
+    evaluated(out, *given, "benchmark=gopro", f"root={root}", uncropped, "samples=14", "name=first")
     evaluated(
         out, *given, "benchmark=snu_film", f"root={out / 'snu'}", f"compare=[{out / 'first'}]", "num_examples=1",
         "name=x", "precision=bf16",
@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Page(html.parser.HTMLParser):
-    """Checks that tags are closed, and gathers what is in them."""
+    """Checks that tags are closed, and collects their attributes."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Page(html.parser.HTMLParser):
             assert self.open.pop() == tag
 
 
-def test_the_page_is_whole_and_needs_nothing_else(folder: Path) -> None:
+def test_the_report_is_complete_and_needs_no_other_file(folder: Path) -> None:
     text = (folder / "report.html").read_text()
     page = Page(text)
     names = [tag for tag, _ in page.tags]
@@ -91,20 +91,20 @@ def test_images_show_worst_and_best_samples(folder: Path) -> None:
     ]
     assert len(images) == 2 * 4 * 2 * 4  # networks, splits, worst and best, tiles
     assert {image.shape for image in images} == {(32, 40, 3)}
-    result = next(r for r in read(folder) if r.part == "snu_film/hard" and r.label == "ifrnet_s")
+    result = next(r for r in read_results(folder) if r.split_name == "snu_film/hard" and r.label == "ifrnet_s")
     ordered = sorted(result.samples, key=lambda row: row["scores"]["psnr"])
     assert f"ifrnet_s, worst 1 by PSNR: {ordered[0]['key']} " in text
     assert f"ifrnet_s, best 1 by PSNR: {ordered[-1]['key']} " in text
 
 
-def test_charts_hold_every_sample_and_network(folder: Path) -> None:
+def test_charts_have_every_sample_and_network(folder: Path) -> None:
     text = (folder / "report.html").read_text()
-    assert text.count('class="point"') == 4 * 12 + 14  # a scatter of both networks for each part
+    assert text.count('class="point"') == 4 * 12 + 14  # a scatter plot of both networks for each split
     assert text.count("Speed against quality") == 5
     assert text.count('class="interval"') >= 2 * 5
 
 
-def test_results_say_what_was_measured_and_how(folder: Path) -> None:
+def test_results_have_what_was_measured_and_how(folder: Path) -> None:
     content = json.loads((folder / "results.json").read_text())
     found = content["results"]
     assert [(r["label"], r["benchmark"], r["split"]) for r in found] == [
@@ -133,7 +133,7 @@ def test_results_say_what_was_measured_and_how(folder: Path) -> None:
 def test_the_effect_of_a_precision_is_that_of_measuring_twice(folder: Path) -> None:
     given = ["model=ifrnet_tiny", "weights=ifrnet_tiny_synthetic", "benchmark=snu_film", "num_examples=0", "name=fp32"]
     exact = evaluated(folder.parent, *given, f"root={folder.parent / 'snu'}")
-    rounded = [r for r in read(folder) if r.label == "ifrnet_tiny" and r.benchmark == "snu_film"]
+    rounded = [r for r in read_results(folder) if r.label == "ifrnet_tiny" and r.benchmark == "snu_film"]
     for precise, coarse in zip(exact, rounded, strict=True):
         assert coarse.precision_effect is not None
         assert coarse.precision_effect["samples"] == 8
@@ -144,12 +144,11 @@ def test_the_effect_of_a_precision_is_that_of_measuring_twice(folder: Path) -> N
             assert difference != 0
 
 
-def test_earlier_results_alone_are_set_beside_each_other(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_earlier_results_are_compared_without_measuring(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = composed(f"compare=[{folder},{folder.parent / 'first'}]", f"output={folder.parent}", "name=again")
     assert evaluate(config) == []
-    said = capsys.readouterr().out
-    assert "snu_film/hard PSNR, ifrnet_s - ifrnet_tiny: " in said
-    labels = [r.label for r in read(folder.parent / "again")]
+    assert "snu_film/hard PSNR, ifrnet_s - ifrnet_tiny: " in capsys.readouterr().out
+    labels = [r.label for r in read_results(folder.parent / "again")]
     assert labels.count("ifrnet_s #2") == 1  # GoPro is in both
 
 
@@ -163,12 +162,12 @@ def test_results_go_to_wandb(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert page.read_text() == (folder.parent / "tracked" / "report.html").read_text()
     (table,) = media.glob("table/*.json")
     rows = json.loads(table.read_text())["data"]
-    assert [row[0] for row in rows] == [r.label for r in read(folder)]
+    assert [row[0] for row in rows] == [r.label for r in read_results(folder)]
 
 
 @pytest.mark.slow
-def test_a_phone_shows_it_without_the_network(folder: Path) -> None:
-    """In headless Chromium, 390 pixels wide: nothing is wider than the screen, and every image is there."""
+def test_a_narrow_screen_shows_it_without_the_network(folder: Path) -> None:
+    """In headless Chromium, 390 pixels wide: nothing is wider than the screen, and every image loads."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
         subprocess.run(["apt-get", "update", "-q"], check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""Benchmarks measured in the plainest way: files read one by one, metrics by SciPy, nothing of the program's own."""
+"""Benchmarks measured directly: files read one by one, metrics by SciPy, without the program's own code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from datamodules.storage.distance_maps import PREPARATIONS
 from datamodules.storage.yuv import to_rgb
-from tests.helpers.toy_benchmark import answer
+from tests.helpers.toy_benchmark import predict
 
 ImageArray = np.ndarray
 
@@ -37,8 +37,8 @@ def image(path: Path) -> ImageArray:
     return cv2.imread(str(path))[..., ::-1] / 255
 
 
-def samples(benchmark: str, split: str, root: Path, told: str = "number") -> Iterator[Sample]:
-    """The samples of a fabricated benchmark; `told`: what a septuplet's time is (see `septuplets`)."""
+def samples(benchmark: str, split: str, root: Path, time: str = "number") -> Iterator[Sample]:
+    """The samples of a fabricated benchmark; `time`: the kind of a septuplet's time (see `septuplets`)."""
     if benchmark == "vimeo90k":
         for clip in (root / "tri_testlist.txt").read_text().split():
             yield Sample(*(image(root / "sequences" / clip / f"im{i}.png") for i in (1, 2, 3)))
@@ -91,19 +91,19 @@ def samples(benchmark: str, split: str, root: Path, told: str = "number") -> Ite
             frames = [image(path) for path in sorted(clip.iterdir())]
             yield from (Sample(*frames[i : i + 3]) for i in range(0, len(frames) - 2, 2))
     elif benchmark == "vimeo_septuplet":
-        yield from septuplets(root, told)
+        yield from septuplets(root, time)
     else:
         raise KeyError(benchmark)
 
 
-def septuplets(root: Path, told: str) -> Iterator[Sample]:
-    """`told`: "number" (with a small constant), "uniform" (without), "map5" or "map9" (the stored map, blurred)."""
+def septuplets(root: Path, kind: str) -> Iterator[Sample]:
+    """`kind`: "number" (with a small constant), "uniform" (without), "map5" or "map9" (the stored map, blurred)."""
     for clip, k in itertools.product((root / "sep_testlist.txt").read_text().split(), range(1, 6)):
         folder = root / "sequences" / clip
-        time: Any = k / (6 + 1e-6) if told == "number" else k / 6
-        if told.startswith("map"):
+        time: Any = k / (6 + 1e-6) if kind == "number" else k / 6
+        if kind.startswith("map"):
             stored = np.load(folder / f"dis_index_0_{k}_6.npy").astype(np.float32)
-            preparation = PREPARATIONS["test" if told == "map5" else "rife_dr_test"]
+            preparation = PREPARATIONS["test" if kind == "map5" else "rife_dr_test"]
             time = preparation.load(stored, (2 * len(stored), 2 * stored.shape[1]))
         yield Sample(image(folder / "im1.png"), image(folder / f"im{k + 1}.png"), image(folder / "im7.png"), time)
 
@@ -124,17 +124,17 @@ def predicted(
     steps: int = 0,
     dim: bool = False,
 ) -> ImageArray:
-    """What the toy network gives, H W 3, RGB, for frames padded to a multiple (all around, or with `zeros` at the right
-    and bottom), or at the top left of a black canvas of 480x640; the mean with the answer for frames that are flipped
-    (`flip_hw`); in `steps` by references.
+    """The toy network's prediction, H W 3, RGB, for frames padded to a multiple (on all sides, or with `zeros` at the
+    right and bottom), or at the top left of a black 480x640 canvas; the mean with that for flipped frames (`flip_hw`);
+    in `steps` by references.
     """
 
-    def ask(frame0: Tensor, frame1: Tensor, time: Tensor) -> Tensor:
+    def iterated(frame0: Tensor, frame1: Tensor, time: Tensor) -> Tensor:
         if not steps:
-            return answer(frame0, frame1, time, scale, dim=dim)
+            return predict(frame0, frame1, time, scale, dim=dim)
         reference = frame0
         for j in range(1, steps + 1):
-            reference = answer(frame0, frame1, time * j / steps, scale, reference, dim)
+            reference = predict(frame0, frame1, time * j / steps, scale, reference, dim)
         return reference
 
     height, width = s.frame0.shape[:2]
@@ -145,9 +145,9 @@ def predicted(
     frames = [F.pad(f, pad, mode="constant" if canvas or zeros else "replicate") for f in frames]
     time = torch.as_tensor(np.asarray(s.time, np.float32)).reshape(1, 1, *np.shape(s.time) or (1, 1))
     time = F.pad(time, pad, mode="replicate") if np.ndim(s.time) else time
-    out = ask(frames[0], frames[1], time)
+    out = iterated(frames[0], frames[1], time)
     if flip_hw:
-        out = (out + ask(frames[0].flip(flip_hw), frames[1].flip(flip_hw), time.flip(flip_hw)).flip(flip_hw)) / 2
+        out = (out + iterated(frames[0].flip(flip_hw), frames[1].flip(flip_hw), time.flip(flip_hw)).flip(flip_hw)) / 2
     out = out.clamp(0, 1)[0, :, top : top + height, left : left + width]
     result = out.double().permute(1, 2, 0).numpy()
     return result[..., ::-1] if bgr else result
@@ -166,7 +166,7 @@ def psnr(prediction: ImageArray, target: ImageArray, *, rounded: bool = False, l
 
 
 def ssim(prediction: ImageArray, target: ImageArray, *, rounded: bool = False) -> float:
-    """The 3-D variant, as the specifications have it."""
+    """The 3-D variant, as specified."""
     prediction = np.round(prediction * 255) / 255 if rounded else prediction
     window = np.exp(-((np.arange(11) - 5.0) ** 2) / (2 * 1.5**2))
     window /= window.sum()
@@ -184,7 +184,7 @@ def ssim(prediction: ImageArray, target: ImageArray, *, rounded: bool = False) -
 
 
 def ssim_skimage(prediction: ImageArray, target: ImageArray) -> float:
-    """Of uint8 images, with scikit-image's defaults."""
+    """On uint8 images, with scikit-image's defaults."""
     p, t = (np.round(x * 255).astype(np.uint8) for x in (prediction, target))
     return float(structural_similarity(p, t, data_range=255, channel_axis=2))
 

@@ -25,7 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-from losses.backbones import JudgedTerm
+from losses.backbones import BackboneTerm
 from tests.helpers.in_process import composed
 from vfi_train.contract import Batch, Prediction
 from vfi_train.modules.gradients import propagate_nonfinite
@@ -113,8 +113,8 @@ def step(plan: TrainingPlan, device: str) -> list[str]:
 
 def move(module: InterpolationModule, device: str) -> None:
     """As `Module.to`, which wants numbers to move."""
-    judges = [term.judge for term in module.loss.modules() if isinstance(term, JudgedTerm)]
-    for part in {one for root in (module, *judges) for one in root.modules()}:
+    backbones = [term.backbone for term in module.loss.modules() if isinstance(term, BackboneTerm)]
+    for part in {one for root in (module, *backbones) for one in root.modules()}:
         for name, parameter in part._parameters.items():
             if parameter is not None:
                 there = torch.empty_like(parameter, device=device)

@@ -1,4 +1,4 @@
-"""Loss sets as the program makes them: from conf/loss."""
+"""Loss sets of conf/loss."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def loss_config(name: str, *overrides: str) -> DictConfig:
 
 
 def loss_set(name: str, *overrides: str) -> LossSet:
-    """What `loss=NAME` and overrides make."""
+    """The loss set of `loss=NAME` and overrides."""
     losses: LossSet = instantiate(loss_config(name, *overrides), _convert_="all")
     return losses

@@ -1,6 +1,6 @@
-"""A network without weights whose answer tells how it was asked: scale, padding, flips, channel order, time, steps.
+"""A network without weights whose prediction depends on scale, padding, flips, channel order, time and steps.
 
-`Toy` is it as a network; `answer` is the same written down for one pair.
+`Toy` is the network; `predict` is the same for one pair.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from vfi_train.contract import Prediction
 TINT = torch.tensor([0.03, -0.02, 0.01]).reshape(1, 3, 1, 1)
 
 
-def answer(
+def predict(
     frame0: Tensor, frame1: Tensor, time: Tensor, scale: float, reference: Tensor | None = None, dim: bool = False
 ) -> Tensor:
-    """B 3 H W: a cross-fade, partly seen at `scale`, partly moved down a row and right two columns, and tinted.
+    """B 3 H W: a cross-fade, in part at `scale`, in part moved down a row and right two columns, and tinted.
 
-    `dim` (an attribute of the network) takes a tenth off; a ramp and the frames' common mean tell of their padding.
+    `dim` (an attribute of the network) subtracts 0.1; a ramp and the frames' common mean depend on the padding.
     """
     mixed = (1 - time) * frame0 + time * frame1
     small = F.interpolate(mixed, scale_factor=scale, mode="bilinear") if scale != 1 else mixed
@@ -50,7 +50,7 @@ class Toy(Architecture):
 
     def decode(self, encoding: Encoding, time: Tensor, *, reference: Any = None, **extras: Any) -> Prediction:
         e = encoding
-        return Prediction(answer(e.frame0, e.frame1, time, e.scale, reference, not self.global_motion))
+        return Prediction(predict(e.frame0, e.frame1, time, e.scale, reference, not self.global_motion))
 
 
 class ToyBGR(Toy):
@@ -62,32 +62,32 @@ class ToyReference(Toy):
 
 
 class ToyMiddle(Toy):
-    """Knows the middle frame alone."""
+    """Predicts only the middle frame."""
 
     arbitrary_time = False
     takes_time_map = False
 
 
 class ToyInterrupted(Toy):
-    """Is stopped, as by Ctrl-C, after so many answers."""
+    """Is stopped, as by Ctrl-C, after a number of calls."""
 
-    answers_left = 1_000_000
+    calls_left = 1_000_000
 
     def decode(self, encoding: Encoding, time: Tensor, *, reference: Any = None, **extras: Any) -> Prediction:
-        if type(self).answers_left == 0:
+        if type(self).calls_left == 0:
             raise KeyboardInterrupt
-        type(self).answers_left -= 1
+        type(self).calls_left -= 1
         return super().decode(encoding, time, reference=reference)
 
 
 class ToyBlack(Toy):
-    """Sees nothing."""
+    """Predicts black frames."""
 
     def decode(self, encoding: Encoding, time: Tensor, *, reference: Any = None, **extras: Any) -> Prediction:
         return Prediction(torch.zeros_like(encoding.frame0))
 
 
-# Builders called as the published networks are, so that protocols know them.
+# Builders named as the published networks, so that protocols recognise them.
 KINDS = {
     "rife": ToyBGR, "rife_m": ToyBGR, "rife_t": ToyBGR, "rife_d": ToyBGR, "rife_tr": ToyReference,
     "rife_dr": ToyReference, "ema_vfi": ToyBGR, "ema_vfi_t": ToyBGR, "ema_vfi_small": ToyBGR,

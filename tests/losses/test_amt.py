@@ -1,4 +1,4 @@
-"""AMT's loss terms against `functions_AMT`, alone and in whole training steps."""
+"""AMT's loss terms against `functions_AMT`, separately and in training steps."""
 
 from __future__ import annotations
 

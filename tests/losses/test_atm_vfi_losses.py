@@ -38,9 +38,9 @@ def test_terms() -> None:
         "sobel": Sobel(),
         "charbonnier": Charbonnier(),
     }
-    asked = Prediction(frame=prediction, warped0=[prediction], warped1=[target])
+    warped = Prediction(frame=prediction, warped0=[prediction], warped1=[target])
     for name, term in terms.items():
-        got = term(asked, Batch(target=target)).item()
+        got = term(warped, Batch(target=target)).item()
         assert got == pytest.approx(case.info["values"][name], rel=1e-5), name
     first = census_loss(luma(prediction[:1]), luma(target[:1]), 7, border=1).item()
     assert first == pytest.approx(case.arrays["census_map_b0"].mean(), rel=1e-5)

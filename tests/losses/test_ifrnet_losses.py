@@ -1,4 +1,4 @@
-"""IFRNet's loss terms against `functions_IFRNet`, alone and in a whole training step."""
+"""IFRNet's loss terms against `functions_IFRNet`, separately and in a training step."""
 
 from __future__ import annotations
 

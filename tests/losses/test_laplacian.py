@@ -103,7 +103,7 @@ def test_a_field_of_the_teacher() -> None:
 
 def test_mistakes_are_named() -> None:
     image = frame(64, 64, 0)
-    with pytest.raises(ValueError, match=r"takes sides that are multiples of 32 and at least 64; got 48x64"):
+    with pytest.raises(ValueError, match=r"needs sides that are multiples of 32 and at least 64; got 48x64"):
         loss(image[:, :, :48], image[:, :, :48])
     with pytest.raises(ValueError, match=r"'lap' reads prediction\.merged, which this architecture does not give"):
         LossSet({"lap": Laplacian(field="merged")})(Prediction(frame=image), Batch(target=image))

@@ -59,7 +59,7 @@ def test_its_network_is_frozen_and_in_no_checkpoint(folder: Path) -> None:
 
 
 def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^the LPIPS loss needs vgg16-397923af\.pth in .* folder by backbones="):
+    with pytest.raises(UserError, match=r"^the LPIPS loss needs vgg16-397923af\.pth, which is .* folder by backbones="):
         LPIPS(net="vgg", folder=tmp_path)
     with pytest.raises(ValueError, match="net=resnet is none of alex, vgg, squeeze"):
         LPIPS(net="resnet")

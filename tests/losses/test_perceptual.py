@@ -110,17 +110,17 @@ def test_the_backbone_is_frozen_and_in_no_checkpoint(folder: Path) -> None:
     assert value.item() == pytest.approx(CASE.info["values"]["content"], rel=1e-5)
     value.backward()
     assert image.grad.abs().sum() > 0
-    assert not any(p.requires_grad or p.grad is not None for p in term.judge.parameters())
+    assert not any(p.requires_grad or p.grad is not None for p in term.backbone.parameters())
 
 
 def test_a_missing_or_wrong_file_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         UserError,
-        match=r"^the perceptual loss needs vgg16-397923af\.pth in .*: run `python -m vfi_train\.prepare",
+        match=r"^the perceptual loss needs vgg16-397923af\.pth, which is not in .*: run `python -m vfi_train\.prepare",
     ):
         Perceptual(folder=tmp_path)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    with pytest.raises(UserError, match=r"needs vgg19-dcbb9e9d\.pth in .*hub/checkpoints, which is not there"):
+    with pytest.raises(UserError, match=r"needs vgg19-dcbb9e9d\.pth, which is not in .*hub/checkpoints: run"):
         Perceptual(recipe="atm_vfi")
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / FILES["vgg16"])
     with pytest.raises(UserError, match=r"does not hold torchvision's vgg16 weights"):

@@ -1,4 +1,4 @@
-"""RIFE's loss terms against `functions_RIFE`, alone and in whole training steps."""
+"""RIFE's loss terms against `functions_RIFE`, separately and in training steps."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def test_distillation_equals_the_published_term() -> None:
     for index, mask in enumerate(term.masks(prediction, batch)):
         assert_near(mask, case.arrays[f"mask{index}"], 0, f"mask{index}")
         assert mask.mean().item() == pytest.approx(case.info["mask_fraction"][index], abs=1e-6)
-        alone = Prediction(
+        single = Prediction(
             frame=prediction.frame,
             merged=prediction.merged[index : index + 1],
             flow0=prediction.flow0[index : index + 1],
             flow1=prediction.flow1[index : index + 1],
             teacher=prediction.teacher,
         )
-        assert term(alone, batch).item() == pytest.approx(case.info["per_level"][index], rel=1e-5)
+        assert term(single, batch).item() == pytest.approx(case.info["per_level"][index], rel=1e-5)
 
 
 def test_distillation_trains_the_student_alone_and_has_a_gradient_where_they_agree() -> None:

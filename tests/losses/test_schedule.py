@@ -34,7 +34,7 @@ def test_it_is_written_in_a_config() -> None:
 
 
 def test_mistakes_are_named() -> None:
-    with pytest.raises(ValueError, match=r"the steps of points rise; got \[0, 5, 5\]"):
+    with pytest.raises(ValueError, match=r"the steps of points must rise; got \[0, 5, 5\]"):
         PiecewiseLinear([[0, 1.0], [5, 1.0], [5, 2.0]])
     with pytest.raises(ValueError, match=r"\[step, value\] pairs"):
         PiecewiseLinear([[0]])

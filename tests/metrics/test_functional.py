@@ -205,7 +205,7 @@ def test_float32_keeps_six_digits_on_bright_flat_images() -> None:
 
 
 def test_images_of_two_shapes_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"two images B 3 H W; got \(1, 3, 8, 8\) and \(1, 3, 8, 9\)"):
+    with pytest.raises(ValueError, match=r"two images B 3 H W of one shape; got \(1, 3, 8, 8\) and \(1, 3, 8, 9\)"):
         psnr(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 9))
     with pytest.raises(ValueError, match="7x7 window"):
         ssim_uniform(torch.zeros(1, 3, 6, 8), torch.zeros(1, 3, 6, 8))

@@ -130,23 +130,23 @@ def test_a_rounded_image_and_a_batch(tmp_path: Path) -> None:
     pristine = read_pristine(pristine_file(tmp_path / "p.npz", np.zeros(36), np.eye(36)))
     exact = as_tensor(sharp_image())[..., :96, :192]
     noisy = exact + 0.001 * torch.rand(exact.shape, generator=torch.Generator().manual_seed(0))
-    alone, other, rounded = (niqe(x, pristine, rounded=r) for x, r in ((exact, False), (noisy, False), (noisy, True)))
-    assert torch.equal(rounded, alone)
-    assert torch.equal(niqe(torch.cat((exact, noisy)), pristine), torch.cat((alone, other)))
-    assert other != alone
+    first, other, rounded = (niqe(x, pristine, rounded=r) for x, r in ((exact, False), (noisy, False), (noisy, True)))
+    assert torch.equal(rounded, first)
+    assert torch.equal(niqe(torch.cat((exact, noisy)), pristine), torch.cat((first, other)))
+    assert other != first
 
 
 def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no file .*none\.npz: give the path of BasicSR's niqe_pris_params"):
         read_pristine(tmp_path / "none.npz")
     (tmp_path / "bad.npz").write_bytes(b"not an archive")
-    with pytest.raises(ValueError, match=r"bad\.npz is no whole \.npz file of numbers"):
+    with pytest.raises(ValueError, match=r"bad\.npz is not a complete \.npz file of numbers"):
         read_pristine(tmp_path / "bad.npz")
     np.savez(tmp_path / "other.npz", mu_pris_param=np.zeros((1, 35)))
     with pytest.raises(ValueError, match=r"other\.npz holds \{'mu_pris_param': \(1, 35\)\} of the arrays"):
         read_pristine(tmp_path / "other.npz")
     pristine = read_pristine(pristine_file(tmp_path / "p.npz", np.zeros(36), np.eye(36)))
-    with pytest.raises(ValueError, match=r"two blocks of 96x96 at least; got \(1, 3, 96, 191\)"):
+    with pytest.raises(ValueError, match=r"at least two blocks of 96x96; got \(1, 3, 96, 191\)"):
         niqe(torch.zeros(1, 3, 96, 191), pristine)
-    with pytest.raises(ValueError, match=r"two blocks with texture at least; this image has 0 of 2"):
+    with pytest.raises(ValueError, match=r"at least two blocks with texture; this image has 0 of 2"):
         niqe(torch.full((1, 3, 96, 192), 0.5), pristine)

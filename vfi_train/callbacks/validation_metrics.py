@@ -12,7 +12,7 @@ from torchmetrics import Metric
 from vfi_train.callbacks.weight_average import WeightAverage
 from vfi_train.errors import UserError, nearest
 from vfi_train.metrics import PSNR, SSIM, InterpolationError
-from vfi_train.metrics.learned import LPIPS
+from vfi_train.metrics.image_metrics import LPIPS
 
 KNOWN: dict[str, Callable[[], Metric]] = {
     "psnr": PSNR,

@@ -1,4 +1,4 @@
-"""The parts of the benchmarks: where their data lies, and their samples."""
+"""Benchmarks: their splits, where their data lies, and their samples."""
 
 from __future__ import annotations
 
@@ -8,94 +8,67 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_object, instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from datamodules.core.samplers import SampleSource
 from vfi_train.config.key_roles import Role, has_role
-from vfi_train.config.selection import benchmark_names, chosen, configured, dataset, one_for_each
 from vfi_train.config.targets import check_targets
 from vfi_train.errors import UserError, nearest
-from vfi_train.evaluate.samples import share_frames
+from vfi_train.evaluate.frame_cache import cache_frames
 
 
-@dataclass
+@dataclass(frozen=True)
 class Benchmark:
-    """A benchmark of conf/benchmark, with the folder of its data.
+    """A benchmark of conf/benchmark.
 
     Args:
-        config: its block.
-        data: the block of its dataset in conf/data.
-        root: where its data lies; None where it needs none.
+        name, title: in results and tables.
+        dataset: its block of conf/data.
+        options: of the dataset, other than there.
+        splits: what is reported separately, each with options of the dataset.
+        count: published number of samples of a split; None: not stated.
+        sequence_depth: see `Result`.
+        root: the folder of its data; None: it needs none, or none was given.
     """
 
-    config: DictConfig
-    data: dict[str, Any]
+    name: str
+    title: str
+    dataset: Mapping[str, Any]
+    options: Mapping[str, Any]
+    splits: Mapping[str, Mapping[str, Any] | None]
+    count: int | None
+    sequence_depth: int | None
     root: Path | None
 
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return str(self.config.name)
-
-    @property
-    def splits(self) -> list[str]:
-        """The parts that are reported apart."""
-        return [str(split) for split in self.config.splits]
-
-    def options(self, split: str, protocol: Mapping[str, Any], samples: int | None) -> dict[str, Any]:
-        """What the dataset is built with for a part, under what a protocol says of it.
+    def dataset_options(self, split: str, protocol: Mapping[str, Any], samples: int | None) -> dict[str, Any]:
+        """The options of the dataset for a split, with those of a protocol.
 
         Raises:
             UserError: an option that the dataset does not have.
         """
-        blocks = OmegaConf.to_container(self.config, resolve=True)
-        assert isinstance(blocks, dict)
-        given = {**blocks["options"], **protocol, **(blocks["splits"][split] or {})}
-        unknown = next((key for key in given if key not in self.data), None)
-        if unknown is not None:
-            raise UserError(f"there is no key {unknown!r} in benchmark.options: {nearest(unknown, self.data)}")
-        options: dict[str, Any] = {**self.data, **given}
+        given = {**self.options, **protocol, **(self.splits[split] or {})}
+        for key in given:
+            if key not in self.dataset:
+                raise UserError(f"there is no key {key!r} in benchmark.options: {nearest(key, self.dataset)}")
+        options: dict[str, Any] = {**self.dataset, **given}
         if self.root is not None:
             options["root"] = str(self.root)
         if samples is not None:
             options["val_samples"] = samples
         return options
 
-    def open(self, options: dict[str, Any]) -> tuple[SampleSource, list[str]]:
-        """The samples of a part, and what must be known of them.
 
-        Raises:
-            DataError: they are not there.
-        """
-        check_targets(OmegaConf.create({"benchmark": {"options": options}}))
-        data = instantiate(OmegaConf.create(options), _convert_="all")
-        source = data.val_source()
-        return share_frames(source), list(getattr(data, "notes", ()))
-
-
-def benchmarks(config: DictConfig) -> tuple[list[Benchmark], list[str]]:
-    """The benchmarks that are wanted and there; and of a set (`all`) those that are not, in a sentence each.
+def open_split(options: Mapping[str, Any]) -> tuple[SampleSource, list[str]]:
+    """The samples of a dataset with these options, and notes for the result.
 
     Raises:
-        UserError: none is wanted, or one that was named is not there.
+        UserError: an option of a wrong type.
+        DataError: the data is missing.
     """
-    names, is_set = benchmark_names(chosen("benchmark"))
-    if not names:
-        return [], []
-    roots = one_for_each("root", config.root, len(names), "benchmarks")
-    holds_many = len(names) > 1 and not OmegaConf.is_list(config.root)
-    found, absent = [], []
-    for name, given in zip(names, roots, strict=True):
-        block = configured("benchmark", name)
-        data = dataset(block.data)
-        root = _root(block, data, given, holds_many)
-        if is_set and (root is None or not root.is_dir()):
-            absent.append(f"{name}: there is no {root or 'root'}")
-        else:
-            found.append(Benchmark(block, data, root))
-    if not found:
-        raise UserError(f"no benchmark's folder lies in root={config.root} ({'; '.join(absent)})")
-    return found, absent
+    config = OmegaConf.create(dict(options))
+    check_targets(config, "benchmark.options")
+    data = instantiate(config, _convert_="all")
+    return cache_frames(data.val_source()), list(getattr(data, "notes", ()))
 
 
 def scored_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,16 +76,20 @@ def scored_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in options.items() if not has_role(f"data.{key}", Role.UNSCORED)}
 
 
-def _root(block: DictConfig, data: Mapping[str, Any], given: Any, holds_many: bool) -> Path | None:
-    """The folder of a dataset: its options' own, else `root`, or below it the folder as it is published."""
-    if "root" not in data:
+def find_root(dataset: Mapping[str, Any], options: Mapping[str, Any], given: str | None, has_many: bool) -> Path | None:
+    """The folder of a dataset: that of its options, else the given one or the dataset's published folder in it.
+
+    Args:
+        dataset, options: see `Benchmark`.
+        given: `root` of the configuration.
+        has_many: `given` holds the folders of several datasets.
+    """
+    if "root" not in dataset:
         return None
-    if block.options.get("root") is not None:
-        return Path(block.options.root).expanduser()
+    if options.get("root") is not None:
+        return Path(options["root"]).expanduser()
     if given is None:
         return None
-    root = Path(str(given)).expanduser()
-    folder = getattr(get_object(data["_target_"]), "folder", None)
-    if folder is not None and (holds_many or (root / folder).is_dir()):
-        return root / folder
-    return root
+    root = Path(given).expanduser()
+    folder = getattr(get_object(dataset["_target_"]), "folder", None)
+    return root / folder if folder is not None and (has_many or (root / folder).is_dir()) else root

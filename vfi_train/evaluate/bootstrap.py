@@ -1,4 +1,4 @@
-"""Is one network better than another, or is it noise? Paired bootstrap over the samples that both have."""
+"""Whether one network is better than another: paired bootstrap over the samples that both have."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from vfi_train.evaluate.scorer import COLUMNS
 RESAMPLES = 10_000
 LEVEL = 0.95
 CHUNK = 500  # resamples at once
-FEWEST = 10  # clusters that an interval says something about
-CEILING = 100.0  # dB that equal images, whose PSNR is infinite, count as
+MIN_CLUSTERS = 10  # for a verdict
+MAX_SCORE = 100.0  # dB in place of the infinite PSNR of equal images
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two networks in one column of one part of a benchmark.
+    """Two networks in one column of one split of a benchmark.
 
     Args:
         first, second: their labels.
-        part, column: where.
-        difference: second less first, averaged as the protocol does.
+        split_name, column: what is compared; see `Result.split_name`.
+        difference: second minus first, averaged as in the protocol.
         low, high: bounds of its 95 % confidence interval.
-        samples: how many both have. `clusters`: pairs of frames (or sequences) that were drawn.
-        verdict: the label of the better one; None where the interval holds 0, or the clusters are fewer than ten.
+        samples: how many both have. `clusters`: pairs of frames (or sequences) that are resampled.
+        verdict: the label of the better one; None if the interval contains 0 or the clusters are fewer than ten.
     """
 
     first: str
     second: str
-    part: str
+    split_name: str
     column: str
     difference: float
     low: float
@@ -44,25 +44,25 @@ class Comparison:
     verdict: str | None
 
     def sentence(self) -> str:
-        """In words."""
+        """The comparison on a line."""
         digits, unit = COLUMNS[self.column].digits, COLUMNS[self.column].unit
         number = f"{self.difference:+.{digits}f}{f' {unit}' if unit else ''}"
         interval = f"95 % interval {self.low:+.{digits}f} to {self.high:+.{digits}f}"
-        what = f"{self.part} {COLUMNS[self.column].title}, {self.second} - {self.first}"
+        what = f"{self.split_name} {COLUMNS[self.column].title}, {self.second} - {self.first}"
         return f"{what}: {number} ({interval}, {self.samples} samples): {self.finding()}"
 
     def finding(self) -> str:
-        """The verdict in words."""
-        if self.clusters < FEWEST:
+        """The verdict as text."""
+        if self.clusters < MIN_CLUSTERS:
             return "too few samples to tell"
         return "no difference beyond noise" if self.verdict is None else f"{self.verdict} is better"
 
 
 def compare_all(results: Sequence[Result]) -> list[Comparison]:
-    """Every two networks in every column in which they were measured alike on the same part."""
+    """Every two networks in every column that has the same meaning in both, on each split."""
     found = []
     for first, second in combinations(results, 2):
-        if first.label == second.label or first.part != second.part:
+        if first.label == second.label or first.split_name != second.split_name:
             continue
         for column in first.columns:
             if comparable(first, second, column):
@@ -72,10 +72,10 @@ def compare_all(results: Sequence[Result]) -> list[Comparison]:
 
 
 def comparable(first: Result, second: Result, column: str) -> bool:
-    """Whether a column has the same meaning in both: the same variant, averaged alike."""
+    """Whether a column has the same meaning in both: the same variant and average, on the same split."""
     a, b = first.settings, second.settings
     return (
-        first.part == second.part
+        first.split_name == second.split_name
         and column in a["metrics"]
         and column in b["metrics"]
         and _variant(a["metrics"][column]) == _variant(b["metrics"][column])
@@ -84,10 +84,10 @@ def comparable(first: Result, second: Result, column: str) -> bool:
 
 
 def compare(first: Result, second: Result, column: str, seed: int = 0) -> Comparison | None:
-    """The difference of two results, with the bounds of its interval; None where they share no sample.
+    """The difference of two results, with the bounds of its interval; None if they share no sample.
 
-    What is drawn with replacement are pairs of frames with all of their targets (whole sequences where the protocol
-    averages over them), because neighbouring targets err alike. Equal images count as 100 dB.
+    Pairs of frames with all of their targets are resampled (sequences where the protocol averages over them), because
+    errors of neighbouring targets are correlated. Equal images count as 100 dB.
     """
     scores = {row["key"]: row for row in second.samples}
     rows = [(row, scores[row["key"]]) for row in first.samples if row["key"] in scores]
@@ -102,22 +102,22 @@ def compare(first: Result, second: Result, column: str, seed: int = 0) -> Compar
         return None
     sums = np.array([math.fsum(values) for values in clusters.values()])
     counts = np.array([len(values) for values in clusters.values()], float)
-    if by_sequence:  # sequences weigh alike
+    if by_sequence:  # sequences have equal weights
         sums, counts = sums / counts, np.ones_like(counts)
     drawn = resampled_means(sums, counts, np.random.default_rng(seed))
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     difference = float(sums.sum() / counts.sum())
     verdict = None
-    if len(sums) >= FEWEST and (low > 0 or high < 0):
+    if len(sums) >= MIN_CLUSTERS and (low > 0 or high < 0):
         verdict = second.label if (difference > 0) == COLUMNS[column].higher_is_better else first.label
     return Comparison(
-        first.label, second.label, first.part, column, difference, float(low), float(high),
+        first.label, second.label, first.split_name, column, difference, float(low), float(high),
         sum(map(len, clusters.values())), len(clusters), verdict,
     )  # fmt: skip
 
 
 def resampled_means(sums: np.ndarray, counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Means over clusters drawn with replacement: of each cluster the sum and the count of its values."""
+    """Means over clusters drawn with replacement, from the sum and the count of each cluster's values."""
     means = []
     for start in range(0, RESAMPLES, CHUNK):
         drawn = rng.integers(len(sums), size=(min(CHUNK, RESAMPLES - start), len(sums)))
@@ -126,9 +126,9 @@ def resampled_means(sums: np.ndarray, counts: np.ndarray, rng: np.random.Generat
 
 
 def _finite(score: float) -> float:
-    return min(score, CEILING)
+    return min(score, MAX_SCORE)
 
 
 def _variant(options: dict) -> dict:
-    """Options that are off stand for absent ones."""
+    """The options without those at their defaults."""
     return {key: value for key, value in options.items() if value and (key, value) != ("variant", "3d")}

@@ -14,8 +14,8 @@ from vfi_train.evaluate.scorer import COLUMNS, describe
 
 
 def print_results(results: Sequence[Result], console: Console | None = None) -> None:
-    """A row for each network on each part: ours, with the published number and the difference below."""
-    table = Table(title="Results", show_lines=any(distances(result) for result in results))
+    """A row for each network on each split: our score, with the published number and the difference below."""
+    table = Table(title="Results", show_lines=any(map(distances, results)))
     for title in ("benchmark", "network", "protocol", "samples"):
         table.add_column(title, overflow="fold")
     columns = columns_of(results)
@@ -23,7 +23,7 @@ def print_results(results: Sequence[Result], console: Console | None = None) -> 
         table.add_column(heading(column), justify="right")
     table.add_column("ms/frame", justify="right")
     for result in results:
-        found = {distance.column: distance for distance in distances(result)}
+        found = distances(result)
         averages = result.averages()
         cells = [_cell(column, averages.get(column), found.get(column)) for column in columns]
         speed = result.milliseconds()
@@ -31,7 +31,7 @@ def print_results(results: Sequence[Result], console: Console | None = None) -> 
             f"{result.title} {result.split}",
             result.label,
             result.protocol,
-            samples(result),
+            sample_count(result),
             *cells,
             "" if speed is None else f"{speed:.1f}",
         )
@@ -39,19 +39,19 @@ def print_results(results: Sequence[Result], console: Console | None = None) -> 
 
 
 def columns_of(results: Sequence[Result]) -> list[str]:
-    """The columns of any of the results, in the order in which metrics are listed."""
+    """The columns of any of the results, in the order of `COLUMNS`."""
     return [column for column in COLUMNS if any(column in result.columns for result in results)]
 
 
 def heading(column: str) -> str:
-    """A column's title with its unit and the direction of better."""
+    """A column's title with its unit, and an arrow in the direction of better."""
     about = COLUMNS[column]
     unit = f" {about.unit}" if about.unit else ""
     return f"{about.title}{unit} {'↑' if about.higher_is_better else '↓'}"
 
 
-def samples(result: Result) -> str:
-    """How many were measured, of how many, and what is missing."""
+def sample_count(result: Result) -> str:
+    """How many were measured, of how many, and how many are broken."""
     count = f"{len(result.samples):,}"
     if result.expected not in (None, len(result.samples)):
         count += f" of {result.expected:,}"
@@ -59,45 +59,45 @@ def samples(result: Result) -> str:
 
 
 def number(column: str, value: float | None) -> str:
-    """A score with the digits of its column."""
+    """A score with the digits of its column; "" for None and NaN."""
     if value is None or math.isnan(value):
         return ""
     return f"{value:.{COLUMNS[column].digits}f}"
 
 
 def signed(distance: Distance) -> str:
-    """The difference to the published number, with an arrow to the side of better or worse."""
+    """The difference to the published number, with an arrow where it is out of tolerance."""
     digits = max(COLUMNS[distance.column].digits, len(distance.published.text.partition(".")[2]))
     arrow = "" if distance.within or not distance.comparable else (" ▲" if distance.better else " ▼")
     return f"{distance.difference:+.{digits}f}{arrow}"
 
 
-def variants(result: Result) -> str:
-    """What the columns mean: "PSNR rounded; SSIM 3d, rounded"."""
-    words = []
-    for column, options in result.settings["metrics"].items():
-        words.append(f"{COLUMNS[column].title} {describe(column, options)}".strip())
-    return "; ".join(words)
+def protocol_text(result: Result) -> str:
+    """The protocol and its variants of metrics: "rife: PSNR rounded; SSIM 3d, rounded"."""
+    metrics = result.settings["metrics"].items()
+    return f"{result.protocol}: " + "; ".join(
+        f"{COLUMNS[c].title} {describe(options)}".strip() for c, options in metrics
+    )
 
 
-def sentence(result: Result) -> str:
-    """One result in a line."""
+def summary(result: Result) -> str:
+    """One result on a line."""
     averages = result.averages()
     shown = [
         f"{COLUMNS[c].title} {number(c, averages[c]) or 'not defined'}{' dB' if c == 'psnr' else ''}"
         for c in result.columns
     ]
-    count = samples(result).replace("\n", ", ")
+    count = sample_count(result).replace("\n", ", ")
     speed = f", {result.samples_per_second:.1f} samples/s" if result.samples_per_second else ""
-    return f"{result.label} on {result.part} by {result.protocol}: {', '.join(shown)} ({count} samples{speed})"
+    return f"{result.label} on {result.split_name} by {result.protocol}: {', '.join(shown)} ({count} samples{speed})"
 
 
-def beside_published(result: Result) -> list[str]:
-    """A line for each published number: theirs, the difference, and whether it is within tolerance."""
+def published_lines(result: Result) -> list[str]:
+    """A line for each published number: the number, the difference, and whether it is within tolerance."""
     return [
         f"  published {COLUMNS[d.column].title} {d.published.text}, ours {signed(d)}: {d.verdict()}"
-        f" [{d.published.source}{'; ' + d.published.note if d.published.note else ''}]"
-        for d in distances(result)
+        f" [{d.published.reference}]"
+        for d in distances(result).values()
     ]
 
 

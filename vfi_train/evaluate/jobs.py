@@ -1,42 +1,51 @@
-"""What there is to do: each network on each part of each benchmark, looked over before anything is computed."""
+"""Jobs: each network on each split of each benchmark, checked before anything is computed."""
 
 from __future__ import annotations
 
+import math
 import re
+import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from lightning.fabric import Fabric
 
 from datamodules.core.samplers import SampleSource
-from vfi_train.architectures import Architecture
-from vfi_train.config.selection import chosen
-from vfi_train.errors import UserError
-from vfi_train.evaluate.benchmarks import Benchmark, scored_options
-from vfi_train.evaluate.networks import Subject
-from vfi_train.evaluate.protocol import Protocols, Settings, resolve
-from vfi_train.evaluate.results import Result
-from vfi_train.evaluate.resume_log import Journal
-from vfi_train.evaluate.scorer import Scorer
+from vfi_train.evaluate.benchmarks import Benchmark, open_split, scored_options
+from vfi_train.evaluate.launch import device_name, gather
+from vfi_train.evaluate.measure import check_once, measure, missing, shard
+from vfi_train.evaluate.networks import EvaluatedModel, load_model
+from vfi_train.evaluate.options import Options
+from vfi_train.evaluate.predictor import Predictor, set_up
+from vfi_train.evaluate.protocol import Settings, choose_protocol, resolve
+from vfi_train.evaluate.results import Result, averages
+from vfi_train.evaluate.resume_log import ResumeLog, Row
+from vfi_train.evaluate.scorer import COLUMNS, Scorer
+from vfi_train.runtime.console import say
+from vfi_train.runtime.devices import core_count
+from vfi_train.runtime.progress import ProgressReporter
+
+MAX_BLOCK = 105  # neighbouring samples of one process: complete pairs of 1, 3, 5 and 7 targets
+PROBED = 8  # samples on which a precision is compared with fp32
 
 
-@dataclass
-class Task:
-    """A network, a part of a benchmark, and how it is measured there.
+@dataclass(frozen=True)
+class Job:
+    """A network on a split of a benchmark.
 
     Args:
-        subject, model: the network.
-        benchmark, split: the part.
+        model: the network.
+        benchmark, split: what it is measured on.
         settings: of the protocol.
         options: of the dataset.
-        source: its samples.
+        source: the samples.
         scorer: of the protocol's columns.
-        notes: what must be known of the result.
+        notes: for the result.
     """
 
-    subject: Subject
-    model: Architecture
+    model: EvaluatedModel
     benchmark: Benchmark
     split: str
     settings: Settings
@@ -47,13 +56,17 @@ class Task:
 
     @property
     def name(self) -> str:
-        """For the user."""
-        return f"{self.subject.label} on {self.benchmark.name}/{self.split}"
+        """LABEL on BENCHMARK/SPLIT."""
+        return f"{self.model.label} on {self.benchmark.name}/{self.split}"
 
-    def journal(self, folder: Path, device: str, precision: str, process: int) -> Journal:
-        """Where its rows are kept."""
+    def predictor(self, precision: str = "fp32") -> Predictor:
+        """Predicts the samples' targets."""
+        return Predictor(self.model.network, self.settings, precision)
+
+    def resume_log(self, folder: Path, device: str, precision: str, process: int) -> ResumeLog:
+        """Stores the rows."""
         identity = {
-            **self.subject.identity(),
+            **self.model.identity(),
             "benchmark": f"{self.benchmark.name}/{self.split}",
             "data": scored_options(self.options),
             "samples": len(self.source),
@@ -61,65 +74,137 @@ class Task:
             "device": device,
             "precision": precision,
         }
-        return Journal(folder, safe(f"{self.subject.label}-{self.benchmark.name}-{self.split}"), identity, process)
+        name = file_name(f"{self.model.label}-{self.benchmark.name}-{self.split}")
+        return ResumeLog(folder, name, identity, process)
 
     def result(self, device: str, precision: str) -> Result:
-        """An empty result."""
-        count = self.benchmark.config.count
+        """The result, without samples."""
         return Result(
-            label=self.subject.label,
-            model=self.subject.name,
-            model_config=self.subject.config,
-            weights=self.subject.weights,
-            weights_file=None if self.subject.file is None else str(self.subject.file),
-            weights_sha256=self.subject.sha256,
+            label=self.model.label,
+            model=self.model.name,
+            model_config=self.model.config,
+            weights=self.model.weights,
+            weights_file=None if self.model.weights_file is None else str(self.model.weights_file),
+            weights_sha256=self.model.weights_sha256,
             benchmark=self.benchmark.name,
-            title=str(self.benchmark.config.title),
+            title=self.benchmark.title,
             split=self.split,
             protocol=self.settings.protocol,
             settings=self.settings.as_dict(),
             data=scored_options(self.options),
-            expected=None if count is None else int(count),
-            asked=len(self.source),
-            sequence_parts=self.benchmark.config.sequence,
+            expected=self.benchmark.count,
+            requested=len(self.source),
+            sequence_depth=self.benchmark.sequence_depth,
             precision=precision,
             device=device,
             notes=list(self.notes),
         )
 
 
-def tasks(config: DictConfig, found: list[Subject], wanted: list[Benchmark]) -> list[Task]:
-    """Every network on every part, in the order of the networks.
+def make_jobs(options: Options) -> list[Job]:
+    """Every network on every split, in the order of the networks.
 
     Raises:
-        UserError, DataError: weights, samples or files of a metric that are not there, a protocol that does not
-            measure a benchmark, or a dataset of times that a network cannot be asked for.
+        UserError: missing weights or files of a metric, or a protocol that does not measure a benchmark.
+        DataError: missing samples.
     """
-    names = chosen("protocol")
-    if len(names) > 1:
-        raise UserError(f"protocol lists {len(names)}: give one, and compare=[FOLDER] for results by another")
-    protocols = Protocols(names[0] if names else None)
-    change = OmegaConf.to_container(config.override, resolve=True)
-    assert isinstance(change, dict)
-    metrics = None if config.metrics is None else list(config.metrics)
     scorers: dict[str, Scorer] = {}
-    listed = []
-    for subject in found:
-        model = subject.build()
-        for benchmark in wanted:
-            protocol = protocols.of(subject.name, benchmark.name)
+    jobs = []
+    for choice in options.models:
+        model = load_model(choice, options.runs)
+        for benchmark in options.benchmarks:
+            protocol = choose_protocol(options.protocols, model.name, benchmark.name)
             for split in benchmark.splits:
-                settings = resolve(protocol, benchmark.name, split, subject.name, change, metrics)  # type: ignore[arg-type]
-                options = benchmark.options(split, settings.data, config.samples)
+                settings = resolve(protocol, benchmark.name, split, model.name, options.override, options.metrics)
+                data = benchmark.dataset_options(split, settings.data, options.samples)
                 columns = repr(settings.metrics)
                 if columns not in scorers:
-                    scorers[columns] = Scorer(settings.metrics, config.backbones, config.niqe_parameters)
-                source, notes = benchmark.open(options)
-                task = Task(subject, model, benchmark, split, settings, options, source, scorers[columns], notes)
-                listed.append(task)
-    return listed
+                    scorers[columns] = Scorer(settings.metrics, options.backbones, options.niqe_parameters)
+                source, notes = open_split(data)
+                jobs.append(Job(model, benchmark, split, settings, data, source, scorers[columns], notes))
+    return jobs
 
 
-def safe(name: str) -> str:
-    """A name for a folder."""
-    return re.sub(r"[^\w.+-]+", "_", name).strip("_")
+def run_job(job: Job, options: Options, fabric: Fabric) -> Result:
+    """Measure the missing samples, in all processes; only the first one gets the samples of the result.
+
+    The network has the attributes of `set_up`.
+    """
+    device = device_name(fabric.device)
+    job.model.network.to(fabric.device)
+    job.scorer.to(fabric.device)
+    log = job.resume_log(Path(options.output) / "samples", device, options.precision, fabric.global_rank)
+    if fabric.is_global_zero and not options.resume:
+        log.clear()
+    done = log.read() if fabric.is_global_zero else []
+    todo: list[int] = fabric.broadcast(missing(len(job.source), done))
+    if done:
+        say(f"{job.name}: {len(done):,} of {len(job.source):,} samples were measured before")
+    block = max(1, min(MAX_BLOCK, len(todo) // (4 * fabric.world_size)))
+    indices = shard(todo, fabric.global_rank, fabric.world_size, block)
+    predictor = job.predictor(options.precision)
+    workers = min(8, core_count()) if options.workers is None else options.workers
+    began = time.monotonic()
+    title = job.name if fabric.world_size == 1 else f"{job.name} (first of {fabric.world_size} processes)"
+    with ProgressReporter(
+        title, len(indices), stream="stdout", shown=fabric.is_global_zero, transient=True
+    ) as progress:  # fmt: skip
+        scores = _RunningScores(progress)
+        try:
+            rows = measure(
+                job.source, indices, predictor, job.scorer,
+                batch=options.batch, workers=workers, resume_log=log, report=scores.add,
+            )  # fmt: skip
+        finally:
+            log.close()
+    new = gather(fabric, rows)
+    result = job.result(device, options.precision)
+    if fabric.is_global_zero:
+        complete = check_once(len(job.source), [*done, *new])
+        result.samples = [row for row in complete if "broken" not in row]
+        result.broken = [row for row in complete if "broken" in row]
+        result.samples_per_second = len(new) / (time.monotonic() - began) if new else None
+        if predictor.recursive and any(row["time"] != 0.5 for row in result.samples):
+            result.notes.append("times are reached by halving intervals: the network only predicts the middle frame")
+        if options.precision != "fp32" and result.samples:
+            result.precision_effect = _precision_effect(job, result)
+    return result
+
+
+def file_name(text: str) -> str:
+    """A text as a name of a file or a folder."""
+    return re.sub(r"[^\w.+-]+", "_", text).strip("_")
+
+
+def _precision_effect(job: Job, result: Result) -> dict[str, Any]:
+    """The mean difference to fp32 in every column, on evenly spaced samples."""
+    probed = result.samples[:: max(1, len(result.samples) // PROBED)][:PROBED]
+    with set_up(job.model.network, job.settings, "fp32"):
+        exact = measure(job.source, [row["index"] for row in probed], job.predictor(), job.scorer)
+    before = averages([row for row in exact if "scores" in row], result.columns)
+    after = averages(probed, result.columns)
+    return {"samples": len(probed), "difference": {c: after[c] - before[c] for c in result.columns}}
+
+
+class _RunningScores:
+    """Averages so far, reported with the progress."""
+
+    def __init__(self, progress: ProgressReporter) -> None:
+        self.progress, self.broken = progress, 0
+        self.sums: Counter[str] = Counter()
+
+    def add(self, rows: list[Row]) -> None:
+        for row in rows:
+            self.broken += "broken" in row
+            self.sums.update(row.get("scores", {}))
+        self.progress.update(self.progress.completed + len(rows), self.text)
+
+    def text(self) -> str:
+        measured = max(1, self.progress.completed - self.broken)
+        words = [
+            f"{COLUMNS[column].title} {total / measured:.{COLUMNS[column].digits}f}"
+            for column, total in self.sums.items()
+            if not math.isnan(total)
+        ]
+        words.append(f"{self.progress.rate():.1f} samples/s")
+        return ", ".join(words + ([f"{self.broken} broken"] if self.broken else []))

@@ -1,4 +1,4 @@
-"""Processes that share an evaluation, a device each: started here, by torchrun or by srun."""
+"""The processes of an evaluation, one for each device, started here, by torchrun or by srun."""
 
 from __future__ import annotations
 
@@ -13,40 +13,44 @@ import torch
 import torch.distributed
 from lightning.fabric import Fabric
 from lightning.fabric.strategies import DDPStrategy, Strategy
-from omegaconf import DictConfig
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from vfi_train.errors import UserError
 
-PATIENCE = timedelta(hours=24)  # that a process waits for the others at the end of a part
+TIMEOUT = timedelta(hours=24)  # of a process that waits for the others at the end of a split
 
 
-def start(config: DictConfig) -> Fabric:
-    """The processes, of which this is one from here on.
+def start(device: str, devices: int | str) -> Fabric:
+    """Start the processes; from here on this is one of them.
+
+    Args:
+        device: "auto", "cpu", "cuda", ...
+        devices: number of processes; "auto": as torchrun or srun started them, else 1.
 
     Raises:
-        UserError: the devices are not there.
+        UserError: the devices are not available.
     """
-    devices, nodes = _launched() if config.devices == "auto" else (config.devices, 1)
-    if not isinstance(devices, int) or devices < 1:
-        raise UserError(f"devices={config.devices} is not a number of processes: give auto, or 1 or more")
-    several = devices * nodes > 1
+    count, nodes = _launched() if devices == "auto" else (devices, 1)
+    if not isinstance(count, int) or count < 1:
+        raise UserError(f"devices={devices} is not a number of processes: give auto, or 1 or more")
+    several = count * nodes > 1
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*`srun` command is available.*")
-    # Rows are exchanged, no tensors: gloo does on any device.
-    strategy: str | Strategy = DDPStrategy(process_group_backend="gloo", timeout=PATIENCE) if several else "auto"
+    # gloo: only rows are exchanged, no tensors.
+    strategy: str | Strategy = DDPStrategy(process_group_backend="gloo", timeout=TIMEOUT) if several else "auto"
     try:
-        fabric = Fabric(accelerator=str(config.device), devices=devices, num_nodes=nodes, strategy=strategy)
-    except Exception as error:
+        fabric = Fabric(accelerator=device, devices=count, num_nodes=nodes, strategy=strategy)
+    except (ValueError, RuntimeError, MisconfigurationException) as error:  # an unknown, missing or too many devices
         raise UserError(
-            f"device={config.device} devices={config.devices} is not here ({str(error).splitlines()[0]}): give "
-            "device=auto or cpu, and as many devices as there are"
+            f"device={device} devices={devices} is not available ({str(error).splitlines()[0]}): give device=auto or "
+            "cpu, and at most as many devices as there are"
         ) from error
     fabric.launch()
     return fabric
 
 
 def gather(fabric: Fabric, rows: list[Any]) -> list[Any]:
-    """The rows of all processes, in the first one; nothing in the others."""
+    """The rows of all processes in the first one; an empty list in the others."""
     if fabric.world_size == 1:
         return rows
     parts: list[Any] | None = [None] * fabric.world_size if fabric.global_rank == 0 else None
@@ -55,12 +59,12 @@ def gather(fabric: Fabric, rows: list[Any]) -> list[Any]:
 
 
 def device_name(device: torch.device) -> str:
-    """What computes."""
+    """The device's name in results."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} ({platform.machine()})"
 
 
 def _launched() -> tuple[int, int]:
-    """Processes on each machine, and machines, as torchrun or srun says."""
+    """The numbers of processes per machine and of machines that torchrun or srun started."""
     environment = os.environ
     if "TORCHELASTIC_RUN_ID" in environment:
         local, world = int(environment["LOCAL_WORLD_SIZE"]), int(environment["WORLD_SIZE"])

@@ -53,7 +53,7 @@ class Predictor:
         Pairs that are too large for the memory as a batch are predicted one by one.
         """
         separate: dict[range, list[Tensor]] = {}
-        images = [ImagePair(pair.frame0, pair.frame1, [moment.time for moment in pair.moments]) for pair in pairs]
+        images = [ImagePair(pair.frame0, pair.frame1, [target.time for target in pair.targets]) for pair in pairs]
         for indices, frame in self._batch.predict(images):
             if len(indices) == len(pairs):
                 yield frame.contiguous()

@@ -1,19 +1,14 @@
-"""What a protocol says about one part of one benchmark and one network, as values."""
+"""Protocols: how networks are run and scored on benchmarks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
-from importlib.resources import files
 from typing import Any, Literal
 
-from omegaconf import OmegaConf
-
-from vfi_train.config.selection import configured
 from vfi_train.errors import UserError, nearest
 
-Options = Mapping[str, Any]
 CHOICES = {
     "average": ("image", "sequence"),
     "padding": ("replicate", "zeros", "reflect"),
@@ -26,15 +21,15 @@ CHOICES = {
 
 @dataclass(frozen=True)
 class Settings:
-    """How samples are asked for and scored.
+    """How samples of one split are predicted and scored.
 
     Args:
-        protocol: its name, and what was changed of it.
-        metrics: columns of the result and the variant of each (see `scores.METRICS`).
+        protocol: its name, and what was overridden.
+        metrics: columns of the result and their options; see `Scorer`.
         average: the mean over images, or over sequences of the mean over their images.
         padding, padding_side, padding_multiple, scale, tta, iterations: see `Interpolator`.
-        channels: the order in which the network is given its images; None: the one that it was trained on.
-        recursive: reach times by halving intervals; None: where the network gives the middle frame alone.
+        channels: channel order of the network's input; None: the one that it was trained with.
+        recursive: reach times by halving intervals; None: if the network only predicts the middle frame.
         model: attributes of the network (`global_motion` of ATM-VFI).
         data: options of the dataset.
     """
@@ -54,71 +49,97 @@ class Settings:
     data: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain values, for the result."""
+        """The settings as plain values."""
         return asdict(self)
 
 
-def measures(protocol: Options, benchmark: str) -> bool:
-    """Whether the protocol says how the benchmark is measured."""
-    return benchmark in protocol["benchmarks"] or "*" in protocol["benchmarks"]
+@dataclass(frozen=True)
+class Protocol:
+    """A protocol of conf/protocol.
+
+    Args:
+        name: of the protocol.
+        own: patterns of names of networks that are measured by it by default.
+        always: settings on all benchmarks.
+        benchmarks: settings by benchmark ("*": any other one), with settings by split under the key `splits`.
+        models: settings by patterns of names of networks.
+    """
+
+    name: str
+    own: tuple[str, ...]
+    always: Mapping[str, Any]
+    benchmarks: Mapping[str, Mapping[str, Any]]
+    models: Mapping[str, Mapping[str, Any]]
+
+    def measures(self, benchmark: str) -> bool:
+        """Whether it defines how the benchmark is measured."""
+        return benchmark in self.benchmarks or "*" in self.benchmarks
+
+    def is_own(self, model: str) -> bool:
+        """Whether it is the protocol of the network's family."""
+        return any(fnmatchcase(model, pattern) for pattern in self.own)
 
 
-def is_own(protocol: Options, model: str) -> bool:
-    """Whether the protocol is that of the network's own family."""
-    return any(fnmatchcase(model, pattern) for pattern in protocol["own"])
+def choose_protocol(protocols: Sequence[Protocol], model: str, benchmark: str) -> Protocol:
+    """The only protocol; of several the first of the network's family that measures the benchmark, or `common`."""
+    if len(protocols) == 1:
+        return protocols[0]
+    own = (protocol for protocol in protocols if protocol.is_own(model) and protocol.measures(benchmark))
+    return next(own, None) or next(protocol for protocol in protocols if protocol.name == "common")
 
 
 def resolve(
-    protocol: Options,
+    protocol: Protocol,
     benchmark: str,
     split: str,
     model: str,
-    change: Options | None = None,
-    metrics: list[str] | None = None,
+    override: Mapping[str, Any] | None = None,
+    metrics: Sequence[str] | None = None,
 ) -> Settings:
-    """The settings for one part of a benchmark.
+    """The settings for one split of a benchmark.
 
     Args:
-        protocol: of conf/protocol. What `always` says holds for all benchmarks; the benchmark's own block, its block
-            for the split, and the blocks of `models` whose pattern fits go over it, in this order.
+        protocol: its block `always`, that of the benchmark, that of the split, and those of `models` whose patterns
+            match are merged in this order.
         benchmark: its name.
-        split: which part.
+        split: its name.
         model: name of the network.
-        change: what the user wants otherwise; None: as the protocol says.
-        metrics: columns that the user wants; those that the protocol does not measure come in their plain variant.
+        override: settings that replace the protocol's; None as a value: no change.
+        metrics: columns in place of the protocol's; those that it does not have get no options.
 
     Raises:
-        UserError: the protocol does not measure this benchmark, or says something that is not known.
+        UserError: the protocol does not measure this benchmark, or has an unknown setting or value.
     """
-    blocks = protocol["benchmarks"]
-    if not measures(protocol, benchmark):
+    blocks = protocol.benchmarks
+    if not protocol.measures(benchmark):
         raise UserError(
-            f"protocol={protocol['name']} does not say how {benchmark} is measured; it measures "
-            f"{', '.join(blocks)}: take protocol=common"
+            f"protocol={protocol.name} does not measure {benchmark}; it measures {', '.join(blocks)}: "
+            "give protocol=common"
         )
-    block = blocks.get(benchmark, blocks.get("*"))
-    layers = [protocol["always"], {k: v for k, v in block.items() if k != "splits"}]
-    layers.append(block.get("splits", {}).get(split, {}))
-    layers += [options for pattern, options in protocol["models"].items() if fnmatchcase(model, pattern)]
-    changes = {k: v for k, v in (change or {}).items() if v is not None}
+    block = blocks.get(benchmark, blocks.get("*", {}))
+    changes = {k: v for k, v in (override or {}).items() if v is not None}
+    layers = [
+        protocol.always,
+        {key: value for key, value in block.items() if key != "splits"},
+        block.get("splits", {}).get(split, {}),
+        *(options for pattern, options in protocol.models.items() if fnmatchcase(model, pattern)),
+        changes,
+    ]
     merged: dict[str, Any] = {}
-    for layer in (*layers, changes):
+    for layer in layers:
         merged = _merge(merged, layer)
     columns = {name: dict(options) for name, options in merged.pop("metrics", {}).items() if options is not None}
     if metrics is not None:
         columns = {name: columns.get(name, {}) for name in metrics}
     if isinstance(merged.get("padding_multiple"), list):
         merged["padding_multiple"] = tuple(merged["padding_multiple"])
-    _check(merged, protocol["name"])
-    return Settings(protocol=_name(protocol["name"], changes), metrics=columns, **merged)
-
-
-def _name(protocol: str, changes: Options) -> str:
+    _check(merged, protocol.name)
     changed = ", ".join(f"{key}={value}" for key, value in changes.items())
-    return f"{protocol} ({changed})" if changed else protocol
+    name = f"{protocol.name} ({changed})" if changed else protocol.name
+    return Settings(protocol=name, metrics=columns, **merged)
 
 
-def _merge(below: Options, above: Options) -> dict[str, Any]:
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         known = merged.get(key)
@@ -126,45 +147,10 @@ def _merge(below: Options, above: Options) -> dict[str, Any]:
     return merged
 
 
-def _check(options: Options, protocol: str) -> None:
+def _check(options: Mapping[str, Any], protocol: str) -> None:
     known = {f.name for f in fields(Settings)} - {"protocol", "metrics"}
     for key, value in options.items():
         if key not in known:
             raise UserError(f"protocol={protocol} has no setting {key!r}: {nearest(key, known)}")
         if key in CHOICES and value not in CHOICES[key]:
             raise UserError(f"protocol={protocol}: {key}={value} is none of {', '.join(map(str, CHOICES[key]))}")
-
-
-class Protocols:
-    """The protocols of conf/protocol.
-
-    Args:
-        wanted: by name; None: that of each network's own family.
-    """
-
-    def __init__(self, wanted: str | None) -> None:
-        names = [wanted] if wanted else _protocol_names()
-        self.wanted = wanted
-        self.known: dict[str, dict[str, Any]] = {}
-        for name in names:
-            block = OmegaConf.to_container(configured("protocol", name), resolve=True)
-            assert isinstance(block, dict)
-            self.known[name] = block  # type: ignore[assignment]
-
-    def of(self, model: str, benchmark: str) -> dict[str, Any]:
-        """The protocol for a network on a benchmark: the one wanted, its own family's, or `common`.
-
-        Raises:
-            UserError: the one that is wanted does not measure this benchmark.
-        """
-        if self.wanted:
-            return self.known[self.wanted]
-        for protocol in self.known.values():
-            if is_own(protocol, model) and measures(protocol, benchmark):
-                return protocol
-        return self.known["common"]
-
-
-def _protocol_names() -> list[str]:
-    folder = files("conf").joinpath("protocol")
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))

@@ -1,6 +1,6 @@
-"""Published results beside ours: how far off, and whether that is within what rounding and another machine explain.
+"""Published results compared with ours: the difference, and whether rounding and other hardware explain it.
 
-The numbers and where they stand are data: `published.yaml`.
+The numbers and their sources are in `published.yaml`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import yaml
 from vfi_train.evaluate.results import Result
 from vfi_train.evaluate.scorer import COLUMNS
 
-# What other hardware and libraries do to a mean, beside the rounding of the printed number.
+# Differences of a mean on other hardware and libraries, besides the rounding of the printed number.
 ALLOWANCE = {"psnr": 0.01, "ssim": 0.0002, "ie": 0.005, "lpips": 0.0005, "niqe": 0.01}
 
 
 @dataclass(frozen=True)
-class Published:
-    """A number as it was printed: its text, the protocol that it was made by, its source, and what to know of it."""
+class PublishedNumber:
+    """A number as printed, the protocol it was measured by, its source, and a note on it."""
 
     text: str
     protocol: str
@@ -32,45 +32,50 @@ class Published:
 
     @property
     def value(self) -> float:
-        """As a number."""
+        """The number."""
         return float(self.text)
 
+    @property
+    def reference(self) -> str:
+        """The source with the note."""
+        return f"{self.source}; {self.note}" if self.note else self.source
+
     def tolerance(self, column: str) -> float:
-        """Half a unit of the last printed digit, and the allowance."""
+        """Half a unit of the last printed digit, plus the allowance."""
         digits = len(self.text.partition(".")[2])
         return 0.5 * 10.0**-digits + ALLOWANCE[column]
 
 
 @dataclass(frozen=True)
 class Distance:
-    """Ours beside a published number.
+    """Our average compared with a published number.
 
     Args:
         column: the metric.
         ours: our average.
-        published: theirs.
-        comparable: whether it is the same measurement; else `reason` says what differs.
+        published: the number.
+        comparable: whether both are the same measurement; if not, `reason` names what differs.
     """
 
     column: str
     ours: float
-    published: Published
+    published: PublishedNumber
     comparable: bool
     reason: str = ""
 
     @property
     def difference(self) -> float:
-        """Ours less theirs."""
+        """Ours minus the published number."""
         return self.ours - self.published.value
 
     @property
     def within(self) -> bool:
-        """Whether the difference is explained by rounding and other machines."""
+        """Whether rounding and other hardware explain the difference."""
         return math.isfinite(self.ours) and abs(self.difference) <= self.published.tolerance(self.column) + 1e-9
 
     @property
     def better(self) -> bool:
-        """Whether ours is on the better side."""
+        """Whether ours is better."""
         return (self.difference > 0) == COLUMNS[self.column].higher_is_better
 
     def verdict(self) -> str:
@@ -82,34 +87,34 @@ class Distance:
         return f"out of tolerance ({'better' if self.better else 'worse'})"
 
 
-def distances(result: Result) -> list[Distance]:
-    """The published numbers of this network on this part of the benchmark, beside ours."""
+def distances(result: Result) -> dict[str, Distance]:
+    """By column, the published numbers of this network on this split compared with ours."""
     found = find(result.model, result.benchmark, result.split)
     ours = result.averages()
-    return [
-        Distance(column, ours[column], number, not (reason := _differs(result, number)), reason)
+    return {
+        column: Distance(column, ours[column], number, not (reason := _differs(result, number)), reason)
         for column, number in found.items()
         if column in ours
-    ]
+    }
 
 
-def find(model: str, benchmark: str, split: str) -> dict[str, Published]:
+def find(model: str, benchmark: str, split: str) -> dict[str, PublishedNumber]:
     """The published numbers by column."""
-    found: dict[str, Published] = {}
+    found: dict[str, PublishedNumber] = {}
     for block in blocks():
         if block["benchmark"] == benchmark and block["split"] == split:
             columns: Sequence[str] = block["columns"]
             for column, text in zip(columns, block["results"].get(model, ()), strict=False):
                 if text not in ("", "-"):
-                    found[column] = Published(text, block["protocol"], block["source"], block.get("note", ""))
+                    found[column] = PublishedNumber(text, block["protocol"], block["source"], block["note"])
     return found
 
 
-def _differs(result: Result, number: Published) -> str:
+def _differs(result: Result, number: PublishedNumber) -> str:
     if result.protocol != number.protocol:
-        return f"protocol {result.protocol}, theirs is {number.protocol}"
-    if not result.whole:
-        return f"{len(result.samples)} of {result.expected or result.asked} samples"
+        return f"protocol {result.protocol}, the published one is {number.protocol}"
+    if not result.complete:
+        return f"{len(result.samples)} of {result.expected or result.requested} samples"
     if result.precision != "fp32":
         return f"precision {result.precision}"
     return ""
@@ -117,13 +122,13 @@ def _differs(result: Result, number: Published) -> str:
 
 @cache
 def blocks() -> list[dict[str, Any]]:
-    """The tables of the file, a block for each part of a benchmark; numbers stay texts, so that digits count."""
+    """The tables of the file, a block for each split; numbers stay text, to keep the printed digits."""
     text = files("vfi_train.evaluate").joinpath("published.yaml").read_text()
     content = yaml.load(text, Loader=yaml.BaseLoader)
     found = []
     for source in content:
-        for part, results in source["results"].items():
-            benchmark, _, split = part.partition("/")
+        for name, results in source["results"].items():
+            benchmark, _, split = name.partition("/")
             found.append(
                 {
                     "benchmark": benchmark,

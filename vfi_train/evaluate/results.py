@@ -1,4 +1,4 @@
-"""What an evaluation found: a result for each network and part of a benchmark; averages, and files."""
+"""Results of an evaluation, one for each network and split of a benchmark: averages, and files."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from datamodules.storage.atomic_write import write_text
 from vfi_train.errors import UserError
 from vfi_train.evaluate.resume_log import Row, to_plain
 
-FORMAT = 1
+FORMAT = 2
 FILE = "results.json"
 
 
 @dataclass
 class Result:
-    """One network on one part of a benchmark.
+    """One network on one split of a benchmark.
 
     Args:
-        label: what the network is called in tables; unique among networks that are shown together.
-        model: its architecture's name. `model_config`: how it was built.
+        label: name of the network in tables; unique among networks that are compared.
+        model: its architecture's name. `model_config`: the block that it was built from.
         weights: as given. `weights_file`, `weights_sha256`: the file that was read.
-        benchmark, title, split: which part.
-        protocol: its name, and what was changed of it. `settings`: what it said; see `settings.Settings`.
-        data: the dataset's options.
-        expected: samples as published; None where that is not stated.
-        asked: samples that were to be measured.
-        sequence_parts: how many parts of a key name the sequence (-1: all but the last).
-        samples: the rows; see `journal.Row`. `broken`: those that could not be read.
-        precision, device: what computed.
-        samples_per_second: from file to score, of what this run has measured; None where it measured nothing.
-        precision_effect: what the precision does to PSNR, as the mean difference over some samples.
-        notes: what else must be known.
+        benchmark, title, split: what it was measured on.
+        protocol: its name, and what was overridden. `settings`: see `protocol.Settings`.
+        data: the dataset's options that scores depend on.
+        expected: published number of samples; None: not stated.
+        requested: number of samples to measure.
+        sequence_depth: how many elements of a key (between slashes) name the sequence; -1: all but the last.
+        samples: the rows; see `resume_log.Row`. `broken`: rows of samples that could not be read.
+        precision, device: of the computation.
+        samples_per_second: from file to score, of what this process measured; None: nothing.
+        precision_effect: mean difference to fp32 of each column, over some samples.
+        notes: further remarks.
     """
 
     label: str
@@ -54,8 +54,8 @@ class Result:
     settings: dict[str, Any]
     data: dict[str, Any]
     expected: int | None
-    asked: int
-    sequence_parts: int | None
+    requested: int
+    sequence_depth: int | None
     precision: str
     device: str
     samples: list[Row] = field(default_factory=list)
@@ -65,8 +65,8 @@ class Result:
     notes: list[str] = field(default_factory=list)
 
     @property
-    def part(self) -> str:
-        """The benchmark and the split."""
+    def split_name(self) -> str:
+        """BENCHMARK/SPLIT."""
         return f"{self.benchmark}/{self.split}"
 
     @property
@@ -75,53 +75,50 @@ class Result:
         return list(self.settings["metrics"])
 
     @property
-    def whole(self) -> bool:
+    def complete(self) -> bool:
         """Whether every sample of the published benchmark was measured."""
-        chosen = self.data.get("val_samples") is not None
-        return not (self.broken or chosen) and len(self.samples) == self.asked and self.expected in (None, self.asked)
+        count = len(self.samples)
+        is_subset = self.broken or self.data.get("val_samples") is not None
+        return not is_subset and count == self.requested and self.expected in (None, count)
 
     def averages(self) -> dict[str, float]:
         """The mean of each column, as the protocol averages it."""
         return averages(self.samples, self.columns, self._cluster)
 
-    def counted(self, column: str) -> int:
-        """How many samples have a number in a column."""
-        return sum(not math.isnan(row["scores"][column]) for row in self.samples)
-
     def positions(self) -> list[dict[str, Any]]:
-        """Averages over the first, second, ... targets between two frames, where all pairs have several."""
-        of_pairs: dict[str, list[Row]] = {}
+        """Averages over the first, second, ... targets between two frames; none unless all pairs have equally many."""
+        by_pair: dict[str, list[Row]] = {}
         for row in self.samples:
-            of_pairs.setdefault(row["pair"], []).append(row)
-        counts = set(map(len, of_pairs.values()))
-        if len(counts) != 1 or counts == {1}:  # one target, or a choice of them
+            by_pair.setdefault(row["pair"], []).append(row)
+        counts = set(map(len, by_pair.values()))
+        if len(counts) != 1 or counts == {1}:
             return []
         return [
             {"position": k, **averages(rows, self.columns)}
-            for k, rows in enumerate(zip(*of_pairs.values(), strict=True), 1)
+            for k, rows in enumerate(zip(*by_pair.values(), strict=True), 1)
         ]
 
     def sequences(self) -> list[dict[str, Any]]:
         """Averages of each sequence, in order."""
-        if self.sequence_parts is None:
+        if self.sequence_depth is None:
             return []
         found: dict[str, list[Row]] = {}
         for row in self.samples:
             found.setdefault(self.sequence(row), []).append(row)
-        return [{"sequence": n, "count": len(rows), **averages(rows, self.columns)} for n, rows in found.items()]
+        return [{"sequence": n, "samples": len(rows), **averages(rows, self.columns)} for n, rows in found.items()]
 
     def sequence(self, row: Row) -> str:
-        """The sequence of a sample; its pair of frames, where the benchmark has no sequences."""
-        if self.sequence_parts is None:
+        """The sequence of a sample; its pair of frames if the benchmark has no sequences."""
+        if self.sequence_depth is None:
             return str(row["pair"])
-        return "/".join(row["key"].split("/")[: self.sequence_parts])
+        return "/".join(row["key"].split("/")[: self.sequence_depth])
 
     def milliseconds(self) -> float | None:
-        """Of the network for a frame, without reading and scoring: the median over pairs of the mean over times."""
-        of_pairs: dict[str, list[float]] = {}
+        """Time of the network per frame, without reading and scoring: the median over pairs of the mean over times."""
+        by_pair: dict[str, list[float]] = {}
         for row in self.samples:
-            of_pairs.setdefault(row["pair"], []).append(row["ms"])
-        means = [sum(times) / len(times) for times in of_pairs.values()]
+            by_pair.setdefault(row["pair"], []).append(row["ms"])
+        means = [sum(times) / len(times) for times in by_pair.values()]
         return median(means) if means else None
 
     @property
@@ -132,7 +129,7 @@ class Result:
 def averages(
     rows: Sequence[Row], columns: Iterable[str], sequence: Callable[[Row], str] | None = None
 ) -> dict[str, float]:
-    """The mean of each column over rows, or over sequences of the mean over their rows; NaNs are left out."""
+    """The mean of each column over rows, or over sequences of the mean over their rows; NaNs do not count."""
     found = {}
     for column in columns:
         groups: dict[str, list[float]] = {}
@@ -145,11 +142,11 @@ def averages(
 
 
 def mean(values: Sequence[float]) -> float:
-    """The mean, exact to the last digit of its values."""
+    """The mean, without rounding errors of the sum."""
     return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else sum(values) / len(values)
 
 
-def write(folder: Path, results: Sequence[Result], extra: dict[str, Any]) -> None:
+def write_results(folder: Path, results: Sequence[Result], extra: dict[str, Any]) -> None:
     """Write results.json, results.csv (a row for each result) and samples.csv (a row for each sample)."""
     folder.mkdir(parents=True, exist_ok=True)
     listed = [{**asdict(r), "averages": r.averages(), "positions": r.positions()} for r in results]
@@ -159,37 +156,30 @@ def write(folder: Path, results: Sequence[Result], extra: dict[str, Any]) -> Non
     write_text(folder / "samples.csv", _table(row for result in results for row in _sample_rows(result)))
 
 
-def read(place: str | Path) -> list[Result]:
-    """The results in a folder, or in its results.json.
+def read_results(place: str | Path) -> list[Result]:
+    """The results in a folder, or in a results.json.
 
     Raises:
-        UserError: there are none, or they are of another version of the program.
+        UserError: there are none, or another version of the program wrote them.
     """
     path = Path(place)
     path = path / FILE if path.is_dir() else path
     try:
-        content = json.loads(path.read_text())
-        if content["format"] != FORMAT:
-            raise UserError(f"{path} is of another version of this program: evaluate again")
-        known = {f.name for f in fields(Result)}
-        results = [Result(**{k: v for k, v in r.items() if k in known}) for r in content["results"]]
+        content = json.loads(path.read_bytes())
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror}): give the folder of an earlier evaluation"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} holds no results ({error}): give the folder of an earlier evaluation") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{path} holds no results of this version of the program: evaluate again")
+    known = {f.name for f in fields(Result)}
+    results = [Result(**{k: v for k, v in r.items() if k in known}) for r in content["results"]]
     for result in results:
         for row in result.samples:
             row["scores"] = {name: float(value) for name, value in row["scores"].items()}
     return results
-
-
-def write_text(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_text(text)
-    os.replace(partial, path)
 
 
 def _result_row(r: Result) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Scores of samples on disk as they are made: what a stopped evaluation goes on from.
+"""Rows of measured samples on disk, from which a stopped evaluation resumes.
 
-A measurement has a folder, named after everything that its numbers depend on. In it each process appends to a file of
-its own, one line per sample, each line by one write; a line that a kill has cut short is not read.
+A measurement has a folder, named after a hash of everything that its numbers depend on, where each process appends
+lines to a file of its own. A line that a kill has cut short is ignored.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from datamodules.storage.atomic_write import write_text
+
 Row = dict[str, Any]  # "index", "key", "pair", "time", "ms" and "scores"; or "index", "key" and "broken"
-FORMAT = 1  # raised when the numbers of the same measurement would come out otherwise
+FORMAT = 1  # increased when the same measurement would give other numbers
 
 
-class Journal:
+class ResumeLog:
     """The rows of one measurement.
 
     Args:
         folder: of all measurements.
-        name: a readable beginning of this one's folder.
-        identity: plain values that its numbers depend on; another identity is another folder.
+        name: the beginning of this one's folder name.
+        identity: plain values that its numbers depend on.
         process: number of this process.
     """
 
@@ -36,12 +38,12 @@ class Journal:
         self._path = self.folder / f"rows-{process}.jsonl"
         self._file: int | None = None
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Delete the rows."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def read(self) -> list[Row]:
-        """The measured rows by index, each once; broken samples are not among them: they are tried again."""
+        """The rows by index, each once, without broken samples, which are to be tried again."""
         rows: dict[int, Row] = {}
         for path in sorted(self.folder.glob("rows-*.jsonl")):
             for line in path.read_bytes().split(b"\n"):
@@ -51,7 +53,7 @@ class Journal:
         return [rows[index] for index in sorted(rows)]
 
     def append(self, rows: Iterable[Row]) -> None:
-        """Add rows, whole."""
+        """Add rows."""
         if self._file is None:
             self._open()
         assert self._file is not None
@@ -60,16 +62,16 @@ class Journal:
             content = content[os.write(self._file, content) :]
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
     def _open(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        said = self.folder / "measurement.json"
-        if not said.exists():
-            said.write_text(self.identity + "\n")
+        about = self.folder / "measurement.json"
+        if not about.exists():
+            write_text(about, self.identity + "\n")
         cut = self._path.exists() and not self._path.read_bytes().endswith(b"\n")
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         if cut:
@@ -77,7 +79,7 @@ class Journal:
 
 
 def to_plain(value: Any) -> Any:
-    """JSON has no infinity and no NaN: they are written as texts, which `float` reads."""
+    """The value with infinities and NaNs, which JSON does not have, as text that `float` reads."""
     if isinstance(value, dict):
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

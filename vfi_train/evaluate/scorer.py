@@ -1,7 +1,8 @@
-"""The columns of a result: one number for each predicted image."""
+"""The columns of a result: scores of each predicted image."""
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from losses.backbones import backbone_folder
 from losses.learned import lpips_network
 from vfi_train.errors import UserError, nearest
 from vfi_train.metrics.functional import interpolation_error, psnr, round_to_8_bit
+from vfi_train.metrics.image_metrics import VARIANTS
 from vfi_train.metrics.niqe import niqe, read_pristine
-from vfi_train.metrics.torchmetrics import VARIANTS
 
 Score = Callable[[Tensor, Tensor], Tensor]  # prediction and target B 3 H W, RGB in [0, 1], to B numbers
 PRISTINE = "niqe_pris_params.npz"
@@ -24,7 +25,7 @@ PRISTINE = "niqe_pris_params.npz"
 
 @dataclass(frozen=True)
 class Column:
-    """How a metric is shown: its title, the sign of better, the digits, and the unit."""
+    """A metric in tables: its title, direction of better, digits, and unit."""
 
     title: str
     higher_is_better: bool
@@ -45,13 +46,13 @@ class Scorer:
     """Scores images by the columns of a protocol.
 
     Args:
-        metrics: columns, each with its options: psnr {rounded, luma}, ssim {variant: 3d, 2d or uniform, rounded},
-            ie {}, lpips {net: alex, vgg or squeeze; rounded}, niqe {rounded}.
+        metrics: columns and their options: psnr {rounded, luma}, ssim {variant: 3d, 2d or uniform; rounded}, ie {},
+            lpips {net: alex, vgg or squeeze; rounded}, niqe {rounded}.
         backbones: folder of LPIPS' networks; None: torch's cache.
-        niqe_parameters: the file that NIQE needs; None: looked for beside the backbones.
+        niqe_parameters: the file of NIQE's statistics; None: in the folder of the backbones.
 
     Raises:
-        UserError: an unknown column or option, or a file that is not there.
+        UserError: an unknown column or option, or a missing file.
     """
 
     def __init__(
@@ -72,20 +73,21 @@ class Scorer:
         self.scores: dict[str, Score] = {}
         for name, options in metrics.items():
             if name not in makers:
-                raise UserError(f"no metric is called {name!r}: {nearest(name, makers)}")
-            try:
-                self.scores[name] = makers[name](**options)
-            except TypeError as error:
-                raise UserError(f"the metric {name} does not take {dict(options)} ({error})") from error
+                raise UserError(f"there is no metric {name!r}: {nearest(name, makers)}")
+            known = inspect.signature(makers[name]).parameters
+            for key in options:
+                if key not in known:
+                    raise UserError(f"the metric {name} has no option {key!r}: {nearest(key, known)}")
+            self.scores[name] = makers[name](**options)
 
     def to(self, device: torch.device) -> None:
-        """Compute there."""
+        """Move the metrics' networks."""
         for network in self._networks:
             network.to(device)
 
     @torch.inference_mode()
     def __call__(self, prediction: Tensor, target: Tensor) -> dict[str, list[float]]:
-        """B numbers for each column; NaN where an image has none."""
+        """B numbers for each column; NaN where the metric is undefined for an image."""
         return {name: score(prediction, target).tolist() for name, score in self.scores.items()}
 
     @staticmethod
@@ -95,7 +97,7 @@ class Scorer:
     @staticmethod
     def _ssim(variant: str = "3d", rounded: bool = False) -> Score:
         if variant not in VARIANTS:
-            raise UserError(f"variant={variant} of SSIM is none of {', '.join(VARIANTS)}")
+            raise UserError(f"there is no variant={variant} of SSIM: {nearest(str(variant), VARIANTS)}")
         return lambda prediction, target: VARIANTS[variant](prediction, target, rounded=rounded)
 
     @staticmethod
@@ -103,11 +105,7 @@ class Scorer:
         return interpolation_error
 
     def _lpips(self, net: str = "alex", rounded: bool = False) -> Score:
-        without = " (or leave LPIPS out: metrics=[psnr,ssim])"
-        try:
-            network = lpips_network(net, self.backbones, reader=f"LPIPS{without}")
-        except ValueError as error:
-            raise UserError(f"LPIPS: {error}") from error
+        network = lpips_network(net, self.backbones, reader="LPIPS (leave it out by metrics=[psnr,ssim])")
         self._networks.append(network)
 
         def score(prediction: Tensor, target: Tensor) -> Tensor:
@@ -122,21 +120,21 @@ class Scorer:
         try:
             pristine = read_pristine(path)
         except UserError as error:
-            raise UserError(f"{error} by niqe_parameters=FILE, or leave NIQE out: metrics=[psnr,ssim]") from error
+            raise UserError(f"{error} by niqe_parameters=FILE, or leave NIQE out by metrics=[psnr,ssim]") from error
 
         def score(prediction: Tensor, target: Tensor) -> Tensor:
             values = []
             for image in prediction.split(1):
                 try:
                     values.append(niqe(image, pristine, rounded=rounded).item())
-                except ValueError:  # as in the published scripts, flat images are left out of the mean
+                except UserError:  # flat images are left out of the mean, as in the published scripts
                     values.append(math.nan)
             return torch.tensor(values, dtype=torch.float64)
 
         return score
 
 
-def describe(name: str, options: Mapping[str, Any]) -> str:
-    """The variant of a column in a few words: "luma, rounded"."""
+def describe(options: Mapping[str, Any]) -> str:
+    """The options of a column as text: "luma, rounded"."""
     words = [f"{value}" if key in ("variant", "net") else key for key, value in options.items() if value]
     return ", ".join(words)

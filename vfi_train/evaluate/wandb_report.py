@@ -11,7 +11,7 @@ from vfi_train.loggers.wandb import wandb_logger
 
 
 def track(folder: Path, name: str, shown: Sequence[Result], project: str) -> None:
-    """The averages as the run's summary and as a table, and the report as a page; the id is kept in the folder."""
+    """Log the averages as the run's summary and as a table, and the report; the run's id is kept in the folder."""
     import wandb
 
     run = wandb_logger(folder, name, project=project, group="evaluate").experiment
@@ -21,7 +21,7 @@ def track(folder: Path, name: str, shown: Sequence[Result], project: str) -> Non
     for result in shown:
         averages = result.averages()
         for column, value in averages.items():
-            run.summary[f"{result.part}/{column}/{result.label}"] = value
+            run.summary[f"{result.split_name}/{column}/{result.label}"] = value
         about = [result.label, result.benchmark, result.split, result.protocol, len(result.samples), len(result.broken)]
         scores = [averages.get(column) for column in columns]
         table.add_data(*about, result.weights_sha256, *scores, result.milliseconds())

@@ -1,8 +1,8 @@
-"""How far a predicted image is from the true one: pure functions, one number for each image.
+"""Metrics of a predicted image against the true one, as functions.
 
-All take RGB images B 3 H W in [0, 1] and give B numbers in float64. They compute in float32 (float64 where
-the inputs are) with float64 sums, whatever autocast says, and without convolutions or matrix products, which
-GPUs may compute with ten-bit factors.
+All take RGB images B 3 H W in [0, 1] and return B numbers in float64. They compute in float32 (float64 for float64
+inputs) with float64 sums, independent of autocast, and without convolutions or matrix products, which GPUs may compute
+in TF32.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def psnr(prediction: Tensor, target: Tensor, *, rounded: bool = False, luma: boo
         prediction: B 3 H W.
         target: B 3 H W.
         rounded: round the prediction to 8 bit first.
-        luma: compare Y = 0.299 R + 0.587 G + 0.114 B alone (the HD protocols).
+        luma: compare only Y = 0.299 R + 0.587 G + 0.114 B (the HD protocols).
 
     Returns:
         B numbers, float64; infinite for equal images.
@@ -45,10 +45,10 @@ def psnr(prediction: Tensor, target: Tensor, *, rounded: bool = False, luma: boo
 
 
 def ssim3d(prediction: Tensor, target: Tensor, *, rounded: bool = False) -> Tensor:
-    """Structural similarity with a window over colours too ("matlab" variant): what VFI papers report.
+    """Structural similarity with a window over colours too ("matlab" variant), as reported by VFI papers.
 
-    The image is a volume of depth 3; the window is an 11x11x11 Gaussian of standard deviation 1.5, borders
-    are repeated on all three axes. Arguments and result as in `psnr`.
+    The image is a volume of depth 3; the window is an 11x11x11 Gaussian of standard deviation 1.5, borders are
+    replicated on all three axes. Arguments and result as in `psnr`.
 
     Source: IFRNet, AMT, EMA-VFI, RIFE and ATM-VFI benchmark scripts (`ssim_matlab`).
     """
@@ -58,9 +58,7 @@ def ssim3d(prediction: Tensor, target: Tensor, *, rounded: bool = False) -> Tens
 def ssim2d(prediction: Tensor, target: Tensor, *, rounded: bool = False) -> Tensor:
     """Structural similarity of each colour with an 11x11 Gaussian window (Wang et al., 2004).
 
-    Borders are repeated, so that every pixel counts.
-
-    Arguments and result as in `psnr`.
+    Borders are replicated, so that every pixel counts. Arguments and result as in `psnr`.
     """
     return _mean(ssim_map(*_ready(prediction, target, rounded), depth=False))
 
@@ -74,14 +72,12 @@ def ssim_uniform(prediction: Tensor, target: Tensor, *, rounded: bool = False) -
     """
     prediction, target = _ready(prediction, target, rounded)
     if min(prediction.shape[-2:]) < 7:
-        raise UserError(f"a 7x7 window needs frames of 7x7 pixels at least; got {tuple(prediction.shape[-2:])}")
+        raise UserError(f"SSIM with a 7x7 window needs at least 7x7 pixels; got {tuple(prediction.shape[-2:])}")
     return _mean(_similarity(prediction, target, lambda x: _filter(x, [1 / 7] * 7), correction=49 / 48))
 
 
 def interpolation_error(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference of the images rounded to 8 bit, in grey levels 0..255 (Middlebury).
-
-    Takes B 3 H W in [0, 1] twice, gives B numbers, float64.
 
     Source: IFRNet and EMA-VFI, Middlebury scripts.
     """
@@ -90,7 +86,7 @@ def interpolation_error(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def ssim_map(prediction: Tensor, target: Tensor, *, depth: bool) -> Tensor:
-    """The similarity of every pixel and colour, B 3 H W, by Gaussian windows; `depth` as in `ssim3d`."""
+    """SSIM of every pixel and colour, B 3 H W, with a Gaussian window; `depth`: over colours too, as in `ssim3d`."""
 
     def smooth(x: Tensor) -> Tensor:
         x = _filter(F.pad(x, (5, 5, 5, 5), mode="replicate"), GAUSSIAN)
@@ -105,10 +101,10 @@ def round_to_8_bit(image: Tensor) -> Tensor:
 
 
 def _ready(prediction: Tensor, target: Tensor, rounded: bool) -> tuple[Tensor, Tensor]:
-    """Both images checked, in float32 at least."""
+    """Both images, checked, in float32 or float64."""
     if prediction.shape != target.shape or prediction.ndim != 4 or prediction.shape[1] != 3:
         raise UserError(
-            f"a metric compares two images B 3 H W; got {tuple(prediction.shape)} and {tuple(target.shape)}"
+            f"a metric takes two images B 3 H W of one shape; got {tuple(prediction.shape)} and {tuple(target.shape)}"
         )
     if not (prediction.dtype == target.dtype == torch.float64):
         prediction, target = prediction.float(), target.float()
@@ -121,11 +117,11 @@ def _mean(x: Tensor) -> Tensor:
 
 
 def _similarity(x: Tensor, y: Tensor, smooth: Callable[[Tensor], Tensor], correction: float = 1.0) -> Tensor:
-    """SSIM of every pixel from windowed means and variances of sum and difference of the images.
+    """SSIM of every pixel from windowed means and variances of the images' sum and difference.
 
-    With means a, b, variances u, v and covariance w of the two images, those of sum and difference give
-    4 a b = p - m and 2 (a^2 + b^2) = p + m (p, m: the squared means), and 4 w, 2 (u + v) by the variances
-    likewise. That needs four windows instead of five.
+    With means a, b, variances u, v and covariance w of the images and squared means p, m of sum and difference:
+    4 a b = p - m and 2 (a^2 + b^2) = p + m; likewise 4 w and 2 (u + v) from the variances. This takes four
+    windowed averages instead of five.
     """
     mean, variance_p = _moments(x + y, smooth)
     p, variance_p = mean.square(), variance_p * correction
@@ -136,7 +132,7 @@ def _similarity(x: Tensor, y: Tensor, smooth: Callable[[Tensor], Tensor], correc
 
 
 def _moments(x: Tensor, smooth: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-    """Windowed mean and variance; the image's mean is taken off first, for its square would cost digits."""
+    """Windowed mean and variance; the image's mean is subtracted first, to keep digits."""
     centre = x.mean(dim=(1, 2, 3), keepdim=True)
     x = x - centre
     mean = smooth(x)
@@ -144,7 +140,7 @@ def _moments(x: Tensor, smooth: Callable[[Tensor], Tensor]) -> tuple[Tensor, Ten
 
 
 def _filter(x: Tensor, window: list[float]) -> Tensor:
-    """Separable, symmetric window over rows and columns, without padding."""
+    """Separable symmetric filter over rows and columns, without padding."""
     for dim in (-1, -2):
         size, half = x.shape[dim] - len(window) + 1, len(window) // 2
         out = x.narrow(dim, half, size) * window[half]
@@ -156,7 +152,7 @@ def _filter(x: Tensor, window: list[float]) -> Tensor:
 
 
 def _filter_colours(x: Tensor) -> Tensor:
-    """The Gaussian over the colour axis with its borders repeated: a mix of three colours."""
+    """The Gaussian over the colour axis with replicated borders: a 3x3 mix of the colours."""
     mixed = []
     for colour in range(3):
         weights = [0.0, 0.0, 0.0]

@@ -1,7 +1,7 @@
-"""NIQE: how natural an image looks, without a true one to compare it with.
+"""NIQE: a quality score without a reference image.
 
-An image's blocks are described by 36 numbers each; NIQE is the distance of their mean and covariance from those of
-pristine photographs. The statistics of the photographs are read from a file that the user names (`read_pristine`).
+An image's blocks have 36 features each; NIQE is the distance of their mean and covariance to those of pristine
+photographs, which are read from a file given by the user (`read_pristine`).
 
 Source: Mittal, Soundararajan and Bovik, "Making a 'Completely Blind' Image Quality Analyzer", SPL 2013, as BasicSR
 computes it (the InterpAny-Clearer benchmarks).
@@ -23,7 +23,7 @@ from torch import Tensor
 from vfi_train.errors import UserError
 
 Array = NDArray[np.float64]
-BLOCK = 96  # pixels, at full size; half of it at half size
+BLOCK = 96  # pixels at full size; half as many at half size
 LUMA = np.array((65.481, 128.553, 24.966))  # of R, G, B in 0..1, to Y in 16..235
 SHAPES = {"mu_pris_param": (1, 36), "cov_pris_param": (36, 36), "gaussian_window": (7, 7)}
 SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows, columns
@@ -48,8 +48,7 @@ def read_pristine(path: str | Path) -> Pristine:
     """Read the statistics from a file in BasicSR's layout (`niqe_pris_params.npz`).
 
     Raises:
-        UserError: there is no such file.
-        UserError: it does not hold the three arrays.
+        UserError: the file is missing, broken, or does not hold the three arrays.
     """
     path = Path(path)
     if not path.is_file():
@@ -60,8 +59,8 @@ def read_pristine(path: str | Path) -> Pristine:
     try:
         with np.load(path, allow_pickle=False) as content:
             arrays = {name: np.asarray(content[name], np.float64) for name in SHAPES if name in content}
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is no whole .npz file of numbers ({error}): fetch it again") from None
+    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:  # of np.load
+        raise UserError(f"{path} is not a complete .npz file of numbers ({error}): download it again") from None
     shapes = {name: array.shape for name, array in arrays.items()}
     if shapes != SHAPES:
         raise UserError(f"{path} holds {shapes or 'none'} of the arrays {SHAPES}: give BasicSR's niqe_pris_params.npz")
@@ -69,11 +68,11 @@ def read_pristine(path: str | Path) -> Pristine:
 
 
 def niqe(image: Tensor, pristine: Pristine, *, rounded: bool = False) -> Tensor:
-    """Distance of images from pristine ones: the lower, the more natural.
+    """Distance of images to pristine ones; lower is better.
 
     Args:
-        image: B 3 H W, RGB, 0..1; two blocks of 96x96 at least, what is beyond whole blocks is left out.
-        pristine: what `read_pristine` gives.
+        image: B 3 H W, RGB, 0..1, at least two blocks of 96x96; incomplete blocks are left out.
+        pristine: see `read_pristine`.
         rounded: round the image to 8 bit first, as the [D], [T,R] and [D,R] benchmarks do.
 
     Returns:
@@ -86,7 +85,7 @@ def niqe(image: Tensor, pristine: Pristine, *, rounded: bool = False) -> Tensor:
     """
     if image.ndim != 4 or image.shape[1] != 3 or (image.shape[2] // BLOCK) * (image.shape[3] // BLOCK) < 2:
         raise UserError(
-            f"NIQE takes images B 3 H W of two blocks of {BLOCK}x{BLOCK} at least; got {tuple(image.shape)}"
+            f"NIQE takes images B 3 H W of at least two blocks of {BLOCK}x{BLOCK}; got {tuple(image.shape)}"
         )
     images = image.detach().double().cpu().numpy().transpose(0, 2, 3, 1)
     if rounded:
@@ -101,7 +100,7 @@ def luma(image: Array) -> Array:
 
 
 def features(y: Array, window: Array) -> Array:
-    """36 numbers for each block of a grey image H W in 0..255: N 36, 18 from full size and 18 from half size."""
+    """Features of the blocks of a grey image H W in 0..255: N 36, 18 from full size and 18 from half size."""
     height, width = (side // BLOCK * BLOCK for side in y.shape)
     y = y[:height, :width]
     full = block_features(_blocks(normalise(y, window), BLOCK))
@@ -110,7 +109,7 @@ def features(y: Array, window: Array) -> Array:
 
 
 def normalise(y: Array, window: Array) -> Array:
-    """A grey image H W less its windowed mean, over its windowed standard deviation plus 1."""
+    """A grey image H W minus its windowed mean, over its windowed standard deviation plus 1."""
     mean = cv2.filter2D(y, cv2.CV_64F, window, borderType=cv2.BORDER_REPLICATE)
     square = cv2.filter2D(y * y, cv2.CV_64F, window, borderType=cv2.BORDER_REPLICATE)
     return np.asarray((y - mean) / (np.sqrt(np.abs(square - mean * mean)) + 1))
@@ -128,10 +127,10 @@ def halve(y: Array) -> Array:
 
 
 def block_features(blocks: Array) -> Array:
-    """18 numbers for each block N H W: its shape and spread, then shape, mean and spreads of four products.
+    """18 features of each block N H W: its shape and spread, then shape, mean and spreads of four products.
 
-    The products are those of each pixel and a neighbour, around the block's border. NaN where a block has no
-    texture.
+    The products are those of each pixel and a neighbour, wrapping around at the block's border. NaN for blocks
+    without texture.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         alpha, left, right = fit(blocks)
@@ -144,7 +143,7 @@ def block_features(blocks: Array) -> Array:
 
 
 def fit(x: Array) -> tuple[Array, Array, Array]:
-    """The asymmetric generalised Gaussian of each of N sets of numbers (N H W): shape, left and right spread."""
+    """Asymmetric generalised Gaussians fitted to each of N blocks (N H W): shape, left and right spread."""
     x = x.reshape(len(x), -1)
     square = x * x
     negative, positive = x < 0, x > 0
@@ -157,15 +156,15 @@ def fit(x: Array) -> tuple[Array, Array, Array]:
     return alpha, left * spread, right * spread
 
 
-def _distance(described: Array, pristine: Pristine) -> float:
-    whole = described[~np.isnan(described).any(axis=1)]
-    if len(whole) < 2:
+def _distance(found: Array, pristine: Pristine) -> float:
+    textured = found[~np.isnan(found).any(axis=1)]
+    if len(textured) < 2:
         raise UserError(
-            f"NIQE needs two blocks with texture at least; this image has {len(whole)} of {len(described)}: "
+            f"NIQE needs at least two blocks with texture; this image has {len(textured)} of {len(found)}: "
             "leave out flat images"
         )
-    off = pristine.mean - np.nanmean(described, axis=0)
-    covariance = (pristine.covariance + np.cov(whole, rowvar=False)) / 2
+    off = pristine.mean - np.nanmean(found, axis=0)
+    covariance = (pristine.covariance + np.cov(textured, rowvar=False)) / 2
     return float(np.sqrt(off @ np.linalg.pinv(covariance) @ off))
 
 

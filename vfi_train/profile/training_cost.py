@@ -55,9 +55,9 @@ def training_memory(
     """
     everything = [*architecture.parameters(), *architecture.buffers()]
     for _, term in loss.named_terms():
-        judge = getattr(term, "judge", None)
-        if isinstance(judge, nn.Module):
-            everything += [*judge.parameters(), *judge.buffers()]
+        backbone = getattr(term, "backbone", None)
+        if isinstance(backbone, nn.Module):
+            everything += [*backbone.parameters(), *backbone.buffers()]
     trained = [p for p in architecture.parameters() if p.requires_grad]
     weights = _bytes(list(architecture.parameters()))
     return TrainingMemory(

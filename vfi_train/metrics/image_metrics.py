@@ -1,13 +1,15 @@
-"""Metrics over datasets: the mean over images, exact whatever the batches and processes."""
+"""torchmetrics objects: means over the images of a dataset, independent of batches and processes."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from losses.learned import lpips_network
 from vfi_train.errors import UserError
 from vfi_train.metrics.functional import interpolation_error, psnr, ssim2d, ssim3d, ssim_uniform
 
@@ -15,10 +17,9 @@ VARIANTS = {"3d": ssim3d, "2d": ssim2d, "uniform": ssim_uniform}
 
 
 class ImageMetric(Metric):
-    """The mean over images of a number for each image.
+    """The mean over images of a score of each image.
 
-    Sum and count are the states, both added up over processes, so that uneven shares and a last short batch
-    count each image once.
+    The states are sum and count, added over processes, so that each image counts once however they are distributed.
     """
 
     is_differentiable = False
@@ -28,7 +29,7 @@ class ImageMetric(Metric):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        # float64 keeps a sum over any dataset exact to the digits of an image; Apple's GPUs have none.
+        # A float64 sum over a dataset keeps the digits of a single score; MPS has no float64.
         wide = torch.float32 if torch.backends.mps.is_available() else torch.float64
         self.add_state("total", torch.zeros((), dtype=wide), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
@@ -38,7 +39,7 @@ class ImageMetric(Metric):
         raise NotImplementedError
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Count B images, B 3 H W in [0, 1]."""
+        """Add B images, B 3 H W in [0, 1]."""
         scores = self.score(prediction, target)
         self.total += scores.sum().to(self.total.dtype)
         self.count += len(scores)
@@ -53,7 +54,7 @@ class PSNR(ImageMetric):
 
     Args:
         rounded: round predictions to 8 bit first.
-        luma: compare luma alone.
+        luma: compare only luma.
         options: of `torchmetrics.Metric`.
     """
 
@@ -69,10 +70,10 @@ class PSNR(ImageMetric):
 
 
 class SSIM(ImageMetric):
-    """Mean of a structural similarity.
+    """Mean structural similarity.
 
     Args:
-        variant: "3d" (what VFI papers report), "2d" or "uniform" (scikit-image's defaults); see `functional`.
+        variant: "3d" (reported by VFI papers), "2d" or "uniform" (scikit-image's defaults); see `functional`.
         rounded: round predictions to 8 bit first.
         options: of `torchmetrics.Metric`.
     """
@@ -84,7 +85,7 @@ class SSIM(ImageMetric):
     ) -> None:
         super().__init__(**options)
         if variant not in VARIANTS:
-            raise UserError(f"variant of SSIM is one of {', '.join(VARIANTS)}; got {variant!r}")
+            raise UserError(f"variant of SSIM must be one of {', '.join(VARIANTS)}; got {variant!r}")
         self.variant, self.rounded = variant, rounded
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -100,3 +101,29 @@ class InterpolationError(ImageMetric):
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Interpolation error of each image."""
         return interpolation_error(prediction, target)
+
+
+class LPIPS(ImageMetric):
+    """Mean LPIPS (version 0.1, lower is better).
+
+    Args:
+        net: "alex" (reported by VFI papers), "vgg" or "squeeze".
+        folder: of the backbone's weights; None: torch's cache.
+        options: of `torchmetrics.Metric`.
+
+    Raises:
+        UserError: the weights are missing.
+
+    Source: Zhang et al., CVPR 2018, by the package `lpips`.
+    """
+
+    higher_is_better = False
+
+    def __init__(self, net: str = "alex", folder: str | Path | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.network = lpips_network(net, folder, reader="the metric lpips")
+
+    def score(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """LPIPS of each image."""
+        distance: Tensor = self.network(2 * prediction - 1, 2 * target - 1)
+        return distance.flatten()

@@ -1,0 +1,139 @@
+"""The configuration of an evaluation, read once into plain objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from vfi_train.config.read_settings import read_settings
+from vfi_train.config.selection import benchmark_names, chosen, configured, dataset, one_for_each
+from vfi_train.errors import UserError, nearest
+from vfi_train.evaluate.benchmarks import Benchmark, find_root
+from vfi_train.evaluate.networks import ModelChoice, model_of_run, with_unique_labels
+from vfi_train.evaluate.protocol import Protocol
+from vfi_train.inference.batch_predictor import PRECISIONS
+
+
+@dataclass(frozen=True)
+class PlainOptions:
+    """Keys of conf/evaluate.yaml, which explains them."""
+
+    override: dict[str, Any]
+    metrics: list[str] | None
+    runs: str
+    samples: int | None
+    compare: list[str]
+    backbones: str | None
+    niqe_parameters: str | None
+    device: str
+    devices: int | str
+    precision: str
+    batch: int
+    workers: int | None
+    output: str
+    name: str | None
+    resume: bool
+    num_examples: int
+    wandb: bool
+    wandb_project: str
+
+
+@dataclass(frozen=True)
+class Options(PlainOptions):
+    """What an evaluation measures, and how.
+
+    Args:
+        models: of `model=` and `run=`.
+        benchmarks: whose data is present.
+        absent: of a set of benchmarks those whose data is missing, a sentence each.
+        protocols: the one of `protocol=`, or all.
+    """
+
+    models: tuple[ModelChoice, ...]
+    benchmarks: tuple[Benchmark, ...]
+    absent: tuple[str, ...]
+    protocols: tuple[Protocol, ...]
+
+
+def read_options(config: DictConfig) -> Options:
+    """Read and check a configuration.
+
+    Raises:
+        UserError: an unknown or missing value, or a list of a wrong length.
+    """
+    plain = read_settings(PlainOptions, config)
+    if plain.precision not in PRECISIONS:
+        raise UserError(f"precision={plain.precision} is not known: {nearest(plain.precision, PRECISIONS)}")
+    if not isinstance(plain.batch, int) or plain.batch < 1:
+        raise UserError(f"batch={plain.batch} is not a number of pairs: give 1 or more")
+    models = _models(config)
+    benchmarks, absent = _benchmarks(config) if models else ((), ())
+    return Options(**vars(plain), models=models, benchmarks=benchmarks, absent=absent, protocols=_protocols())
+
+
+def read_benchmark(name: str, root: str | None = None, has_many: bool = False) -> Benchmark:
+    """A benchmark of conf/benchmark; for `root` and `has_many` see `find_root`."""
+    block = _plain(configured("benchmark", name))
+    data = dataset(block["data"])
+    return Benchmark(
+        name=block["name"],
+        title=block["title"],
+        dataset=data,
+        options=block["options"],
+        splits={str(split): options for split, options in block["splits"].items()},
+        count=block["count"],
+        sequence_depth=block["sequence"],
+        root=find_root(data, block["options"], root, has_many),
+    )
+
+
+def read_protocol(name: str) -> Protocol:
+    """A protocol of conf/protocol."""
+    block = _plain(configured("protocol", name))
+    return Protocol(block["name"], tuple(block["own"]), block["always"], block["benchmarks"], block["models"])
+
+
+def protocol_names() -> list[str]:
+    """The protocols of conf/protocol."""
+    entries = files("conf").joinpath("protocol").iterdir()
+    return sorted(entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml"))
+
+
+def _models(config: DictConfig) -> tuple[ModelChoice, ...]:
+    names = chosen("model")
+    if len(names) == 1 and OmegaConf.is_list(config.weights):
+        names *= len(config.weights)  # one network with several weights
+    weights = one_for_each("weights", config.weights, len(names), "models") if names else []
+    blocks = [configured("model", name) if len(set(names)) > 1 else config.model for name in names]
+    models = [ModelChoice(*given) for given in zip(names, map(_plain, blocks), weights, strict=True)]
+    runs = [] if config.run is None else config.run if OmegaConf.is_list(config.run) else [config.run]
+    return with_unique_labels([*models, *(model_of_run(str(run), config.runs) for run in runs)])
+
+
+def _benchmarks(config: DictConfig) -> tuple[tuple[Benchmark, ...], tuple[str, ...]]:
+    """The benchmarks whose data is present; of a set (`all`) those whose data is missing, a sentence each."""
+    names, is_set = benchmark_names(chosen("benchmark"))
+    if not names:
+        raise UserError("benchmark=... is needed and was not given: give a name of conf/benchmark, or all")
+    roots = one_for_each("root", config.root, len(names), "benchmarks")
+    has_many = len(names) > 1 and not OmegaConf.is_list(config.root)
+    found = [read_benchmark(n, None if r is None else str(r), has_many) for n, r in zip(names, roots, strict=True)]
+    present = tuple(b for b in found if not is_set or (b.root is not None and b.root.is_dir()))
+    absent = tuple(f"{b.name}: there is no {b.root or 'root'}" for b in found if b not in present)
+    if not present:
+        raise UserError(f"root={config.root} has no folder of a benchmark ({'; '.join(absent)})")
+    return present, absent
+
+
+def _protocols() -> tuple[Protocol, ...]:
+    names = chosen("protocol")
+    if len(names) > 1:
+        raise UserError(f"protocol lists {len(names)}: give one, and compare=[FOLDER] for results by another")
+    return tuple(map(read_protocol, names or protocol_names()))
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
