@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from datamodules.core.samplers import SampleSource
+from datamodules.core.samples import SampleSource
 from vfi_train.architectures import Architecture
 from vfi_train.config.selection import chosen
 from vfi_train.errors import UserError
