@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.results import write_section
-from datamodules.storage.file_dataset import Item, Items
+from datamodules.file_dataset import Item, Items
 from datamodules.storage.store import open_store
 from datamodules.transforms import Compose
 from vfi_train.architectures import Architecture, create_model

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from datamodules.scenes.style import SceneStyle
-from datamodules.synthetic import HELD_OUT, to_uint8
+from datamodules.synthetic import VAL_EPOCH, to_uint8
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.metrics.functional import psnr
 from vfi_train.visualization import error_image, overlay
@@ -39,7 +39,7 @@ def main() -> None:
 
 def row(network: Interpolator, style: SceneStyle, number: int) -> list[np.ndarray]:
     """The labelled tiles of one scene."""
-    scene = style.draw(np.random.default_rng((0, HELD_OUT, number)))
+    scene = style.draw(np.random.default_rng((0, VAL_EPOCH, number)))
     frame0, frame1, target = (to_uint8(scene.render(time)) for time in (0.0, 1.0, 0.5))
     made = dict(zip(TIMES, network(frame0, frame1, list(TIMES)), strict=True))
     blend = (frame0.astype(np.float32) + frame1) / 2

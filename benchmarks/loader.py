@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 from benchmarks.results import write_section
 from datamodules.core.collate import collate
-from datamodules.storage.file_dataset import Items
+from datamodules.file_dataset import Items
 from datamodules.storage.pack_writer import finish, write_shard
 from datamodules.storage.store import open_store
 from datamodules.transforms import (

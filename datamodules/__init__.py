@@ -1,4 +1,4 @@
-"""Datasets as LightningDataModules: one file per dataset, one loader beneath them all."""
+"""Datasets as LightningDataModules: one file per dataset."""
 
 from datamodules.core.datamodule import VFIDataModule
 from datamodules.core.samplers import split_batch

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from datamodules.file_dataset import EvalData, Item
 from datamodules.gopro import video_items
-from datamodules.storage.file_dataset import HeldOutData, Item
 
-COUNTS: dict[str, int] = {}  # how many videos the benchmark takes is not stated
+COUNTS: dict[str, int] = {}  # the number of videos is not stated
 EVERY = 10
 
 
-class Adobe240(HeldOutData):
-    """A folder of frames for each video; every tenth in the order of names is taken, grouped as GoPro's.
+class Adobe240(EvalData):
+    """A folder of frames for each video; every tenth by name is used, in groups as GoPro's.
 
-    The published list comes from the file system in no order of its own; here it is sorted.
+    The published list is in the file system's order; here it is sorted.
 
     Args:
         root: the folder that holds the videos' folders.
@@ -32,9 +32,9 @@ class Adobe240(HeldOutData):
         return [i for v in self.found(videos, f"{EVERY} folders of frames") for i in video_items(self.store, v)]
 
     def files(self) -> Iterator[tuple[str, str]]:
-        """See `StoredData`: of all videos, because which are taken depends on how many there are."""
+        """See `StoredData`: of all videos, since their number decides which are used."""
         yield from ((name, video) for video in self.store.folders() for name in self.store.listed(video))
 
     def counts(self) -> dict[str, int]:
-        """Nothing is stated to count."""
+        """Nothing to compare with."""
         return {}

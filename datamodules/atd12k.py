@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datamodules.storage.file_dataset import HeldOutData, Item
+from datamodules.file_dataset import EvalData, Item
 
 COUNTS = {"test_2k_540p": 2_000}
 
 
-class ATD12K(HeldOutData):
+class ATD12K(EvalData):
     """`test_2k_540p/NAME/frame1.png`, `frame2.png` (the target), `frame3.png`.
 
     Args:

@@ -1,15 +1,15 @@
-"""DAVIS at 480p (Pont-Tuset et al., 2017): every second frame between its neighbours, as ATM-VFI shows it."""
+"""DAVIS at 480p (Pont-Tuset et al., 2017): every second frame between its neighbours, as in ATM-VFI."""
 
 from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from datamodules.storage.file_dataset import HeldOutData, Item, check_numbers
+from datamodules.file_dataset import EvalData, Item, check_numbers
 
 COUNTS = {"clips": 90}
 
 
-class DAVIS(HeldOutData):
+class DAVIS(EvalData):
     """`JPEGImages/480p/bear/00000.jpg` ...: frames i and i + 2 for even i, the target between them.
 
     Args:

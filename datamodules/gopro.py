@@ -1,21 +1,20 @@
-"""GoPro's 240 fps videos as training material for eight times the frame rate (Nah et al., CVPR 2017).
+"""GoPro's 240 fps videos, for eight times the frame rate (Nah et al., CVPR 2017).
 
 A video's frames fall into groups of nine; neighbouring groups share a frame. A group's ends are the inputs, the
-seven frames between them the targets at the times 1/8 to 7/8. A training item is a whole group in IFRNet
-(CVPR 2022) and one moment of a group in AMT (CVPR 2023); both use the same lists of videos.
+seven frames between them the targets at the times 1/8 to 7/8. A training item is a group in IFRNet (CVPR 2022) and
+one target of a group in AMT (CVPR 2023); both use the same lists of videos.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
 
-from datamodules.core.samplers import Sample, SampleSource
-from datamodules.storage.file_dataset import Item, Items, StoredData, check_numbers, one_of
+from datamodules.core.samples import Sample, SampleSource
+from datamodules.file_dataset import Item, Items, StoredData, Triplet, check_numbers, one_of
 from datamodules.storage.store import Store
 from datamodules.transforms import Compose
 from vfi_train.errors import DataError, UserError
@@ -40,8 +39,8 @@ class GoPro(StoredData):
 
     Args:
         root: the folder that holds these.
-        item: what a training item is: a "moment", one of the seven targets of a group (AMT), or the whole "group":
-            its seven samples, augmented alike, enter the batch together (IFRNet), so that `batch_size` counts groups.
+        item: a training item is a "moment", one of the seven targets of a group (AMT), or a "group": its seven
+            samples, augmented alike, enter the batch together, so that `batch_size` counts groups (IFRNet).
         **data: see `StoredData`.
     """
 
@@ -57,15 +56,15 @@ class GoPro(StoredData):
         self.item = item
 
     def train_items(self) -> list[Item]:
-        """Every moment of the 22 training videos."""
+        """Every target of the 22 training videos."""
         return self._items("train", TRAIN_VIDEOS)
 
     def val_items(self) -> list[Item]:
-        """Every moment of the 11 test videos."""
+        """Every target of the 11 test videos."""
         return self._items("test", TEST_VIDEOS)
 
     def train_source(self) -> SampleSource:
-        """Moments, or whole groups."""
+        """Single targets, or groups."""
         items = self.train_items()
         self.require(items[0].names(), items[0].key)
         if self.item == "moment":
@@ -73,7 +72,7 @@ class GoPro(StoredData):
         return Groups(self.store, items, GROUP - 2, self.transforms)
 
     def counts(self) -> dict[str, int]:
-        """The videos that are there."""
+        """The videos that exist."""
         sets = {"train": TRAIN_VIDEOS, "test": TEST_VIDEOS}
         return {split: sum(self.store.exists(self._place(split, v)) for v in sets[split]) for split in COUNTS}
 
@@ -91,7 +90,7 @@ class GoPro(StoredData):
 
 
 class Groups:
-    """A source of groups of samples (see `loader.SampleSource`): `size` neighbouring items, augmented alike."""
+    """A `SampleSource` of groups: `size` neighbouring items, augmented alike."""
 
     def __init__(self, store: Store, items: list[Item], size: int, transforms: Compose) -> None:
         self.store, self.items, self.size, self.transforms = store, items, size, transforms
@@ -100,7 +99,7 @@ class Groups:
         return len(self.items) // self.size
 
     def sample(self, index: int, rng: np.random.Generator | None) -> list[Sample]:
-        """Every moment of group `index`, with the same random numbers; each frame is read once."""
+        """All targets of group `index`, with the same random numbers; each frame is read once."""
         seed = 0 if rng is None else int(rng.integers(2**63))
         items = self.items[index * self.size : (index + 1) * self.size]
         frames = {name: self.store.read(name, item.key) for item in items[:1] for name in (item.frame0, item.frame1)}
@@ -114,7 +113,7 @@ class Groups:
 
 
 def video_items(store: Store, folder: str, size: int = GROUP) -> list[Item]:
-    """Every moment of a video, a folder of frames in the order of their names.
+    """Every target of a video, a folder of frames in the order of their names.
 
     Raises:
         DataError: it has fewer frames than a group, or one is missing between two.
@@ -123,32 +122,20 @@ def video_items(store: Store, folder: str, size: int = GROUP) -> list[Item]:
     check_numbers(store, frames)
     if len(frames) < size:
         raise DataError(
-            f"{store.root}/{folder} has {len(frames)} frames, fewer than a group of {size}: extract it anew"
+            f"{store.root}/{folder} has {len(frames)} frames, fewer than a group of {size}: extract it again"
         )
     video = PurePosixPath(folder).name
     stems = [PurePosixPath(name).stem for name in frames]
     items = []
-    for m in video_moments(len(frames), size):
-        pair = f"{video}/{stems[m.frame0]}-{stems[m.frame1]}"
-        files = frames[m.frame0], frames[m.frame1], frames[m.target]
-        items.append(Item(f"{pair}/{stems[m.target]}", *files, m.time, pair))
+    for triplet in video_triplets(len(frames), size):
+        first, target, last = triplet
+        pair = f"{video}/{stems[first]}-{stems[last]}"
+        items.append(Item(f"{pair}/{stems[target]}", frames[first], frames[last], frames[target], triplet.time, pair))
     return items
 
 
-@dataclass(frozen=True)
-class Moment:
-    """One target between two inputs: positions in the video's frames sorted by name, and the time, 0..1."""
-
-    frame0: int
-    target: int
-    frame1: int
-    time: float
-
-
 def groups(frames: int, size: int = GROUP) -> list[range]:
-    """The groups of a video of so many frames: positions 0 to 8, 8 to 16, ...; what is left over is left out.
-
-    A video shorter than a group has none.
+    """The complete groups of a video of so many frames: positions 0 to 8, 8 to 16, ...
 
     Raises:
         UserError: a group of fewer than three frames, which has no target.
@@ -158,16 +145,11 @@ def groups(frames: int, size: int = GROUP) -> list[range]:
     return [range(start, start + size) for start in range(0, frames - size + 1, size - 1)]
 
 
-def moments(group: Sequence[int]) -> list[Moment]:
-    """Every target of a group, in the group's order: IFRNet's training item.
-
-    Times are measured from the first frame given, so `moments(group[::-1])` is the group played backwards: its
-    k-th target has the time k/8 again.
-    """
-    frame0, *targets, frame1 = group
-    return [Moment(frame0, target, frame1, k / (len(group) - 1)) for k, target in enumerate(targets, start=1)]
+def group_triplets(group: Sequence[int]) -> list[Triplet]:
+    """Every target of a group, in the group's order: IFRNet's training item."""
+    return [Triplet(group[0], target, group[-1]) for target in group[1:-1]]
 
 
-def video_moments(frames: int, size: int = GROUP) -> list[Moment]:
+def video_triplets(frames: int, size: int = GROUP) -> list[Triplet]:
     """Every target of every group of a video: the items of AMT's training, 7 x group + (target - 1)."""
-    return [moment for group in groups(frames, size) for moment in moments(group)]
+    return [triplet for group in groups(frames, size) for triplet in group_triplets(group)]

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from datamodules.core.samplers import Sample
-from datamodules.storage.file_dataset import HeldOutData, first_uses, one_of, spread
+from datamodules.core.samples import Sample
+from datamodules.file_dataset import EvalData, Triplet, evenly_spaced, first_uses, one_of
 from datamodules.storage.yuv import Chroma, YUVFile
 from datamodules.transforms import Compose
 from vfi_train.errors import DataError
@@ -21,10 +21,10 @@ VIDEOS = {
 }
 SIZES = {"544p": (544, 1280), "720p": (720, 1280), "1080p": (1080, 1920)}
 COUNTS = {group: len(videos) for group, videos in VIDEOS.items()}
-FRAMES = 101  # of a video that are used, at most
+MAX_FRAMES = 101  # that are used of a video
 
 
-class HD(HeldOutData):
+class HD(EvalData):
     """`HD544p_GT/Sintel_Alley2_1280x544.yuv` ..., `HD720p_GT/...`, `HD1080p_GT/...`: planar YUV 4:2:0, 8 bits.
 
     Args:
@@ -57,20 +57,21 @@ class HD(HeldOutData):
         self.size = None if size is None else tuple(size)
         self.arbitrary_time = factor != 2
 
-    def val_source(self) -> RawMoments:
+    def val_source(self) -> RawTriplets:
         """The targets of all pairs, video after video."""
-        moments = []
+        triplets = []
         for name in self._names(self.groups):
-            count = min(len(self.video(name)), FRAMES)
-            starts = range(0, count - self.factor, self.factor)
-            moments += [(name, start, k) for start in starts for k in range(1, self.factor)]
-        return RawMoments(self, spread(self.found(moments, "whole pair"), self.val_samples), self.val_transforms)
+            count = min(len(self.video(name)), MAX_FRAMES)
+            for start in range(0, count - self.factor, self.factor):
+                ends = start, start + self.factor
+                triplets += [(name, Triplet(ends[0], target, ends[1])) for target in range(start + 1, ends[1])]
+        return RawTriplets(self, evenly_spaced(self.found(triplets, "pair"), self.val_samples), self.val_transforms)
 
     def video(self, name: str) -> YUVFile:
         """A video by its name in the store.
 
         Raises:
-            DataError: it is missing, or not whole frames.
+            DataError: it is missing, or not a number of complete frames.
         """
         self.require([name], name)
         group = name.partition("p_GT/")[0].removeprefix("HD") + "p"
@@ -78,7 +79,7 @@ class HD(HeldOutData):
         return YUVFile(self.store.root / name, height, width, self.chroma)
 
     def counts(self) -> dict[str, int]:
-        """Videos of each chosen group that are there."""
+        """Videos of each chosen group that exist."""
         return {group: sum(map(self.store.exists, self._names([group]))) for group in self.groups}
 
     def files(self) -> Iterator[tuple[str, str]]:
@@ -89,25 +90,23 @@ class HD(HeldOutData):
         return [f"HD{group}_GT/{video}.yuv" for group in groups for video in VIDEOS[group]]
 
 
-class RawMoments:
-    """A source of samples (see `loader.SampleSource`), each (video, number of frame0, k-th frame after it)."""
+class RawTriplets:
+    """A `SampleSource` of (video, triplet)."""
 
-    def __init__(self, data: HD, moments: Sequence[tuple[str, int, int]], transforms: Compose) -> None:
-        self.data, self.moments, self.transforms = data, moments, transforms
-        self.videos = {name: data.video(name) for name, _, _ in moments}
+    def __init__(self, data: HD, triplets: Sequence[tuple[str, Triplet]], transforms: Compose) -> None:
+        self.data, self.triplets, self.transforms = data, triplets, transforms
+        self.videos = {name: data.video(name) for name, _ in triplets}
 
     def __len__(self) -> int:
-        return len(self.moments)
+        return len(self.triplets)
 
     def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
-        """Read moment `index`."""
-        name, start, k = self.moments[index]
-        factor, stem = self.data.factor, PurePosixPath(name).stem
-        pair = f"{stem}/{start:03d}-{start + factor:03d}"
-        numbers = {"frame0": start, "target": start + k, "frame1": start + factor}
+        """Read triplet `index`."""
+        name, triplet = self.triplets[index]
+        pair = f"{PurePosixPath(name).stem}/{triplet.frame0:03d}-{triplet.frame1:03d}"
         try:
-            sample: Sample = {frame: self.videos[name][number] for frame, number in numbers.items()}
+            sample: Sample = {frame: self.videos[name][number] for frame, number in triplet._asdict().items()}
         except (OSError, ValueError) as error:
             raise DataError(f"sample {pair}: {self.data.root}/{name} cannot be read: {error}") from error
-        sample.update(key=f"{pair}/{start + k:03d}", pair=pair, time=k / factor)
+        sample.update(key=f"{pair}/{triplet.target:03d}", pair=pair, time=triplet.time)
         return self.transforms(sample, rng or np.random.default_rng((0, index)))

@@ -1,4 +1,4 @@
-"""Several datasets trained on in turn, each with its own batch size and augmentation, as ATM-VFI's later phases do."""
+"""Training on several datasets in turn, each with its own batch size and augmentation (ATM-VFI's later phases)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 from datamodules.core.datamodule import VFIDataModule
-from datamodules.core.samplers import GlobalBatchSampler, Sample, SampleSource
-from datamodules.storage.file_dataset import one_of
+from datamodules.core.samplers import GlobalBatchSampler
+from datamodules.core.samples import Sample, SampleSource
+from datamodules.file_dataset import one_of
 from vfi_train.errors import DataError, UserError
 
 
@@ -20,16 +21,16 @@ class Joint(VFIDataModule):
     """Batches of one dataset after the other; no batch mixes them.
 
     An epoch here is a round over all datasets. With `every="epoch"` it is an epoch of the first, then one of the
-    second, and so on; with `every="step"` the datasets take turns at each optimizer step until the one with the most
-    steps is through, the others beginning anew meanwhile. Which samples a step holds, and how they are augmented, is
-    a function of (seed, epoch, position), as ever.
+    second, and so on; with `every="step"` the datasets alternate at each optimizer step until the one with the most
+    steps is complete; the others start again meanwhile. The samples of a step and their augmentation are a function of
+    (seed, epoch, position).
 
-    All datasets accumulate over as many micro-batches as `batch_size` and `micro_batch_size`, the first one's, do.
+    All datasets accumulate as many micro-batches as the first one's `batch_size` and `micro_batch_size` need.
 
     Args:
-        datasets: by name, in their order. Of each counts what it reads, its augmentation and its `batch_size`; how
-            batches are loaded is decided here.
-        every: take turns every "epoch" or every "step".
+        datasets: by name, in order. Each gives its samples, augmentation and `batch_size`; its other loader options
+            are ignored.
+        every: alternate every "epoch" or every "step".
         val_split: a dataset to validate on; null: the first of `datasets`.
         **loader: see `VFIDataModule`; `batch_size` is that of the first dataset.
     """
@@ -50,7 +51,7 @@ class Joint(VFIDataModule):
         name, first = next(iter(self.datasets.items()))
         if first.batch_size != self.batch_size:
             raise UserError(
-                f"data.batch_size={self.batch_size} is to be that of the first dataset, "
+                f"data.batch_size={self.batch_size} must be that of the first dataset, "
                 f"data.datasets.{name}.batch_size={first.batch_size}"
             )
         self.val_split = first if val_split is None else val_split
@@ -63,12 +64,12 @@ class Joint(VFIDataModule):
         self.gives_flow = all(data.gives_flow for data in self.datasets.values())
 
     def check(self) -> None:
-        """Look whether each dataset has what it trains on, and the held-out one its samples."""
+        """Check the training samples of each dataset, and the validation samples."""
         self.train_source()
         self.val_source()
 
     def prepare_data(self) -> None:
-        """What the datasets prepare."""
+        """Prepare each dataset."""
         for data in (*self.datasets.values(), self.val_split):
             data.prepare_data()
 
@@ -77,9 +78,11 @@ class Joint(VFIDataModule):
         return JointSource([_named(f"data.datasets.{n}", d.train_source) for n, d in self.datasets.items()])
 
     def val_source(self) -> SampleSource:
-        """The held-out samples of the one dataset that is validated on."""
+        """The samples of the validation dataset."""
         first = self.val_split is next(iter(self.datasets.values()))
-        return _named(f"data.datasets.{next(iter(self.datasets))}" if first else "data.val_split", self._held_out)
+        return _named(
+            f"data.datasets.{next(iter(self.datasets))}" if first else "data.val_split", self.val_split.val_source
+        )
 
     def train_batches(self, per_device: int, position: Callable[[], tuple[int, int]]) -> GlobalBatchSampler:
         """See `VFIDataModule`."""
@@ -101,12 +104,9 @@ class Joint(VFIDataModule):
             parts.append(_part(name, size, data.batch_size, per_part, self.seed, rank, world))
         return JointBatches(parts, self.every, position)
 
-    def _held_out(self) -> SampleSource:
-        return self.val_split.val_source()
-
 
 class JointSource:
-    """The samples of several sources (see `loader.SampleSource`), numbered one after the other."""
+    """A `SampleSource` of several sources, numbered one after the other."""
 
     def __init__(self, sources: list[SampleSource]) -> None:
         self.sources = sources
@@ -122,7 +122,7 @@ class JointSource:
         return self.sources[part].sample(index - self.starts[part], rng)
 
     def after(self, index: int) -> int:
-        """See `loader.HasSubsets`: the next sample of the same dataset."""
+        """See `HasSubsets`: the next sample of the same dataset."""
         part = bisect_right(self.starts, index) - 1
         return self.starts[part] + (index + 1 - self.starts[part]) % self.sizes[part]
 
@@ -132,7 +132,7 @@ class JointBatches(GlobalBatchSampler):
 
     Args:
         parts: the batches of each dataset, all accumulated alike.
-        every: take turns every "epoch" or every "step"; see `Joint`.
+        every: alternate every "epoch" or every "step"; see `Joint`.
         position: see `GlobalBatchSampler`; an epoch is a round.
     """
 
@@ -148,7 +148,7 @@ class JointBatches(GlobalBatchSampler):
         self.epoch, self.done = 0, 0
 
     def __len__(self) -> int:
-        """Micro-batches of a whole round."""
+        """Micro-batches of a full round."""
         lengths = [len(part) for part in self.parts]
         return sum(lengths) if self.every == "epoch" else max(lengths) * len(lengths)
 
@@ -156,7 +156,7 @@ class JointBatches(GlobalBatchSampler):
         """Those of a round after the first `done` ones."""
         if self.every == "epoch":
             yield from self._by_epoch(epoch, done)
-        else:  # a round is resumed at a whole step
+        else:  # a round is resumed at a complete step
             yield from islice(self._by_step(epoch, done // self.accumulate), len(self) - done)
 
     def _by_epoch(self, epoch: int, done: int) -> Iterator[list[tuple[int, int]]]:
@@ -168,10 +168,10 @@ class JointBatches(GlobalBatchSampler):
     def _by_step(self, epoch: int, step: int) -> Iterator[list[tuple[int, int]]]:
         """From optimizer step `step` of the round on, without end."""
         count = len(self.parts)
-        turns = len(self) // (count * self.accumulate)  # of each dataset in a round
+        per_round = len(self) // (count * self.accumulate)  # steps of each dataset
         streams = []
         for number, part in enumerate(self.parts):
-            own = epoch * turns + (step + count - 1 - number) // count  # steps that this dataset has done
+            own = epoch * per_round + (step + count - 1 - number) // count  # steps that this dataset has done
             streams.append(self._endless(number, *divmod(own * self.accumulate, len(part))))
         while True:
             yield from islice(streams[step % count], self.accumulate)
@@ -191,12 +191,12 @@ class JointBatches(GlobalBatchSampler):
 def _part(name: str, size: int, *rest: Any) -> GlobalBatchSampler:
     try:
         return GlobalBatchSampler(size, *rest)
-    except ValueError as error:
+    except UserError as error:
         raise UserError(f"data.datasets.{name}: {error}") from error
 
 
 def _named(block: str, make: Callable[[], SampleSource]) -> SampleSource:
-    """What `make` returns; its DataError says which block of the configuration is meant by data."""
+    """The result of `make`; its DataError names the block of the configuration."""
     try:
         return make()
     except DataError as error:

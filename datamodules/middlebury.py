@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from datamodules.storage.file_dataset import HeldOutData, Item, first_uses, one_of
+from datamodules.file_dataset import EvalData, Item, first_uses, one_of
 
 OTHER = (
     *("Beanbags", "Dimetrodon", "DogDance", "Grove2", "Grove3", "Hydrangea"),
@@ -15,13 +15,13 @@ EVALUATION = ("Mequon", "Schefflera", "Urban", "Teddy", "Backyard", "Basketball"
 COUNTS = {"other": 12, "evaluation": 8}
 
 
-class Middlebury(HeldOutData):
+class Middlebury(EvalData):
     """`other-data/Beanbags/frame10.png`, `frame11.png`, `other-gt-interp/Beanbags/frame10i11.png`; `eval-data/...`.
 
     Args:
         root: the folder that holds these.
-        part: "other", twelve sequences; or "evaluation", eight whose true frame only the Middlebury server has: their
-            samples have no `target`, so they can be interpolated, not measured.
+        part: "other", twelve sequences; or "evaluation", eight whose true frame is not public: their samples have no
+            `target`, so they can be interpolated, not measured.
         **data: see `StoredData`.
     """
 
@@ -39,9 +39,9 @@ class Middlebury(HeldOutData):
         return self._items(self.part)
 
     def counts(self) -> dict[str, int]:
-        """Sequences whose files are all there, of the chosen part and of the other one where there is any of it."""
-        here = {part: [all(map(self.store.exists, i.names())) for i in self._items(part)] for part in COUNTS}
-        return {part: sum(whole) for part, whole in here.items() if part == self.part or any(whole)}
+        """Complete sequences of the chosen part, and of the other part where it has any."""
+        complete = {part: [all(map(self.store.exists, i.names())) for i in self._items(part)] for part in COUNTS}
+        return {part: sum(found) for part, found in complete.items() if part == self.part or any(found)}
 
     def files(self) -> Iterator[tuple[str, str]]:
         """See `StoredData`: of the parts that `counts` counts."""

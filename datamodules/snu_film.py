@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from datamodules.storage.file_dataset import HeldOutData, Item, first_uses, one_of
+from datamodules.file_dataset import EvalData, Item, first_uses, one_of
 from vfi_train.errors import DataError
 
 SPLITS = ("easy", "medium", "hard", "extreme")
@@ -13,10 +13,10 @@ COUNTS = {f"test-{split}.txt": 310 for split in SPLITS}
 Split = Literal["easy", "medium", "hard", "extreme"]
 
 
-class SNUFilm(HeldOutData):
+class SNUFilm(EvalData):
     """`test-easy.txt` ..., each line frame0, target and frame1; `test/GOPRO_test/...` and `test/YouTube_test/...`.
 
-    The lists may lie in `eval_modes`. Of a path in them the last three parts count.
+    The lists may be in `eval_modes`. Of a path in them, the last three parts are used.
 
     Args:
         root: the folder that holds the lists and `test`.
@@ -56,7 +56,7 @@ class SNUFilm(HeldOutData):
             parts = [path.split("/")[-3:] for path in line.split()]
             if len(parts) != 3:
                 raise DataError(
-                    f"line {number} of {self.root}/{name} has {len(parts)} paths of 3: fetch the list again"
+                    f"line {number} of {self.root}/{name} has {len(parts)} paths, not 3: fetch the list again"
                 )
             frame0, target, frame1 = (frames + "/".join(part) for part in parts)
             key = f"{split}/{'/'.join(parts[1]).rpartition('.')[0]}"

@@ -1,4 +1,4 @@
-"""Scenes that are drawn, not downloaded: exact frames at any time, exact flow."""
+"""Rendered scenes: exact frames at any time, exact flow, no download."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Any
 import numpy as np
 
 from datamodules.core.datamodule import VFIDataModule
-from datamodules.core.samplers import Sample
+from datamodules.core.samples import Sample
 from datamodules.scenes.scene import Floats, Scene
 from datamodules.scenes.style import SceneStyle
 from datamodules.storage.distance_maps import distance_map
 from vfi_train.errors import UserError
 
-HELD_OUT = 2**32 - 1  # an epoch that no training reaches: the stream of the held-out scenes
+VAL_EPOCH = 2**32 - 1  # that no training reaches: of the validation scenes
 
 
 class Synthetic(VFIDataModule):
-    """Moving textured scenes, drawn anew in every epoch; the held-out ones are the same in every run.
+    """Moving textured scenes, new ones in every epoch; the validation scenes are the same in every run.
 
     Args:
         size: height and width in pixels, or [height, width].
         train_samples: samples per epoch.
-        val_samples: held-out samples.
+        val_samples: validation samples.
         times: the target's time: a number, a list to choose from, or "uniform" for any in 0..1.
-        background_motion, object_motion: the longest way from the middle of time to either end, pixels.
+        background_motion, object_motion: maximal displacement from the middle of time to either end, pixels.
         nonuniform: 0: straight paths at constant speed; up to 1: curved, faster and slower.
-        curved: with `nonuniform`, bend the paths too. If not, the two frames say which way everything goes and leave
-            open how far it has got at a time: half-way, between a quarter and three quarters.
-        maps: the time is a distance map: how far along its way each pixel of frame 0 has got.
+        curved: with `nonuniform`, bend the paths too. If not, the two frames determine all directions but not the
+            distance covered at a time: half-way, between a quarter and three quarters.
+        maps: the time is a distance map: the fraction of its path that each pixel of frame 0 has covered.
         flow: give the exact flow.
         **loader: see `VFIDataModule`.
     """
@@ -64,12 +64,12 @@ class Synthetic(VFIDataModule):
         return SyntheticScenes(self.style, self.train_samples, self.times, self.gives_flow, self.gives_maps)
 
     def val_source(self) -> SyntheticScenes:
-        """Scenes of the index alone."""
+        """Scenes that depend only on the index."""
         return SyntheticScenes(self.style, self.val_samples, self.times, self.gives_flow, self.gives_maps)
 
 
 class SyntheticScenes:
-    """A source of samples (see `loader.SampleSource`). `times` is empty for any time."""
+    """A `SampleSource`. `times` is empty for any time."""
 
     def __init__(self, style: SceneStyle, samples: int, times: tuple[float, ...], flow: bool, maps: bool) -> None:
         self.style, self.samples, self.times, self.flow, self.maps = style, samples, times, flow, maps
@@ -81,19 +81,19 @@ class SyntheticScenes:
         """Draw a scene and render two ends and a time between."""
         name = "held-out" if rng is None else "scene"
         if rng is None:
-            rng = np.random.default_rng((0, HELD_OUT, index))
+            rng = np.random.default_rng((0, VAL_EPOCH, index))
         scene = self.style.draw(rng)
         time = float(rng.choice(self.times)) if self.times else float(rng.uniform())
-        moment = scene.at(time)
+        snapshot = scene.at(time)
         sample: Sample = {
             "frame0": to_uint8(scene.render(0)),
             "frame1": to_uint8(scene.render(1)),
-            "target": to_uint8(moment.image()),
+            "target": to_uint8(snapshot.image()),
             "time": exact_map(scene, time) if self.maps else time,
             "key": f"synthetic/{name}-{index:06d}-t{time:.3f}",
         }
         if self.flow:
-            sample["flow"] = moment.flow(0, 1)
+            sample["flow"] = snapshot.flow(0, 1)
         return sample
 
 

@@ -1,11 +1,11 @@
-"""Augmentations of a whole sample: frames, flow, time and distance map change together.
+"""Augmentations of a sample: frames, flow, time and distance map change together.
 
-A transform is called as `transform(sample, rng)`; the sample's arrays are H W C (see `loader.SampleSource`).
-It acts with its probability, for which each transform draws a number of its own. Flow is H W 4 in pixels: x
-and y from the target to frame0, then to frame1. A time may be a number or a distance map H W: the share of
-the way from frame0 to frame1 that a pixel has gone.
+A transform is called as `transform(sample, rng)`; the sample's arrays are H W C (see `SampleSource`).
+Each transform draws a random number and is applied with its probability. Flow is H W 4 in pixels: x and y
+from the target to frame0, then to frame1. A time is a number or a distance map H W: the fraction of the path
+from frame0 to frame1 that a pixel has covered.
 
-Source: IFRNet's Vimeo90K training (CVPR 2022, its repository's dataset file): enlarging, crop, channel
+Source: IFRNet's Vimeo90K training (CVPR 2022, its repository's dataset file): enlargement, crop, channel
 reversal, flips, transposition, time reversal, in this order, with probabilities 0.1, 1, 0.5, 0.3, 0.5, 0.05
 and 0.5.
 """
@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.core.fast_copy import fast_copy
-from datamodules.core.samplers import Sample
+from datamodules.core.samples import Sample
 from vfi_train.errors import DataError, UserError
 
 FRAMES = ("frame0", "frame1", "target", "reference")
 MAPS = ("time", "reference_time")  # where they are H W
-TURNS: list[Callable[[NDArray, NDArray], tuple[NDArray, NDArray]]] = [  # what becomes of x and y
+ROTATIONS: list[Callable[[NDArray, NDArray], tuple[NDArray, NDArray]]] = [  # of the components x and y
     lambda x, y: (x, y),
     lambda x, y: (y, -x),
     lambda x, y: (-x, -y),
@@ -34,7 +34,7 @@ METHODS = {"bilinear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
 
 
 class Transform:
-    """Something that happens to a sample with a probability. A kind of transform writes `apply`."""
+    """A change of a sample that is applied with a probability. Subclasses implement `apply`."""
 
     def __init__(self, probability: float = 1.0) -> None:
         if not 0 <= probability <= 1:
@@ -42,7 +42,7 @@ class Transform:
         self.probability = probability
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """The sample, changed or not; the given one is left as it is."""
+        """The sample, changed or not; the given one is not modified."""
         return self.apply(sample, rng) if rng.random() < self.probability else sample
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -64,7 +64,7 @@ class Compose:
         return sample
 
     def _join(self) -> list[Callable[[Sample, np.random.Generator], Sample]]:
-        """The transforms; an enlargement and a crop after it are done at once."""
+        """The transforms; an enlargement and a crop after it are fused."""
         steps: list[Callable[[Sample, np.random.Generator], Sample]] = []
         for transform in self.transforms:
             before = steps[-1] if steps else None
@@ -89,12 +89,12 @@ class RandomResize(Transform):
 
 
 class Resize(Transform):
-    """All images and maps at `size` (a side, or height and width), whatever their shape, and the flow with them.
+    """Resize images, maps and flow to `size` (a side, or height and width); the aspect ratio may change.
 
     Args:
         size: pixels.
-        method: "bilinear" (OpenCV's, without smoothing), or "area": the mean of the pixels that a pixel covers.
-        rounded: to 8 bits, where the frames have them; otherwise frames become float32 in [0, 1].
+        method: "bilinear" (OpenCV's, without smoothing), or "area": the mean of the covered pixels.
+        rounded: uint8 frames stay uint8; otherwise they become float32 in [0, 1].
     """
 
     def __init__(self, size: int | Sequence[int], method: str = "bilinear", rounded: bool = True) -> None:
@@ -118,7 +118,7 @@ class Resize(Transform):
 
 
 class RandomCrop(Transform):
-    """A window of `size` (a side, or height and width), all places alike."""
+    """A window of `size` (a side, or height and width) at a uniformly random place."""
 
     def __init__(self, size: int | Sequence[int]) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ class RandomCrop(Transform):
         if height < self.height or width < self.width:
             raise DataError(
                 f"{key} is {height}x{width} pixels, too small for a crop of {self.height}x{self.width}: "
-                "choose a smaller crop, or leave it out"
+                "choose a smaller crop, or remove it"
             )
 
     def place(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int]:
@@ -196,7 +196,7 @@ class Transpose(Transform):
 
 
 class Rotate90(Transform):
-    """A quarter turn anticlockwise: what went right goes up."""
+    """Rotate by 90 degrees anticlockwise: motion to the right becomes motion up."""
 
     def __init__(self, probability: float = 0.5) -> None:
         super().__init__(probability)
@@ -207,7 +207,7 @@ class Rotate90(Transform):
 
 
 class RandomTurn(Transform):
-    """None, one, two or three quarter turns anticlockwise, each as likely (RIFE, EMA-VFI, ATM-VFI)."""
+    """Rotate by 0, 90, 180 or 270 degrees anticlockwise, uniformly (RIFE, EMA-VFI, ATM-VFI)."""
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """See the class."""
@@ -220,9 +220,9 @@ class ReverseTime(Transform):
 
     Args:
         probability: of playing it backwards.
-        always_turn_time: t becomes 1 - t also where the sample is left as it is, so that half of the samples
-            carry a wrong time: a fault of AMT's loaders for GoPro and Adobe240, with which its GoPro weights
-            were presumably trained.
+        always_turn_time: t becomes 1 - t also where the sample is not reversed, so that half of the samples
+            have a wrong time: a bug of AMT's loaders for GoPro and Adobe240, with which its GoPro weights were
+            presumably trained.
     """
 
     def __init__(self, probability: float = 0.5, always_turn_time: bool = False) -> None:
@@ -232,27 +232,27 @@ class ReverseTime(Transform):
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """See `Transform`."""
         changed = super().__call__(sample, rng)
-        return _turn_times(sample) if changed is sample and self.always_turn_time else changed
+        return _reverse_times(sample) if changed is sample and self.always_turn_time else changed
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """See the class."""
-        changed = {**_turn_times(sample), "frame0": sample["frame1"], "frame1": sample["frame0"]}
+        changed = {**_reverse_times(sample), "frame0": sample["frame1"], "frame1": sample["frame0"]}
         if "flow" in sample:
             changed["flow"] = _recombined(sample["flow"], np.eye(4)[[2, 3, 0, 1]])
         return changed
 
 
 class _EnlargedCrop:
-    """An enlargement by a whole number and a crop of it: only what the crop keeps is enlarged."""
+    """An enlargement by an integer and a crop of it: only the crop is enlarged."""
 
     def __init__(self, resize: RandomResize, cropping: RandomCrop) -> None:
         self.resize, self.cropping = resize, cropping
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """What the two give one after the other, bit for bit, with the same random numbers."""
+        """The result of both in sequence, bit for bit, with the same random numbers."""
         if rng.random() >= self.resize.probability:
             return self.cropping(sample, rng)
-        rng.random()  # whether to crop: always
+        rng.random()  # the crop's draw of its probability, 1
         factor = int(self.resize.factor)
         height, width = (side * factor for side in sample["frame0"].shape[:2])
         self.cropping.check(height, width, sample["key"])
@@ -268,8 +268,8 @@ def crop(sample: Sample, top: int, left: int, height: int, width: int) -> Sample
 
 
 def turn(sample: Sample, quarters: int) -> Sample:
-    """The sample after so many quarter turns anticlockwise."""
-    return _on_flow(_on_maps(sample, lambda p: np.rot90(p, quarters)), TURNS[quarters % 4])
+    """The sample rotated anticlockwise by `quarters` times 90 degrees."""
+    return _on_flow(_on_maps(sample, lambda p: np.rot90(p, quarters)), ROTATIONS[quarters % 4])
 
 
 def _on_maps(sample: Sample, change: Callable[[NDArray], NDArray]) -> Sample:
@@ -277,7 +277,7 @@ def _on_maps(sample: Sample, change: Callable[[NDArray], NDArray]) -> Sample:
     return {k: change(v) if isinstance(v, np.ndarray) and v.ndim >= 2 else v for k, v in sample.items()}
 
 
-def _turn_times(sample: Sample) -> Sample:
+def _reverse_times(sample: Sample) -> Sample:
     """Each time t becomes 1 - t."""
     return {**sample, **{name: 1 - sample[name] for name in MAPS if name in sample}}
 
@@ -307,7 +307,7 @@ def _resize(image: NDArray, factor: float) -> NDArray:
 
 
 def _enlarged_window(image: NDArray, factor: int, top: int, left: int, height: int, width: int) -> NDArray:
-    """A window of the enlarged image, made of those pixels alone that it depends on."""
+    """A window of the enlarged image, computed only from the pixels that it depends on."""
     starts = [max(0, first // factor - 1) for first in (top, left)]
     stops = [(first + count - 1) // factor + 2 for first, count in ((top, height), (left, width))]
     enlarged = _resize(image[starts[0] : stops[0], starts[1] : stops[1]], factor)

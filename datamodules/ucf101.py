@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datamodules.storage.file_dataset import HeldOutData, Item
+from datamodules.file_dataset import EvalData, Item
 
 COUNTS = {"triplets": 379}
 
 
-class UCF101(HeldOutData):
+class UCF101(EvalData):
     """A numbered folder for each triplet: `1/frame_00.png`, `1/frame_01_gt.png`, `1/frame_02.png`.
 
     Args:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from datamodules.core.samplers import SampleSource
-from datamodules.storage.file_dataset import Item, Items, StoredData, one_of, spread
+from datamodules.core.samples import SampleSource
+from datamodules.file_dataset import Item, Items, StoredData, evenly_spaced, one_of
 from datamodules.transforms import Compose
 from vfi_train.errors import DataError, UserError
 
@@ -17,12 +17,12 @@ LABELS = ("flow_t0.flo", "flow_t1.flo")  # from the target to frame0, to frame1
 class Vimeo90K(StoredData):
     """Triplets as published: `tri_trainlist.txt`, `tri_testlist.txt`, `sequences/00001/0001/im1.png` ...
 
-    For evaluation the folder `vimeo_interp_test` of the test set alone (`tri_testlist.txt`, `target/...`) does, too.
+    Evaluation also accepts the folder `vimeo_interp_test` (only the test set: `tri_testlist.txt`, `target/...`).
 
     Args:
         root: the folder `vimeo_triplet` that holds these.
-        flow: give pseudo labels from `flow/00001/0001/flow_t0.flo`, `flow_t1.flo`.
-        train_fraction: how much of the training list is trained on, from its beginning (RIFE: 0.95).
+        flow: give flow labels from `flow/00001/0001/flow_t0.flo`, `flow_t1.flo`.
+        train_fraction: train on this fraction of the training list, from its beginning (RIFE: 0.95).
         val_split: validate on the "test" list, or on the "rest" of the training list (RIFE).
         **data: see `StoredData`.
     """
@@ -42,7 +42,7 @@ class Vimeo90K(StoredData):
     ) -> None:
         super().__init__(**data)
         self.gives_flow = flow
-        self.train_fraction, self.val_split = check_share(train_fraction, val_split)
+        self.train_fraction, self.val_split = check_fraction(train_fraction, val_split)
 
     def train_items(self) -> list[Item]:
         """The clips of `tri_trainlist.txt`, or its first ones."""
@@ -63,8 +63,8 @@ class Vimeo90K(StoredData):
         return self._source_of(self.train_items(), self.transforms)
 
     def val_source(self) -> SampleSource:
-        """The held-out clips."""
-        return self._source_of(list(spread(self.val_items(), self.val_samples)), self.val_transforms)
+        """The validation clips."""
+        return self._source_of(list(evenly_spaced(self.val_items(), self.val_samples)), self.val_transforms)
 
     def _source_of(self, items: list[Item], transforms: Compose) -> Items:
         first = items[0]
@@ -87,27 +87,27 @@ class Vimeo90K(StoredData):
         return items
 
 
-def split(clips: list[str], share: float) -> tuple[list[str], list[str]]:
-    """The first clips, floor(share * their number), and the rest.
+def split(clips: list[str], fraction: float) -> tuple[list[str], list[str]]:
+    """The first clips, floor(fraction * their number), and the rest.
 
     Raises:
-        DataError: there is no first one.
+        DataError: the first part is empty.
     """
-    first = int(share * len(clips))
+    first = int(fraction * len(clips))
     if not first:
-        raise DataError(f"data.train_fraction={share} of {len(clips)} clips in the training list is none: give more")
+        raise DataError(f"data.train_fraction={fraction} of {len(clips)} clips in the training list is none: give more")
     return clips[:first], clips[first:]
 
 
-def check_share(share: float, val_split: str) -> tuple[float, str]:
-    """The two, where they go together.
+def check_fraction(fraction: float, val_split: str) -> tuple[float, str]:
+    """Both, if they can be combined.
 
     Raises:
-        UserError: they do not.
+        UserError: they cannot.
     """
     one_of("data.val_split", val_split, ("test", "rest"))
-    if not 0 < share <= 1:
-        raise UserError(f"data.train_fraction={share} is not a share of the list: give a number above 0, up to 1")
-    if val_split == "rest" and share == 1:
+    if not 0 < fraction <= 1:
+        raise UserError(f"data.train_fraction={fraction} is not a fraction: give a number above 0, up to 1")
+    if val_split == "rest" and fraction == 1:
         raise UserError("data.val_split=rest leaves nothing to validate on: give data.train_fraction below 1, as 0.95")
-    return share, val_split
+    return fraction, val_split

@@ -1,7 +1,7 @@
 """Vimeo90K septuplets: 91,701 clips of seven frames of 448x256 pixels (Xue et al., IJCV 2019), for any time.
 
-Three frames are drawn from a clip, the one in between being the target: RIFE's setting for RIFE-m, which EMA-VFI and
-InterpAny-Clearer take over. The four variants are InterpAny-Clearer's (Zhong et al., ECCV 2024).
+Three frames are drawn from a clip; the one in between is the target. This is RIFE's setting for RIFE-m, also used by
+EMA-VFI and InterpAny-Clearer. The four variants are InterpAny-Clearer's (Zhong et al., ECCV 2024).
 """
 
 from __future__ import annotations
@@ -13,37 +13,37 @@ from typing import Any, Literal
 import numpy as np
 
 from datamodules.core.fast_copy import joined
-from datamodules.core.samplers import Sample, SampleSource
+from datamodules.core.samples import Sample, SampleSource
+from datamodules.file_dataset import StoredData, evenly_spaced, first_uses, one_of
 from datamodules.storage.distance_maps import PREPARATIONS, TIME_EPSILON, MapPreparation, time_index, time_indices
-from datamodules.storage.file_dataset import StoredData, first_uses, one_of, spread
 from datamodules.storage.store import Store
-from datamodules.vimeo90k import check_share, split
+from datamodules.vimeo90k import check_fraction, split
 from vfi_train.errors import DataError
 
 COUNTS = {"sep_trainlist.txt": 64_612, "sep_testlist.txt": 7_824}
 FRAMES = 7
 LAST = FRAMES - 1
-TRIES = 100  # samples drawn anew until one has whole distance maps
+MAX_TRIES = 100  # draws until a sample has finite distance maps
 
 
 class VimeoSeptuplet(StoredData):
     """Triples of septuplets as published: `sep_trainlist.txt`, `sep_testlist.txt`, `sequences/00001/0001/im1.png` ...
 
-    A training sample is three different frames of the seven, all triples alike; with probability `reverse` they are
-    played backwards. A held-out one is im1, im7 and one of the frames between.
+    A training sample is three different frames of the seven, drawn uniformly; with probability `reverse` they are
+    played backwards. A validation sample is im1, im7 and one of the frames between.
 
     Args:
         root: the folder `vimeo_septuplet` that holds these.
-        variant: what a network is told of the time. T: a number. D: a distance map, of the clip's files
-            `dis_index_0_3_6.npy` (start, target, end). R stands for a reference, a frame from start to end that may
-            be the target itself: TR comes with maps of one value, DR with those of the files.
-        maps: whose way to prepare distance maps (a family of `distance.PREPARATIONS`): rife, amt_s, ifrnet, ema_vfi.
+        variant: the network's time input. T: a number. D: a distance map, from the clip's files
+            `dis_index_0_3_6.npy` (start, target, end). R adds a reference, a frame from start to end that may be the
+            target itself: TR has constant maps, DR those of the files.
+        maps: how distance maps are prepared (a family of `distance_maps.PREPARATIONS`): rife, amt_s, ifrnet, ema_vfi.
         reverse: probability of playing a triple backwards; its map is then the one seen from its own first frame.
-        flow: give pseudo labels from `flow/00001/0001/flow_3_0.flo` (from the target to the start), `flow_3_6.flo`.
-        train_fraction: how much of the training list is trained on, from its beginning (RIFE, AMT, IFRNet: 0.95).
+        flow: give flow labels from `flow/00001/0001/flow_3_0.flo` (from the target to the start), `flow_3_6.flo`.
+        train_fraction: train on this fraction of the training list, from its beginning (RIFE, AMT, IFRNet: 0.95).
         val_split: validate on the "test" list, or on the "rest" of the training list (RIFE).
-        val_targets: which frames between im1 (0) and im7 (6) are held-out targets.
-        val_maps: distance maps of held-out samples are the "stored" ones, which know the target, or "uniform".
+        val_targets: which frames between im1 (0) and im7 (6) are validation targets.
+        val_maps: distance maps of validation samples: "stored" (computed with the target), or "uniform".
         **data: see `StoredData`.
     """
 
@@ -74,25 +74,25 @@ class VimeoSeptuplet(StoredData):
             one_of("data.val_targets", target, range(1, LAST))
         self.variant, self.maps, self.reverse = variant, maps, reverse
         self.gives_flow, self.gives_maps, self.gives_reference = flow, variant != "T", "R" in variant
-        self.train_fraction, self.val_split = check_share(train_fraction, val_split)
+        self.train_fraction, self.val_split = check_fraction(train_fraction, val_split)
         self.val_targets, self.val_maps = tuple(val_targets), val_maps
 
     def train_source(self) -> SampleSource:
         """Random triples of the training clips."""
         clips = split(self.list_lines("sep_trainlist.txt"), self.train_fraction)[0]
-        self._look_at(clips[0], "D" in self.variant, self.gives_flow)
+        self._check_clip(clips[0], "D" in self.variant, self.gives_flow)
         return RandomTriples(self.store, clips, self)
 
     def val_source(self) -> SampleSource:
-        """Every frame between im1 and im7 of the held-out clips."""
+        """Every frame between im1 and im7 of the validation clips."""
         if self.val_split == "test":
             clips = self.list_lines("sep_testlist.txt")
         else:
             clips = split(self.list_lines("sep_trainlist.txt"), self.train_fraction)[1]
         stored = "D" in self.variant and self.val_maps == "stored"
-        self._look_at(clips[0], stored, flow=False)
-        moments = list(itertools.product(clips, self.val_targets))
-        return HeldOutMoments(self.store, spread(moments, self.val_samples), self, stored)
+        self._check_clip(clips[0], stored, flow=False)
+        targets = list(itertools.product(clips, self.val_targets))
+        return ClipTargets(self.store, evenly_spaced(targets, self.val_samples), self, stored)
 
     def counts(self) -> dict[str, int]:
         """The lengths of the lists."""
@@ -105,7 +105,7 @@ class VimeoSeptuplet(StoredData):
             (name, clip) for clip in clips for name in clip_files(clip, "D" in self.variant, self.gives_flow)
         )
 
-    def _look_at(self, clip: str, maps: bool, flow: bool) -> None:
+    def _check_clip(self, clip: str, maps: bool, flow: bool) -> None:
         self.require(clip_files(clip, False, False), clip)
         missing = [name for name in clip_files(clip, maps, flow)[FRAMES:] if not self.store.exists(name)]
         if missing:
@@ -118,7 +118,7 @@ class VimeoSeptuplet(StoredData):
 
 
 class RandomTriples:
-    """A source of samples (see `loader.SampleSource`): one random triple of each clip."""
+    """A `SampleSource`: one random triple of each clip."""
 
     def __init__(self, store: Store, clips: list[str], data: VimeoSeptuplet) -> None:
         self.store, self.clips = store, clips
@@ -130,16 +130,16 @@ class RandomTriples:
         return len(self.clips)
 
     def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
-        """A triple of clip `index`, or of another where its maps are not finite in the crop (nothing moves)."""
+        """A triple of clip `index`, or of another where its maps are not finite in the crop (no motion)."""
         rng = rng or np.random.default_rng((0, index))
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             sample = self._draw(self.clips[index], rng)
             if all(np.isfinite(sample[name]).all() for name in ("time", "reference_time") if name in sample):
                 return sample
             index = int(rng.integers(len(self.clips)))
         raise DataError(
-            f"{TRIES} samples one after the other had distance maps that are not finite, lastly {sample['key']}: "
-            "make the maps of data.root anew"
+            f"{MAX_TRIES} samples one after the other had distance maps that are not finite, lastly {sample['key']}: "
+            "compute the maps of data.root again"
         )
 
     def _draw(self, clip: str, rng: np.random.Generator) -> Sample:
@@ -152,14 +152,15 @@ class RandomTriples:
         times = {"time": middle}
         if between is not None:
             frames["reference"] = times["reference_time"] = between
-        sample: Sample = {name: self.store.read(image(clip, i), key) for name, i in frames.items()}
+        images = image_files(clip)
+        sample: Sample = {name: self.store.read(images[i], key) for name, i in frames.items()}
         for name, i in times.items():
             if self.stored:
                 sample[name] = stored_map(self.store, clip, (start, i, end), key, self.maps, sample["frame0"].shape)
             else:
                 sample[name] = time_index(start, i, end)
         if self.flow:
-            labels = [self.store.read_flow(label(clip, middle, i), key) for i in (start, end)]
+            labels = [self.store.read_flow(flow_file(clip, middle, i), key) for i in (start, end)]
             sample["flow"] = joined(labels)
         sample = self.transforms({**sample, "key": key}, rng)
         return {**sample, **{name: self._finish(sample[name], sample["frame0"].shape) for name in times}}
@@ -170,24 +171,25 @@ class RandomTriples:
         return np.full(shape[:2], min(time, 1.0), np.float32) if self.reference else time
 
 
-class HeldOutMoments:
-    """A source of samples (see `loader.SampleSource`): the frames between im1 and im7, in whole; also `pair`."""
+class ClipTargets:
+    """A `SampleSource` of (clip, frame between im1 and im7)."""
 
-    def __init__(self, store: Store, moments: Sequence[tuple[str, int]], data: VimeoSeptuplet, stored: bool) -> None:
-        self.store, self.moments, self.transforms, self.stored = store, moments, data.val_transforms, stored
+    def __init__(self, store: Store, targets: Sequence[tuple[str, int]], data: VimeoSeptuplet, stored: bool) -> None:
+        self.store, self.targets, self.transforms, self.stored = store, targets, data.val_transforms, stored
         self.maps = PREPARATIONS["rife_dr_test" if (data.maps, data.variant) == ("rife", "DR") else "test"]
-        # As published: numbers with a small constant in the divisor, maps of one value without.
+        # As published: numbers with a small constant in the divisor, constant maps without.
         self.times = time_indices(LAST - 1, TIME_EPSILON if data.variant == "T" else 0.0)
 
     def __len__(self) -> int:
-        return len(self.moments)
+        return len(self.targets)
 
     def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
-        """Read moment `index`."""
-        clip, target = self.moments[index]
+        """Read target `index`."""
+        clip, target = self.targets[index]
         key = f"{clip}/0-{target}-{LAST}"
         frames = {"frame0": 0, "target": target, "frame1": LAST}
-        sample: Sample = {name: self.store.read(image(clip, i), key) for name, i in frames.items()}
+        images = image_files(clip)
+        sample: Sample = {name: self.store.read(images[i], key) for name, i in frames.items()}
         time: Any = self.times[target - 1]
         if self.stored:
             time = stored_map(self.store, clip, (0, target, LAST), key, self.maps, sample["frame0"].shape)
@@ -212,18 +214,22 @@ def stored_map(
 
 def clip_files(clip: str, maps: bool, flow: bool) -> list[str]:
     """The files of a clip: its frames, its 70 distance maps, its 42 flow labels."""
-    names = [image(clip, i) for i in range(FRAMES)]
+    names = image_files(clip)
     if maps:
-        triples = itertools.combinations(range(FRAMES), 3)
-        names += [distance_file(clip, triple) for forth in triples for triple in (forth, forth[::-1])]
+        names += [distance_file(clip, triple) for triple in triples()]
     if flow:
-        names += [label(clip, a, b) for a, b in itertools.permutations(range(FRAMES), 2) if 0 < a < LAST]
+        names += [flow_file(clip, a, b) for a, b in itertools.permutations(range(FRAMES), 2) if 0 < a < LAST]
     return names
 
 
-def image(clip: str, number: int) -> str:
-    """The file of frame `number` (0..6)."""
-    return f"sequences/{clip}/im{number + 1}.png"
+def image_files(clip: str, count: int = FRAMES) -> list[str]:
+    """The images of a clip."""
+    return [f"sequences/{clip}/im{i + 1}.png" for i in range(count)]
+
+
+def triples(count: int = FRAMES) -> list[tuple[int, int, int]]:
+    """Start, target and end: all positions of a clip in order, each forwards and backwards."""
+    return [triple for forward in itertools.combinations(range(count), 3) for triple in (forward, forward[::-1])]
 
 
 def distance_file(clip: str, triple: tuple[int, int, int]) -> str:
@@ -231,6 +237,6 @@ def distance_file(clip: str, triple: tuple[int, int, int]) -> str:
     return f"sequences/{clip}/dis_index_{'_'.join(map(str, triple))}.npy"
 
 
-def label(clip: str, target: int, other: int) -> str:
+def flow_file(clip: str, target: int, other: int) -> str:
     """The file of the flow from frame `target` to another."""
     return f"flow/{clip}/flow_{target}_{other}.flo"

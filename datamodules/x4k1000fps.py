@@ -1,4 +1,4 @@
-"""X4K1000FPS: 4K videos at 1000 frames per second (Sim et al., ICCV 2021): X-TRAIN to train on, X-TEST held out.
+"""X4K1000FPS: 4K videos at 1000 frames per second (Sim et al., ICCV 2021): X-TRAIN for training, X-TEST for validation.
 
 X-TRAIN's sampling is that of ATM-VFI (ICASSP 2025), X-TEST's protocols those of EMA-VFI (8x) and ATM-VFI (2x).
 """
@@ -10,13 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from datamodules.core.samplers import Sample, SampleSource
-from datamodules.storage.file_dataset import Item, StoredData, check_numbers, first_uses, one_of
+from datamodules.core.samples import Sample, SampleSource
+from datamodules.file_dataset import Item, StoredData, check_numbers, first_uses, one_of
 from datamodules.storage.store import Store
 from datamodules.transforms import Compose, Resize
 from vfi_train.errors import DataError, UserError
 
-COUNTS = {"train": 4_408, "test": 15}  # samples of 65 frames, scenes of 33
+COUNTS = {"train": 4_408, "test": 15}  # clips of 65 frames, scenes of 33
 TRAIN_FRAMES = 65
 WINDOW = 32  # frames between the two inputs of X-TEST
 SIZE_2K = (1080, 2048)
@@ -25,15 +25,15 @@ SIZE_2K = (1080, 2048)
 class X4K1000FPS(StoredData):
     """`train/002/occ008.320_f4881/0000.png` ..., `test/Type1/TEST01_003_f0433/0000.png` ...
 
-    A training sample is two frames of a sample that are a random gap apart, and the frame in the middle.
+    A training sample is two frames of an X-TRAIN clip with a random gap, and the frame in the middle.
 
     Args:
         root: the folder that holds `train` and `test`.
-        gap: the smallest and the largest gap between the inputs, frames; all in between alike.
-        odd_gaps: draw odd gaps, too, the target being frame floor(gap / 2): for those it lies before the middle (at
-            1/3 for a gap of 3), but is taken for it. So the published weights of ATM-VFI were trained.
+        gap: the smallest and the largest gap between the inputs, frames; drawn uniformly.
+        odd_gaps: draw odd gaps, too. The target is frame floor(gap / 2): for odd gaps it is before the middle (at 1/3
+            for a gap of 3), but gets the time 0.5. The published weights of ATM-VFI were trained so.
         test_factor: X-TEST's frames 0 and 32 are the inputs; 8: the seven targets 4, 8, ..., 28; 2: the target 16.
-        resolution: X-TEST as it is ("4k": 4096x2160), or "2k": shrunk to 2048x1080 by area, unrounded.
+        resolution: of X-TEST: "4k" (4096x2160, original), or "2k": shrunk to 2048x1080 by area, unrounded.
         **data: see `StoredData`.
     """
 
@@ -56,7 +56,7 @@ class X4K1000FPS(StoredData):
         smallest, largest = gap
         if not 2 <= smallest <= largest < TRAIN_FRAMES or (smallest == largest and smallest % 2 and not odd_gaps):
             raise UserError(
-                f"data.gap={list(gap)} is no smallest and largest gap from 2 to {TRAIN_FRAMES - 1} frames, with an "
+                f"data.gap={list(gap)} is not a smallest and largest gap from 2 to {TRAIN_FRAMES - 1} frames, with an "
                 "even one among them (or data.odd_gaps=true)"
             )
         self.gaps = [n for n in range(smallest, largest + 1) if odd_gaps or n % 2 == 0]
@@ -90,7 +90,7 @@ class X4K1000FPS(StoredData):
         return items
 
     def counts(self) -> dict[str, int]:
-        """Samples of X-TRAIN, scenes of X-TEST."""
+        """Clips of X-TRAIN, scenes of X-TEST."""
         return {split: len(self._clips(split)) for split in COUNTS}
 
     def files(self) -> Iterator[tuple[str, str]]:
@@ -105,7 +105,7 @@ class X4K1000FPS(StoredData):
 
 
 class RandomGaps:
-    """A source of samples (see `loader.SampleSource`): one random triple of each X-TRAIN sample."""
+    """A `SampleSource`: one random triple of each X-TRAIN clip."""
 
     def __init__(self, store: Store, clips: Sequence[str], gaps: list[int], transforms: Compose) -> None:
         self.store, self.clips, self.gaps, self.transforms = store, clips, gaps, transforms
@@ -114,7 +114,7 @@ class RandomGaps:
         return len(self.clips)
 
     def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
-        """Draw a gap, then a first frame, from sample `index`."""
+        """Draw a gap, then a first frame, from clip `index`."""
         rng = rng or np.random.default_rng((0, index))
         clip = self.clips[index]
         gap = int(rng.choice(self.gaps))
@@ -124,7 +124,7 @@ class RandomGaps:
         if len(frames) != TRAIN_FRAMES:
             raise DataError(
                 f"sample {key}: {self.store.root}/{clip} has {len(frames)} images, not {TRAIN_FRAMES}: extract "
-                "X-TRAIN again (https://github.com/JihyongOh/XVFI; its videos are to be decoded to images)"
+                "X-TRAIN again (https://github.com/JihyongOh/XVFI; decode its videos to images)"
             )
         chosen = {"frame0": first, "target": first + gap // 2, "frame1": first + gap}
         sample: Sample = {name: self.store.read(frames[i], key) for name, i in chosen.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from datamodules.storage.file_dataset import HeldOutData, Item, one_of
+from datamodules.file_dataset import EvalData, Item, one_of
 from datamodules.transforms import CenterCrop, Compose, Resize
 from vfi_train.errors import UserError
 
@@ -16,15 +16,14 @@ CLIPS = (
 COUNTS = {"clips": 8, "triplets": 392}
 
 
-class Xiph(HeldOutData):
+class Xiph(EvalData):
     """`BoxingPractice/001.png` ..., or `BoxingPractice-001.png` ...: targets 2, 4, ..., 98 between their neighbours.
 
     Args:
         root: the folder that holds these.
-        resolution: "2k": 4096x2160 frames shrunk to `size` by area, in 8 bits; "4k": the window of `size` in their
-            middle.
-        size: height and width that both are brought to.
-        frames: how many of each clip are used.
+        resolution: "2k": 4096x2160 frames shrunk to `size` by area, in 8 bits; "4k": the centre crop of `size`.
+        size: height and width of either.
+        frames: how many are used of each clip.
         **data: see `StoredData`.
     """
 
@@ -63,6 +62,6 @@ class Xiph(HeldOutData):
         return items
 
     def counts(self) -> dict[str, int]:
-        """Clips and triplets whose files are all there."""
-        whole = [item for item in self.val_items() if all(map(self.store.exists, item.names()))]
-        return {"clips": len({item.key.partition("/")[0] for item in whole}), "triplets": len(whole)}
+        """Complete clips and triplets."""
+        complete = [item for item in self.val_items() if all(map(self.store.exists, item.names()))]
+        return {"clips": len({item.key.partition("/")[0] for item in complete}), "triplets": len(complete)}

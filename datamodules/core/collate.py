@@ -1,7 +1,7 @@
-"""Samples become a batch: its memory is taken once, and the pixels of each sample are copied to their place once.
+"""Samples become a batch: one allocation, one copy of each sample's pixels.
 
-In a worker process that memory is shared, so that the batch moves to the main process without another copy. Images
-stay uint8 with rows of pixels in memory (H W 3; their shape is B 3 H W) until they are on the device.
+In a worker process the memory is shared, so that the batch moves to the main process without another copy. Images
+stay uint8 and channels-last in memory (H W 3; their shape is B 3 H W) until they are on the device.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch.utils.data import get_worker_info
 
 from datamodules.core.fast_copy import fast_copy
-from datamodules.core.samplers import Sample
+from datamodules.core.samples import Sample
 from datamodules.core.shared_memory import SharedBatch
 from vfi_train.contract import Batch
 from vfi_train.errors import DataError
@@ -25,9 +25,9 @@ ALIGNMENT = 64  # bytes
 
 
 def collate(samples: list[Sample]) -> Batch:
-    """The samples (see `loader.SampleSource`) as a batch; frames keep their type.
+    """The samples (see `SampleSource`) as a batch; frames keep their dtype.
 
-    In a worker process it is a `SharedBatch`, which arrives as the batch. Where broken samples were passed over, the
+    In a worker process it is a `SharedBatch`, which arrives as the batch. Where broken samples were skipped, the
     batch holds the reasons under "skipped".
 
     Raises:
@@ -41,9 +41,9 @@ def collate(samples: list[Sample]) -> Batch:
         contents = np.empty(size, np.uint8).data
         _fill(contents, fields, samples)
         return _batch(contents, label)
-    parcel = SharedBatch(size, _batch, label)
-    _fill(parcel.contents, fields, samples)
-    return parcel  # type: ignore[return-value]
+    batch = SharedBatch(size, _batch, label)
+    _fill(batch.contents, fields, samples)
+    return batch  # type: ignore[return-value]
 
 
 class Field(NamedTuple):
@@ -59,14 +59,14 @@ class Field(NamedTuple):
 
 
 def _layout(samples: list[Sample]) -> tuple[dict[str, Field], int]:
-    """Where each entry goes, and how many bytes all take."""
+    """Where each entry goes, and the size of all in bytes."""
     fields: dict[str, Field] = {}
     end = 0
     for name in (name for name in samples[0] if name in IMAGES or name in TIMES):
         kinds = {(np.shape(s[name]), np.float32 if name in TIMES else s[name].dtype) for s in samples}
         if len(kinds) > 1:
             raise DataError(
-                f"the samples {samples[0]['key']} ... {samples[-1]['key']} give {name} of different sizes "
+                f"the samples {samples[0]['key']} ... {samples[-1]['key']} have {name} of different sizes "
                 f"{sorted(shape for shape, _ in kinds)}, which one batch cannot hold: crop them to one size, or use "
                 "batches of 1"
             )
@@ -86,7 +86,7 @@ def _fill(contents: memoryview, fields: dict[str, Field], samples: list[Sample])
 
 
 def _batch(contents: memoryview, label: tuple[dict[str, Field], dict[str, list[str]]]) -> Batch:
-    """Tensors B C H W over the one memory."""
+    """Tensors B C H W, views of `contents`."""
     fields, texts = label
     tensors = {name: torch.from_numpy(field.array(contents)).permute(0, 3, 1, 2) for name, field in fields.items()}
     return {**texts, **tensors}  # type: ignore[typeddict-item]

@@ -1,4 +1,4 @@
-"""What all datamodules share: loaders that are a function of (seed, epoch, position), and exact resume."""
+"""The base of all datamodules: loaders that are a function of (seed, epoch, position), and exact resume."""
 
 from __future__ import annotations
 
@@ -11,46 +11,38 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.core.collate import collate
+from datamodules.core.loader import Loader, TrainLoader, init_worker
 from datamodules.core.overfit import FixedSubset
-from datamodules.core.resume import Progress
-from datamodules.core.samplers import (
-    GlobalBatchSampler,
-    Loader,
-    SampleSource,
-    SeededDataset,
-    ShardedEvalSampler,
-    TrainLoader,
-    init_worker,
-    split_batch,
-)
+from datamodules.core.resume import DataPosition
+from datamodules.core.samplers import GlobalBatchSampler, ShardedEvalSampler, split_batch
+from datamodules.core.samples import SampleSource, SeededDataset
 from vfi_train.contract import Batch
 from vfi_train.errors import DataError, UserError
 
 
 class VFIDataModule(LightningDataModule):
-    """A training set and a held-out set. A dataset writes `train_source`, `val_source` and `check`.
+    """A training set and a validation set. A dataset implements `train_source`, `val_source` and `check`.
 
     Args:
         batch_size: samples per optimizer step, over all devices and accumulated micro-batches.
-        micro_batch_size: the largest batch that fits one device; null: any fits. The Trainer is given
-            `accumulate_grad_batches` from `split_batch`.
+        micro_batch_size: the largest batch that fits one device; null: any fits. The Trainer's
+            `accumulate_grad_batches` comes from `split_batch`.
         val_batch_size: samples per validation batch and device; null: as many as in training.
-        num_workers: processes that prepare batches, for each device; 0: the main process does.
+        num_workers: worker processes per device; 0: the main process prepares batches.
         seed: of the order and the augmentation.
-        overfit: train and validate on this many training samples, each drawn once: a network that can learn
-            learns them by heart.
+        overfit: train and validate on this many training samples, each with one draw of the augmentation.
         pin_memory: page-locked batches for faster transfer; null: when there is a GPU.
-        on_error: what a missing or broken file of a training sample does: "raise" stops, "skip" draws the next whole
-            sample instead. Held-out samples always stop.
-        max_errors: how many samples may be broken before "skip" stops as well.
+        on_error: at a missing or broken file of a training sample, "raise" stops and "skip" takes the next readable
+            sample. Validation samples always stop.
+        max_errors: how many broken samples "skip" accepts.
 
     Attributes:
         arbitrary_time: whether there are targets at other times than 0.5.
         gives_flow: whether batches hold `flow`.
-        gives_maps: whether times are maps, one number a pixel.
+        gives_maps: whether times are maps, one number per pixel.
         gives_reference: whether batches hold `reference` and `reference_time`.
         trains: whether there are training samples; a test set has none.
-        skipped: why training samples were passed over, one sentence for each.
+        skipped: why training samples were skipped, one sentence each.
     """
 
     arbitrary_time: bool = False
@@ -82,7 +74,7 @@ class VFIDataModule(LightningDataModule):
             raise UserError(f"data.on_error={on_error} is neither raise nor skip")
         self.max_errors = max_errors if on_error == "skip" else 0
         self.skipped: list[str] = []
-        self.progress = Progress(self)
+        self.position = DataPosition(self, batch_size)
         self._sources: dict[str, SampleSource] | None = None
 
     def train_source(self) -> SampleSource:
@@ -90,20 +82,20 @@ class VFIDataModule(LightningDataModule):
         raise NotImplementedError
 
     def val_source(self) -> SampleSource:
-        """The samples that validation and test see, the same every time."""
+        """The samples of validation and test, the same every time."""
         raise NotImplementedError
 
     def check(self) -> None:
         """Raise a DataError with one sentence when data is missing; fast, called before any training."""
 
     def setup(self, stage: str | None = None) -> None:
-        """Find the samples, of both sets or, for evaluation, the held-out ones alone."""
+        """Find the samples of both sets or, for evaluation, only the validation samples."""
         if self._sources is None:
             training = stage in (None, "fit") and self.trains
             if training:
                 self.check()
-            names = ("train", "val_split") if training else ("val_split",)
-            self._sources = {which: self._make(which) for which in names}
+            names = ("train", "val") if training else ("val",)
+            self._sources = {name: self._make(name) for name in names}
 
     @property
     def train_size(self) -> int:
@@ -112,20 +104,20 @@ class VFIDataModule(LightningDataModule):
 
     @property
     def val_size(self) -> int:
-        """Number of held-out samples."""
-        return len(self._source("val_split"))
+        """Number of validation samples."""
+        return len(self._source("val"))
 
     def train_dataloader(self) -> DataLoader:
-        """The micro-batches of this process; goes on where the checkpoint that was loaded stopped."""
+        """The micro-batches of this process, from where the loaded checkpoint stopped."""
         per_device, accumulate = split_batch(self.batch_size, self._world_size, self.micro_batch_size)
         if self.trainer is not None and self.trainer.accumulate_grad_batches != accumulate:
             raise UserError(
-                f"data.batch_size={self.batch_size} on {self._world_size} devices takes "
+                f"data.batch_size={self.batch_size} on {self._world_size} devices needs "
                 f"trainer.accumulate_grad_batches={accumulate}, not {self.trainer.accumulate_grad_batches}: "
-                "leave it to data.micro_batch_size"
+                "set only data.micro_batch_size"
             )
         batches = self.train_batches(
-            per_device, lambda: self.progress.start(per_device * self._world_size, len(batches))
+            per_device, lambda: self.position.start(per_device * self._world_size, len(batches))
         )
         return TrainLoader(self._samples("train"), batch_sampler=batches, **self._options())
 
@@ -135,50 +127,50 @@ class VFIDataModule(LightningDataModule):
         return GlobalBatchSampler(size, self.batch_size, per_device, seed, rank, world, position)
 
     def val_dataloader(self) -> DataLoader:
-        """The held-out samples of this process: each sample once over all processes, none twice."""
+        """The validation samples of this process: over all processes, each sample once."""
         if self.val_size < self._world_size:
             raise UserError(
-                f"{self.val_size} held-out samples cannot be shared by {self._world_size} processes: validate on "
+                f"{self.val_size} validation samples cannot be shared by {self._world_size} processes: validate on "
                 f"{self._world_size} or more (data.val_samples), or train with fewer devices"
             )
         batch_size = self.val_batch_size
         if batch_size is None:
             batch_size = split_batch(self.batch_size, self._world_size, self.micro_batch_size)[0]
         batches = ShardedEvalSampler(self.val_size, batch_size, self._rank, self._world_size)
-        return Loader(self._samples("val_split"), batch_sampler=batches, **self._options())
+        return Loader(self._samples("val"), batch_sampler=batches, **self._options())
 
     def test_dataloader(self) -> DataLoader:
         """As `val_dataloader`."""
         return self.val_dataloader()
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
-        """Frames that travelled as uint8 become float32 in [0, 1]; samples that were passed over are counted."""
+        """uint8 frames become float32 in [0, 1]; skipped samples are counted."""
         self._count(batch.pop("skipped", []))  # type: ignore[typeddict-item]
         return to_float(batch)
 
     def state_dict(self) -> dict[str, Any]:
         """The position in the data, for the checkpoint."""
-        return self.progress.state_dict()
+        return self.position.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint's position."""
-        self.progress.load_state_dict(state_dict)
+        """Continue from a checkpoint's position."""
+        self.position.load_state_dict(state_dict)
 
-    def _source(self, which: str) -> SampleSource:
+    def _source(self, name: str) -> SampleSource:
         if self._sources is None:
-            raise RuntimeError(f"{type(self).__name__} does not know its samples yet: call setup() first")
-        if which not in self._sources:
-            self._sources[which] = self._make(which)
-        return self._sources[which]
+            raise RuntimeError(f"{type(self).__name__} has no samples yet: call setup() first")
+        if name not in self._sources:
+            self._sources[name] = self._make(name)
+        return self._sources[name]
 
-    def _make(self, which: str) -> SampleSource:
+    def _make(self, name: str) -> SampleSource:
         if self.overfit is not None:
-            few = FixedSubset(self.train_source(), self.overfit, self.seed)
-            return few.repeated(self.batch_size) if which == "train" else few
-        return self.train_source() if which == "train" else self.val_source()
+            subset = FixedSubset(self.train_source(), self.overfit, self.seed)
+            return subset.repeated(self.batch_size) if name == "train" else subset
+        return self.train_source() if name == "train" else self.val_source()
 
-    def _samples(self, which: str) -> SeededDataset:
-        return SeededDataset(self._source(which), self.seed, self.max_errors)
+    def _samples(self, name: str) -> SeededDataset:
+        return SeededDataset(self._source(name), self.seed, self.max_errors)
 
     def _count(self, reasons: list[str]) -> None:
         for reason in dict.fromkeys(reasons):
@@ -210,7 +202,7 @@ class VFIDataModule(LightningDataModule):
 
 
 def to_float(batch: Batch) -> Batch:
-    """The batch with every uint8 tensor as float32 in [0, 1]; each tensor has memory of its own, channels outermost."""
+    """The batch with every uint8 tensor as float32 in [0, 1]; each tensor is contiguous in memory of its own."""
 
     def convert(value: Any) -> Any:
         if not isinstance(value, Tensor):

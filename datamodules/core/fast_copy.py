@@ -1,4 +1,4 @@
-"""Copying pixels, fast."""
+"""Fast copies of pixels."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 
 def fast_copy(pixels: Any, place: NDArray) -> None:
-    """Copy an array, or one number, to `place`, an array of its shape whose numbers lie one after the other.
+    """Copy an array, or one number, to `place`, a contiguous array of its shape.
 
-    Flips, transpositions and reversed channels of an image are views with unusual strides, which NumPy copies
-    number by number; OpenCV's own routines do the same 10 to 50 times faster.
+    Flips, transpositions and reversed channels of an image are strided views, which NumPy copies number by number;
+    OpenCV's routines do the same 10 to 50 times faster.
     """
-    if not isinstance(pixels, np.ndarray) or not _holds_whole_pixels(pixels):
+    if not isinstance(pixels, np.ndarray) or not _has_complete_pixels(pixels):
         np.copyto(place, pixels)
         return
     steps: list[Any] = []
@@ -34,7 +34,7 @@ def fast_copy(pixels: Any, place: NDArray) -> None:
     if not steps:
         np.copyto(place, pixels)
         return
-    for step in steps[:0:-1]:  # what was undone last is done first
+    for step in steps[:0:-1]:  # in reverse order
         pixels = step(pixels, None)
     steps[0](pixels, place)
 
@@ -44,11 +44,11 @@ def joined(flows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     return cv2.merge(flows)  # type: ignore[return-value]
 
 
-def _holds_whole_pixels(array: NDArray) -> bool:
-    """Whether it is H W C of pixels that are whole in memory, turned about in any way, of a kind that OpenCV takes."""
+def _has_complete_pixels(array: NDArray) -> bool:
+    """Whether it is H W C, flipped or transposed in any way, with contiguous pixels of a dtype that OpenCV takes."""
     if array.ndim != 3 or array.dtype not in (np.uint8, np.float32):
         return False
     size, channels = array.itemsize, array.shape[2]
     rows, columns, within = (abs(stride) for stride in array.strides)
-    whole = within == size and min(rows, columns) == size * channels
-    return whole and channels <= 4 and (array.strides[2] > 0 or channels == 3)
+    contiguous = within == size and min(rows, columns) == size * channels
+    return contiguous and channels <= 4 and (array.strides[2] > 0 or channels == 3)

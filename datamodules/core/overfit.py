@@ -1,21 +1,21 @@
-"""A handful of samples, the same every time: a network that cannot learn them by heart cannot learn."""
+"""A few fixed samples: a network that cannot overfit them cannot learn."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from datamodules.core.samplers import Sample, SampleSource
+from datamodules.core.samples import Sample, SampleSource
 from vfi_train.errors import UserError
 
 
 class FixedSubset:
-    """The first samples of a source, each with one draw of the augmentation (see `loader.SampleSource`).
+    """The first samples of a source, each with one draw of the augmentation (see `SampleSource`).
 
     Args:
-        source: where they come from.
+        source: of the samples.
         count: how many.
         seed: of the augmentation.
-        times: how often the few are passed through in an epoch.
+        times: how often each is in an epoch.
     """
 
     def __init__(self, source: SampleSource, count: int, seed: int, times: int = 1) -> None:
@@ -24,13 +24,13 @@ class FixedSubset:
         self.source, self.count, self.seed, self.times = source, count, seed, times
 
     def repeated(self, batch_size: int) -> FixedSubset:
-        """The same, often enough for an epoch of at least 64 batches: each epoch starts the loader anew."""
+        """The same with an epoch of at least 64 batches: each epoch restarts the loader."""
         return FixedSubset(self.source, self.count, self.seed, -(-64 * batch_size // self.count))
 
     def __len__(self) -> int:
         return self.count * self.times
 
     def sample(self, index: int, rng: np.random.Generator | None) -> Sample | list[Sample]:
-        """Sample `index`, whatever the random numbers given."""
+        """Sample `index`; `rng` is ignored."""
         index %= self.count
         return self.source.sample(index, np.random.default_rng((self.seed, 0, index)))

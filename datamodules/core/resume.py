@@ -1,34 +1,34 @@
-"""Where a run stands in its data, kept in its checkpoints: a resumed epoch goes on with the next sample.
+"""The position in the training data, kept in checkpoints: a resumed epoch continues with the next sample.
 
-Lightning restores the number of the batch, but not what the loader had given. The position is kept in
-samples, not in micro-batches: a run may resume on another number of devices. Written against the loops of
-Lightning 2.6: `_FitLoop.setup_data` starts the first iteration, after the loops' state was loaded and before
-it is tidied up by `reset`; `_TrainingEpochLoop.on_run_start` starts the later ones.
+Lightning restores the number of the batch, but not the state of the loader. The position is kept in samples, not in
+micro-batches: a run may resume on another number of devices. Written against the loops of Lightning 2.6:
+`_FitLoop.setup_data` starts the first iteration, after the loops' state was loaded and before `reset` changes it;
+`_TrainingEpochLoop.on_run_start` starts the later ones.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from datamodules.core.datamodule import VFIDataModule
+from lightning import LightningDataModule
 
 
-class Progress:
-    """The (epoch, position) of a datamodule's training data.
+class DataPosition:
+    """The (epoch, samples) that the training data of a datamodule has reached.
 
     Args:
-        datamodule: asked for its trainer and its batch size.
+        datamodule: gives the trainer.
+        batch_size: samples per optimizer step.
     """
 
-    def __init__(self, datamodule: VFIDataModule) -> None:
-        self.datamodule = datamodule
+    def __init__(self, datamodule: LightningDataModule, batch_size: int) -> None:
+        self.datamodule, self.batch_size = datamodule, batch_size
         self.epoch = -1  # of the latest iteration
         self.micro_batch = 0  # samples per micro-batch over all processes
         self._loaded: dict[str, Any] | None = None
 
     def start(self, micro_batch: int, per_epoch: int) -> tuple[int, int]:
-        """The epoch that an iteration now starts or goes on with, and how many micro-batches of it are done.
+        """The epoch that an iteration now starts or continues, and how many micro-batches of it are done.
 
         Args:
             micro_batch: samples of a micro-batch over all processes.
@@ -42,19 +42,19 @@ class Progress:
             self.epoch = trainer.current_epoch
         elif loaded["finished"]:
             self.epoch = loaded["epoch"] + 1
-            mend_loop(trainer.fit_loop)
+            repair_loop(trainer.fit_loop)
             if loaded["micro_batch"] != micro_batch:
-                tell_loop(trainer.fit_loop, per_epoch)
+                set_completed(trainer.fit_loop, per_epoch)
         else:
-            # What a half-accumulated step had gathered is in no checkpoint: the step begins again.
-            steps = loaded["samples"] // self.datamodule.batch_size
-            self.epoch, done = loaded["epoch"], steps * self.datamodule.batch_size // micro_batch
-            mend_loop(trainer.fit_loop)
-            tell_loop(trainer.fit_loop, done)
+            # Accumulated gradients are not in the checkpoint: the step begins again.
+            steps = loaded["samples"] // self.batch_size
+            self.epoch, done = loaded["epoch"], steps * self.batch_size // micro_batch
+            repair_loop(trainer.fit_loop)
+            set_completed(trainer.fit_loop, done)
         return self.epoch, done
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: plain numbers; empty before the first iteration."""
+        """For the checkpoint: plain numbers; empty before the first iteration."""
         trainer = self.datamodule.trainer
         if trainer is None or self.epoch < 0:
             return {}
@@ -72,13 +72,13 @@ class Progress:
         self._loaded = state_dict or None
 
 
-def mend_loop(fit_loop: Any) -> None:
-    """Correct two states of Lightning's loops, just loaded, from which they would take a batch twice."""
+def repair_loop(fit_loop: Any) -> None:
+    """Correct two restored states of Lightning's loops with which they would run a batch twice."""
     epochs, batches = fit_loop.epoch_progress, fit_loop.epoch_loop.batch_progress
     # An exception in the middle of a micro-batch leaves the totals one ahead for the rest of the run.
     batches.total.ready = batches.total.processed + batches.current.ready - batches.current.processed
     batches.total.started = batches.total.processed + batches.current.started - batches.current.processed
-    # Saved in on_train_epoch_end by a run that counts steps, not epochs: say that it was one hook earlier.
+    # Saved in on_train_epoch_end by a run that counts steps, not epochs: move the state one hook back.
     if fit_loop.restarting and epochs.current.processed > epochs.current.completed and batches.is_last_batch:
         for epoch, batch in ((epochs.total, batches.total), (epochs.current, batches.current)):
             epoch.processed = epoch.completed
@@ -86,13 +86,13 @@ def mend_loop(fit_loop: Any) -> None:
         fit_loop.epoch_loop._batches_that_stepped -= 1
 
 
-def tell_loop(fit_loop: Any, done: int) -> None:
-    """Make the loop's own count of this epoch's micro-batches `done`, where it would arrive at another.
+def set_completed(fit_loop: Any, done: int) -> None:
+    """Set the loop's count of this epoch's micro-batches to `done`.
 
-    The two differ when the run resumes with other micro-batches, or in the middle of an accumulated step.
+    The restored count differs when the run resumes with other micro-batches, or in the middle of an accumulated step.
     """
     total, current = fit_loop.epoch_loop.batch_progress.total, fit_loop.epoch_loop.batch_progress.current
-    # Saved in on_train_batch_end: the loop will add the batch that was not completed yet.
+    # Saved in on_train_batch_end: the loop will add the batch that was not yet completed.
     saved_at_batch_end = total.ready == total.started == total.processed == total.completed + 1
     if current.completed + saved_at_batch_end != done:
         current.ready = current.started = current.processed = done

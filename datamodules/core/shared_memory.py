@@ -1,8 +1,8 @@
-"""Batches on their way out of a worker process: in shared memory that is used again and again.
+"""Batches from worker processes, in shared memory that is reused.
 
-Fresh shared memory costs more than what is written to it: the system clears each page and maps it in both processes
-when it is first touched. So a worker keeps the pieces of memory that it has sent. The receiving process marks a piece
-as free when nothing refers to its contents any more; a batch that is kept keeps its piece.
+New shared memory costs more than writing to it: the system clears each page and maps it in both processes when it is
+first touched. So a worker keeps the slots that it has sent. The receiving process marks a slot as free when nothing
+refers to its contents any more; a batch that is kept keeps its slot.
 """
 
 from __future__ import annotations
@@ -17,25 +17,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-HEADER = 64  # bytes before the contents; the first tells whether the piece is in use
-MOST = 16  # pieces that a process keeps; a batch beyond that travels in memory of its own
+from datamodules.storage.atomic_write import is_process_alive
 
-Address = tuple[int, int | None]  # of a piece: the process that made it, and its number there
+HEADER = 64  # bytes before the contents; the first says whether the slot is in use
+MAX_SLOTS = 16  # that a process keeps; further batches get memory of their own
+
+Address = tuple[int, int | None]  # of a slot: the process that made it, and its number there
 
 
 class SharedBatch:
-    """A piece of memory to be filled and put in a queue, out of which comes `arrive(contents, label)`.
+    """Memory to fill and put in a queue; what comes out of the queue is `arrive(contents, label)`.
 
     Attributes:
-        contents: the bytes; there may be more than were asked for.
+        contents: `size` bytes or more.
     """
 
     def __init__(self, size: int, arrive: Callable[[memoryview, Any], Any], label: Any) -> None:
-        self.piece, self.arrive, self.label = _free_piece(size), arrive, label
-        self.contents = self.piece.array.data[HEADER:]
+        self.slot, self.arrive, self.label = _free_slot(size), arrive, label
+        self.contents = self.slot.array.data[HEADER:]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _arrived, (self.piece.address, self.piece.handed_over(), self.arrive, self.label)
+        return _arrived, (self.slot.address, self.slot.handed_over(), self.arrive, self.label)
 
 
 class _Slot:
@@ -58,25 +60,25 @@ _ours: list[_Slot] = []  # of this process, in use or not
 _received: dict[Address, Tensor] = {}  # from the processes that send to this one
 
 
-def _free_piece(size: int) -> _Slot:
-    """A piece with room for that many bytes, marked as in use."""
-    fitting = [piece for piece in _ours if not piece.array[0] and len(piece.array) >= HEADER + size]
+def _free_slot(size: int) -> _Slot:
+    """A slot of that many bytes or more, marked as in use."""
+    fitting = [slot for slot in _ours if not slot.array[0] and len(slot.array) >= HEADER + size]
     if fitting:
-        piece = min(fitting, key=lambda piece: len(piece.array))
+        slot = min(fitting, key=lambda slot: len(slot.array))
     else:
-        keep = len(_ours) < MOST
-        piece = _Slot(size, len(_ours) if keep else None)
+        keep = len(_ours) < MAX_SLOTS
+        slot = _Slot(size, len(_ours) if keep else None)
         if keep:
-            _ours.append(piece)
-    piece.array[0] = 1
-    return piece
+            _ours.append(slot)
+    slot.array[0] = 1
+    return slot
 
 
 def _arrived(address: Address, memory: Tensor | None, arrive: Callable[[memoryview, Any], Any], label: Any) -> Any:
     if memory is None:
         memory = _received[address]
     elif address[1] is not None:
-        for gone in [known for known in list(_received) if not _is_alive(known[0])]:
+        for gone in [known for known in list(_received) if not is_process_alive(known[0])]:
             _received.pop(gone, None)
         _received[address] = memory
     lease = memory.numpy()  # lives as long as any view of the contents
@@ -88,15 +90,5 @@ def _mark_as_free(memory: Tensor) -> None:
     memory[0] = 0
 
 
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_ours.clear)  # a piece has one sender
+    os.register_at_fork(after_in_child=_ours.clear)  # a slot has one sender

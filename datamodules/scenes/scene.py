@@ -1,8 +1,8 @@
 """Moving textured scenes in closed form: image, flow and occlusion at any time, none interpolated.
 
 A scene is a stack of layers, the background first. Each has a texture (a sum of plane waves), a shape with
-a soft edge, and an affine motion. Texture and shape are functions of the layer's own coordinates, so that a
-moment is rendered by mapping pixels to layers, and a flow is found by mapping them on to another moment.
+a soft edge, and an affine motion. Texture and shape are functions of the layer's own coordinates: an image is
+rendered by mapping pixels to layers, and a flow by mapping them on to another time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from datamodules.scenes.shapes import Shape
 Floats = NDArray[np.float32]
 
 EDGE = 2.0  # pixels over which an object's edge goes from clear to opaque
-OPAQUE = 0.5  # from this opacity on, a layer is what a pixel shows
+OPAQUE = 0.5  # from this opacity on, a pixel shows the layer
 
 
 class Affine(NamedTuple):
@@ -33,7 +33,7 @@ class Affine(NamedTuple):
     y0: float
 
     def inverse(self) -> Affine:
-        """The map back."""
+        """The inverse map."""
         d = self.xx * self.yy - self.xy * self.yx
         xx, xy, yx, yy = self.yy / d, -self.xy / d, -self.yx / d, self.xx / d
         return Affine(xx, xy, -xx * self.x0 - xy * self.y0, yx, yy, -yx * self.x0 - yy * self.y0)
@@ -51,7 +51,7 @@ class Affine(NamedTuple):
         )
 
     def minus_identity(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-        """How far points move: the factors of x, y and 1 in the x and in the y of the displacement."""
+        """The displacement: the factors of x, y and 1 in its x and in its y."""
         return (self.xx - 1, self.xy, self.x0), (self.yx, self.yy - 1, self.y0)
 
     def __call__(self, x: Any, y: Any) -> tuple[Any, Any]:
@@ -64,8 +64,8 @@ class Motion:
     """Where a layer is at a time: its point u is at centre + u + p * (shift + (grow, turn) u).
 
     The progress p runs from -1 at time 0 to 1 at time 1, evenly when `speedup` is zero. When `bend` is zero
-    too, each point goes straight on at its own constant speed: the motion is, to first order, a translation,
-    a rotation by `turn` and a scaling by 1 + `grow`.
+    too, each point moves straight at its own constant speed: the motion is, to first order, a translation, a
+    rotation by `turn` and a scaling by 1 + `grow`.
     """
 
     centre: tuple[float, float]  # pixels, x then y
@@ -84,7 +84,7 @@ class Motion:
         return Affine(1 + p * self.grow, -p * self.turn, x0, p * self.turn, 1 + p * self.grow, y0)
 
     def reversed(self) -> Motion:
-        """The same path, the other way."""
+        """The same path, backwards."""
         back = (-self.shift[0], -self.shift[1])
         return replace(self, shift=back, grow=-self.grow, turn=-self.turn, speedup=-self.speedup)
 
@@ -121,7 +121,7 @@ class Texture:
 
 @dataclass(frozen=True)
 class Layer:
-    """A texture that moves; the background has no shape and covers everything."""
+    """A moving texture; the background has no shape and covers everything."""
 
     texture: Texture
     motion: Motion
@@ -135,8 +135,8 @@ class Layer:
         return np.minimum(np.maximum(inside * np.float32(1 / EDGE) + np.float32(0.5), 0), 1)
 
 
-class Moment:
-    """A scene at one time, each layer seen through the smallest window of rows and columns that holds it."""
+class Snapshot:
+    """A scene at one time, each layer within the smallest window of rows and columns that holds it."""
 
     def __init__(self, scene: Scene, time: float) -> None:
         self.scene, self.time = scene, time
@@ -162,7 +162,7 @@ class Moment:
         return np.minimum(np.maximum(image, 0, out=image), 1, out=image).transpose(1, 2, 0)
 
     def flow(self, *others: float) -> Floats:
-        """Where what each pixel shows is at each of the other times: H W 2 per time, pixels, x then y."""
+        """The flow to each of the other times: H W 2 per time, pixels, x then y."""
         flow = np.empty((2 * len(others), self.scene.height, self.scene.width), dtype=np.float32)
         for number, ((rows, columns), layer) in enumerate(zip(self.windows, self.scene.layers, strict=True)):
             moves = [layer.motion.at(other).after(self.to_layer[number]) for other in others]
@@ -193,28 +193,28 @@ class Moment:
 
 @dataclass(frozen=True)
 class Scene:
-    """Layers from back to front, seen through a window of height x width pixels."""
+    """Layers from back to front, in an image of height x width pixels."""
 
     layers: tuple[Layer, ...]
     height: int
     width: int
 
-    def at(self, time: float) -> Moment:
+    def at(self, time: float) -> Snapshot:
         """The scene at `time` (0..1)."""
-        return Moment(self, time)
+        return Snapshot(self, time)
 
     def render(self, time: float) -> Floats:
         """The image at `time`: H W 3, in [0, 1]."""
         return self.at(time).image()
 
     def flow(self, time: float, other: float) -> Floats:
-        """Where what each pixel shows at `time` is at the `other` time: H W 2, pixels, x then y."""
+        """The flow from `time` to the `other` time: H W 2, pixels, x then y."""
         return self.at(time).flow(other)
 
     def occlusion(self, time: float, other: float) -> NDArray[np.bool_]:
-        """Which pixels show at `time` what is hidden, or out of the image, at the `other` time: H W."""
-        moment = self.at(time)
-        topmost, flow = moment.topmost(), moment.flow(other)
+        """Which pixels at `time` are hidden, or out of the image, at the `other` time: H W."""
+        snapshot = self.at(time)
+        topmost, flow = snapshot.topmost(), snapshot.flow(other)
         x, y = _pixels(range(self.height), range(self.width))
         x, y = x + flow[..., 0], y + flow[..., 1]
         hidden = (x < 0) | (y < 0) | (x > self.width - 1) | (y > self.height - 1)

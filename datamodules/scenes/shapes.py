@@ -13,7 +13,7 @@ Floats = NDArray[np.float32]
 
 
 class UniformStream:
-    """Uniform random numbers, drawn all at once: a scene takes a hundred, and single draws are slow."""
+    """Uniform random numbers, drawn at once: a scene needs a hundred, and single draws are slow."""
 
     def __init__(self, rng: np.random.Generator, count: int) -> None:
         self._numbers = iter(rng.random(count).tolist())
@@ -32,7 +32,7 @@ class Shape(Protocol):
         ...
 
     def inside(self, x: Floats, y: Floats) -> Floats:
-        """About how many pixels the points x, y are inside of the outline; negative outside."""
+        """Approximate distance of the points x, y inside the outline, in pixels; negative outside."""
         ...
 
 
@@ -57,7 +57,7 @@ class Ellipse:
 
 @dataclass(frozen=True)
 class Polygon:
-    """A convex polygon about the origin: what lies below its sides, `distances` away at `angles`."""
+    """A convex polygon around the origin, with its sides at `distances` and `angles`."""
 
     angles: tuple[float, ...]  # of the outward normals, rising
     distances: tuple[float, ...]
@@ -77,34 +77,34 @@ class Polygon:
 
 @dataclass(frozen=True)
 class Blob:
-    """Where a sum of round hills is high: discs of a radius that have run into each other."""
+    """Where a sum of Gaussians is high: discs of a radius that merge."""
 
     centres: tuple[tuple[float, float], ...]
     radius: float
 
     @property
     def reach(self) -> float:
-        """All hills in one place are as high as one hill, less the height they add, at its radius."""
-        spread = max(hypot(*centre) for centre in self.centres)
-        return spread + self.radius * sqrt(1 + log(len(self.centres)))
+        """An upper bound: all Gaussians at the farthest centre."""
+        farthest = max(hypot(*centre) for centre in self.centres)
+        return farthest + self.radius * sqrt(1 + log(len(self.centres)))
 
     def inside(self, x: Floats, y: Floats) -> Floats:
-        """By the slope 2 / (e radius) with which a hill falls to 1/e at its radius; see `Shape`."""
+        """By the slope 2 / (e radius) of a Gaussian at its radius; see `Shape`."""
         centres = np.array(self.centres, np.float32)[..., None, None]
         dx, dy = x - centres[:, 0], y - centres[:, 1]
-        hills = np.exp((dx * dx + dy * dy) * (-1 / self.radius**2)).sum(axis=0)
-        return (hills - exp(-1)) * (self.radius * e / 2)
+        height = np.exp((dx * dx + dy * dy) * (-1 / self.radius**2)).sum(axis=0)
+        return (height - exp(-1)) * (self.radius * e / 2)
 
 
-def draw_shape(dice: UniformStream, radius: float) -> Shape:
+def draw_shape(numbers: UniformStream, radius: float) -> Shape:
     """One of the shapes above, of about the given radius in pixels."""
-    kind = dice.between(0, 3)
+    kind = numbers.between(0, 3)
     if kind < 1:
-        return Ellipse((radius, radius * dice.between(0.5, 1)), dice.between(0, pi))
+        return Ellipse((radius, radius * numbers.between(0.5, 1)), numbers.between(0, pi))
     if kind < 2:
-        sides, turn = int(dice.between(4, 8)), dice.between(0, 2 * pi)
-        angles = (turn + (n + dice.between(-0.15, 0.15)) * (2 * pi / sides) for n in range(sides))
-        return Polygon(tuple(angles), tuple(radius * dice.between(0.6, 0.9) for _ in range(sides)))
-    hills, spread = int(dice.between(2, 5)), 0.6 * radius
-    centres = ((dice.between(-spread, spread), dice.between(-spread, spread)) for _ in range(hills))
+        sides, turn = int(numbers.between(4, 8)), numbers.between(0, 2 * pi)
+        angles = (turn + (n + numbers.between(-0.15, 0.15)) * (2 * pi / sides) for n in range(sides))
+        return Polygon(tuple(angles), tuple(radius * numbers.between(0.6, 0.9) for _ in range(sides)))
+    count, far = int(numbers.between(2, 5)), 0.6 * radius
+    centres = ((numbers.between(-far, far), numbers.between(-far, far)) for _ in range(count))
     return Blob(tuple(centres), 0.5 * radius)

@@ -1,4 +1,4 @@
-"""What synthetic scenes are drawn like: how many objects, how fast, how textured."""
+"""Random scenes: number of objects, speed, texture."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ WAVES = 16  # in a texture
 
 @dataclass(frozen=True)
 class SceneStyle:
-    """A recipe for scenes.
+    """The distribution of scenes.
 
     Args:
         height, width: of the images, pixels.
-        background_motion, object_motion: the longest way from the middle of time to either end, pixels.
+        background_motion, object_motion: maximal displacement from the middle of time to either end, pixels.
         nonuniform: 0: each point moves straight at constant speed; up to 1: faster and slower, along curves.
         curved: whether `nonuniform` bends the paths; if not, they stay straight.
         objects: fewest and most objects.
@@ -40,36 +40,36 @@ class SceneStyle:
     def draw(self, rng: np.random.Generator) -> Scene:
         """A scene; the same for the same state of `rng`."""
         height, width = self.height, self.width
-        dice = UniformStream(rng, 8 + 32 * (self.objects[1] + 1))
-        count = 1 + int(dice.between(self.objects[0], self.objects[1] + 1))
+        numbers = UniformStream(rng, 8 + 32 * (self.objects[1] + 1))
+        count = 1 + int(numbers.between(self.objects[0], self.objects[1] + 1))
         textures = self._textures(rng, count)
         middle = ((width - 1) / 2, (height - 1) / 2)
-        background = self._motion(dice, middle, self.background_motion, hypot(height, width) / 2)
+        background = self._motion(numbers, middle, self.background_motion, hypot(height, width) / 2)
         layers = [Layer(textures[0], background)]
         for texture in textures[1:]:
-            radius = dice.between(0.1, 0.25) * min(height, width)
-            centre = (dice.between(0.1, 0.9) * (width - 1), dice.between(0.1, 0.9) * (height - 1))
-            motion = self._motion(dice, centre, self.object_motion, radius)
-            layers.append(Layer(texture, motion, draw_shape(dice, radius)))
+            radius = numbers.between(0.1, 0.25) * min(height, width)
+            centre = (numbers.between(0.1, 0.9) * (width - 1), numbers.between(0.1, 0.9) * (height - 1))
+            motion = self._motion(numbers, centre, self.object_motion, radius)
+            layers.append(Layer(texture, motion, draw_shape(numbers, radius)))
         return Scene(tuple(layers), height, width)
 
-    def _motion(self, dice: UniformStream, centre: tuple[float, float], longest: float, radius: float) -> Motion:
+    def _motion(self, numbers: UniformStream, centre: tuple[float, float], longest: float, radius: float) -> Motion:
         """A path of at most `longest` pixels from its middle for all points within `radius` of the centre."""
-        angle, bend_angle = dice.between(0, 2 * pi), dice.between(0, 2 * pi)
-        shift, bend = longest * dice.between(0.2, 0.8), longest * dice.between(-0.2, 0.2)
+        angle, bend_angle = numbers.between(0, 2 * pi), numbers.between(0, 2 * pi)
+        shift, bend = longest * numbers.between(0.2, 0.8), longest * numbers.between(-0.2, 0.2)
         bend *= self.nonuniform * self.curved
         linear = 0.2 * longest / (radius * 2**0.5)
         return Motion(
             centre,
             (shift * cos(angle), shift * sin(angle)),
-            linear * dice.between(-1, 1),
-            linear * dice.between(-1, 1),
+            linear * numbers.between(-1, 1),
+            linear * numbers.between(-1, 1),
             (bend * cos(bend_angle), bend * sin(bend_angle)),
-            self.nonuniform * dice.between(-0.5, 0.5),
+            self.nonuniform * numbers.between(-0.5, 0.5),
         )
 
     def _textures(self, rng: np.random.Generator, count: int) -> list[Texture]:
-        """Waves of all lengths; their amplitudes grow with the root of the length, as in natural images."""
+        """Waves of all lengths; amplitudes grow with the root of the length, as in natural images."""
         lengths, angles, phases = rng.random((3, count, WAVES))
         shortest, longest = self.periods
         periods = shortest * (longest / shortest) ** lengths

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,20 +43,49 @@ def atomic_file(path: Path, *, durable: bool = False, keep_suffix: bool = False)
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, *, shared: bool = False) -> Iterator[Path]:
     """An empty folder to fill, which becomes `path` after the block; after an exception it is removed.
+
+    Args:
+        path: the folder to make.
+        shared: other processes, also on other machines, may make the same folder at the same time: each fills its
+            own, the first to finish wins, and the others' are removed.
 
     Raises:
         OSError: `path` exists and is not an empty folder.
     """
-    partial = partial_path(path)
+    partial = (
+        path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.part") if shared else partial_path(path)
+    )
     _remove(partial)
     try:
         partial.mkdir(parents=True)
         yield partial
-        os.replace(partial, path)
+        try:
+            os.replace(partial, path)
+        except OSError:
+            if not (shared and path.is_dir()):
+                raise
     finally:
         _remove(partial)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes of this machine left of shared folders in `folder`."""
+    for partial in folder.glob(f".*.{socket.gethostname()}-*.part"):
+        if not is_process_alive(int(partial.stem.rpartition("-")[2])):
+            _remove(partial)
+
+
+def is_process_alive(pid: int) -> bool:
+    """Whether there is a process of this id on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
 
 
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:

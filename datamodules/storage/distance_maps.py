@@ -1,8 +1,8 @@
-"""Distance index maps: for each pixel of one frame, how far along its path to another it is at a third.
+"""Distance index maps: the fraction of its path from one frame to another that each pixel has covered at a third.
 
-A map is 0 where a pixel is still at the start frame and 1 where it has arrived at the end frame. It is made from
-two flows (`distance_map`), stored at half size in float16 (`shrink`), and made ready for a network by clipping and
-blurring (`MapPreparation`), in an order that differs between the published recipes (`PREPARATIONS`).
+A map is 0 where a pixel is at its position in the start frame and 1 at its position in the end frame. It is computed
+from two flows (`distance_map`), stored at half size in float16 (`shrink`), and clipped and blurred for a network
+(`MapPreparation`), in an order that differs between the published recipes (`PREPARATIONS`).
 
 Source: InterpAny-Clearer (Zhong et al., ECCV 2024), section 3.1, and its repository.
 """
@@ -20,25 +20,25 @@ from vfi_train.errors import UserError
 
 Array = NDArray[np.float32]
 TIME_EPSILON = 1e-6  # frame numbers
-# OpenCV's Gaussians of these sizes for a standard deviation of 0: fixed tables, no samples of a Gaussian.
+# OpenCV's kernels of these sizes for a standard deviation of 0: fixed tables.
 BLURS = {5: np.array((1, 4, 6, 4, 1)) / 16, 9: np.array((4, 13, 30, 51, 60, 51, 30, 13, 4)) / 256}
 
 
 def distance_map(flow_to_end: Array, flow_to_middle: Array) -> Array:
-    """The share of the whole motion that each pixel has done: <middle, end> / |end|^2.
+    """The fraction of its motion that each pixel has covered: <middle, end> / |end|^2.
 
     Args:
         flow_to_end: H W 2, pixels, from the start frame to the end frame.
         flow_to_middle: H W 2, pixels, from the start frame to the frame in between.
 
     Returns:
-        H W, float32, neither clipped nor guarded: beyond 0..1 where flows disagree, NaN where `flow_to_end` is 0.
+        H W, float32, not clipped: outside 0..1 where flows disagree, NaN where `flow_to_end` is 0.
 
     Source: InterpAny-Clearer, section 3.1.
     """
     if flow_to_end.shape != flow_to_middle.shape or flow_to_end.ndim != 3 or flow_to_end.shape[2] != 2:
         raise UserError(
-            f"a distance map takes two flows H W 2 of one size; got {flow_to_end.shape} and {flow_to_middle.shape}"
+            f"a distance map needs two flows H W 2 of one size; got {flow_to_end.shape} and {flow_to_middle.shape}"
         )
     end, middle = flow_to_end.astype(np.float32), flow_to_middle.astype(np.float32)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -56,7 +56,7 @@ def shrink(distance: Array, ratio: int = 2) -> NDArray[np.float16]:
 
 
 def enlarge(stored: NDArray, size: tuple[int, int]) -> Array:
-    """A stored map at the frame's size (height, width), float32: pixels are repeated where the factor is whole."""
+    """A stored map at the frame's size (height, width), float32: pixels are repeated for integer factors."""
     if stored.ndim != 2:
         raise UserError(f"a distance map is H W; got the shape {stored.shape}")
     return np.asarray(cv2.resize(stored.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA), np.float32)
@@ -73,54 +73,54 @@ def blur(distance: Array, taps: int) -> Array:
 
 @dataclass(frozen=True)
 class MapPreparation:
-    """What makes a stored map ready for a network, and when.
+    """Preparation of a stored map for a network.
 
     Args:
         clip: limit the map to 0..1.
         taps: size of the Gaussian blur after that: 5, 9, or 0 for none.
-        moment: do both on the `stored` map before it is enlarged, on the map of the whole `frame`, or on the `crop`
-            after all augmentations.
+        stage: do both on the `stored` map before it is enlarged, on the map of the full `frame`, or on the `crop` after
+            all augmentations.
     """
 
     clip: bool = True
     taps: int = 9
-    moment: Literal["stored", "frame", "crop"] = "frame"
+    stage: Literal["stored", "frame", "crop"] = "frame"
 
     def __post_init__(self) -> None:
-        if self.moment not in ("stored", "frame", "crop"):
-            raise UserError(f"a map is prepared at the moment 'stored', 'frame' or 'crop'; got {self.moment!r}")
+        if self.stage not in ("stored", "frame", "crop"):
+            raise UserError(f"a map is prepared at the stage 'stored', 'frame' or 'crop'; got {self.stage!r}")
         if self.taps not in (0, *BLURS):
             raise UserError(f"a map is blurred with 5 or 9 taps, or 0 for none; got {self.taps}")
 
     def load(self, stored: NDArray, size: tuple[int, int]) -> Array:
         """The map at the frame's size (height, width), to be augmented with the frames."""
         distance = stored.astype(np.float32)
-        if self.moment == "stored":
-            distance = self._settle(distance)
+        if self.stage == "stored":
+            distance = self._prepare(distance)
         distance = enlarge(distance, size)
-        return self._settle(distance) if self.moment == "frame" else distance
+        return self._prepare(distance) if self.stage == "frame" else distance
 
     def finish(self, distance: Array) -> Array:
-        """The map H W of a crop, ready for the network; a NaN in it means that the sample is of no use."""
-        return self._settle(distance) if self.moment == "crop" else distance
+        """The map H W of a crop, ready for the network; a NaN in it makes the sample unusable."""
+        return self._prepare(distance) if self.stage == "crop" else distance
 
-    def _settle(self, distance: Array) -> Array:
+    def _prepare(self, distance: Array) -> Array:
         distance = distance.clip(0, 1) if self.clip else distance
         return blur(distance, self.taps) if self.taps else distance
 
 
-# What the published recipes do. RIFE's [D] and every evaluation outside of RIFE's [D,R] work at half size.
+# Of the published recipes. RIFE's [D] and every evaluation except RIFE's [D,R] prepare at half size.
 PREPARATIONS = {
-    "rife_d": MapPreparation(taps=5, moment="stored"),
-    "rife_dr": MapPreparation(moment="crop"),
-    "rife_dr_test": MapPreparation(moment="frame"),
-    "amt_s_d": MapPreparation(moment="frame"),
-    "amt_s_dr": MapPreparation(moment="frame"),
-    "ifrnet_d": MapPreparation(moment="frame"),
-    "ifrnet_dr": MapPreparation(moment="frame"),
-    "ema_vfi_d": MapPreparation(moment="crop"),
+    "rife_d": MapPreparation(taps=5, stage="stored"),
+    "rife_dr": MapPreparation(stage="crop"),
+    "rife_dr_test": MapPreparation(stage="frame"),
+    "amt_s_d": MapPreparation(stage="frame"),
+    "amt_s_dr": MapPreparation(stage="frame"),
+    "ifrnet_d": MapPreparation(stage="frame"),
+    "ifrnet_dr": MapPreparation(stage="frame"),
+    "ema_vfi_d": MapPreparation(stage="crop"),
     "ema_vfi_dr": MapPreparation(clip=False, taps=0),
-    "test": MapPreparation(taps=5, moment="stored"),
+    "test": MapPreparation(taps=5, stage="stored"),
 }
 
 

@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from vfi_train.errors import DataError, UserError
 
 FLO_TAG = b"PIEH"  # the float 202021.25, little endian
-FLO_SIDE = 100_000  # pixels: beyond it, the header is broken
+MAX_SIDE = 100_000  # pixels; beyond, the header is broken
 Array = NDArray[np.float32]
 
 
 def read(path: str | Path) -> Array:
-    """A float array from a file, by the ending of its name, rows from top to bottom.
+    """A float array from a file; its ending gives the format. Rows are from top to bottom.
 
     Returns:
         `.flo`: H W 2, pixels, x then y. `.pfm`: H W, or H W 3. `.float3`: N, H W, or H W C.
 
     Raises:
-        DataError: the file is missing, is cut off, or is not what its name says.
+        DataError: the file is missing, cut off, or not of the format of its ending.
     """
     path = Path(path)
     reader, _ = _format(path)
@@ -36,14 +36,14 @@ def read(path: str | Path) -> Array:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, IndexError) as error:
-        raise DataError(f"{path} is not a whole {path.suffix} file: {error}") from error
+        raise DataError(f"{path} is not a complete {path.suffix} file: {error}") from error
 
 
 def write(path: str | Path, array: NDArray) -> None:
     """Write what `read` reads.
 
     Raises:
-        UserError: the array's shape does not suit the format.
+        UserError: the format does not hold the array's shape.
     """
     path = Path(path)
     _, writer = _format(path)
@@ -63,7 +63,7 @@ def _read_flo(file: BinaryIO) -> Array:
     if file.read(4) != FLO_TAG:
         raise UserError("it does not start with PIEH")
     width, height = np.frombuffer(file.read(8), "<i4")
-    if not (0 < width < FLO_SIDE and 0 < height < FLO_SIDE):
+    if not (0 < width < MAX_SIDE and 0 < height < MAX_SIDE):
         raise UserError(f"a size of {height}x{width}")
     return _numbers(file, "<f4", (int(height), int(width), 2))
 
@@ -125,5 +125,5 @@ FORMATS: dict[str, tuple[Callable[[BinaryIO], Array], Callable[[Array], bytes]]]
 
 def _format(path: Path) -> tuple[Callable[[BinaryIO], Array], Callable[[Array], bytes]]:
     if path.suffix not in FORMATS:
-        raise UserError(f"{path} is not a float file: its name ends in none of {', '.join(FORMATS)}")
+        raise UserError(f"{path} is not a float file: its ending is none of {', '.join(FORMATS)}")
     return FORMATS[path.suffix]

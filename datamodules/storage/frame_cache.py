@@ -1,29 +1,24 @@
-"""Decoded frames on disk, as one memory-mapped array per clip: a crop reads its own rows, and nothing is decoded
-twice.
-
-A clip's folder appears under its name when it is whole: it is written beside, and renamed.
-"""
+"""Decoded frames on disk, one memory-mapped array per clip: a crop reads only its rows, decoding happens once."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import re
 import shutil
-import socket
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.storage import scene_cuts as cuts
-from datamodules.storage.videos import Clip, scaled
-from vfi_train.errors import DataError
+from datamodules.storage import scene_cuts
+from datamodules.storage.atomic_write import atomic_folder, remove_abandoned
+from datamodules.storage.clips import ClipPath, scaled_size
+from vfi_train.errors import DataError, is_disk_full
 
-FORMAT = 1  # of the files; part of the key
+FORMAT = 2  # of the files; part of the key
 GIB = 2**30
 
 
@@ -39,66 +34,61 @@ class FrameCache:
         self.folder = default_folder() if folder is None else Path(folder).expanduser()
         self.max_side = max_side
 
-    def check(self, clips: list[Clip]) -> None:
-        """Raise a DataError where a clip cannot be opened, or the disk would not hold all that are new."""
+    def check(self, clips: list[ClipPath]) -> None:
+        """Raise a DataError where a clip cannot be opened, or the disk cannot hold all that are new."""
         needed = 0
         for clip in clips:
             if not self.place(clip).is_dir():
-                frames, height, width = clip.size()
-                height, width = scaled(height, width, self.max_side)
-                needed += frames * height * width * 3
-        free = shutil.disk_usage(_existing(self.folder)).free
+                source = clip.open()
+                source.close()
+                height, width = scaled_size(source.clip.height, source.clip.width, self.max_side)
+                needed += source.clip.count * height * width * 3
+        existing = next(folder for folder in (self.folder, *self.folder.absolute().parents) if folder.exists())
+        free = shutil.disk_usage(existing).free
         if needed > free:
             raise DataError(
                 f"the decoded frames of data.root take {needed / GIB:.1f} GiB, but data.cache_dir={self.folder} has "
                 f"{free / GIB:.1f} GiB free: scale frames down (data.max_side), or choose another data.cache_dir"
             )
 
-    def place(self, clip: Clip) -> Path:
-        """The folder that a clip has, or will have."""
+    def place(self, clip: ClipPath) -> Path:
+        """The folder of a clip, decoded or not."""
         key = hashlib.sha256(f"{clip.identity()} {self.max_side} {FORMAT}".encode()).hexdigest()[:16]
         return self.folder / f"{re.sub(r'[^A-Za-z0-9]+', '-', clip.name)[-40:]}-{key}"
 
-    def fill(self, clips: list[Clip]) -> None:
-        """Decode the clips that are new, and clear away what killed runs have left."""
+    def fill(self, clips: list[ClipPath]) -> None:
+        """Decode the clips that are new."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for partial in self.folder.glob(f"*.{socket.gethostname()}-*.partial"):
-            if not _alive(int(partial.name.rsplit(".", 2)[1].rsplit("-", 1)[1])):
-                shutil.rmtree(partial, ignore_errors=True)
+        remove_abandoned(self.folder)
         for clip in clips:
             place = self.place(clip)
             if not place.is_dir():
                 self._decode(clip, place)
 
-    def open(self, clip: Clip) -> Frames:
+    def open(self, clip: ClipPath) -> Frames:
         """The frames of a clip that `fill` has decoded."""
         return Frames(self.place(clip), clip.name)
 
-    def _decode(self, clip: Clip, place: Path) -> None:
-        partial = place.with_name(f"{place.name}.{socket.gethostname()}-{os.getpid()}.partial")
-        partial.mkdir()
+    def _decode(self, clip: ClipPath, place: Path) -> None:
         try:
-            shape = _write(clip, self.max_side, partial)
-            print(f"decoded {clip.name}: {shape[0]:,} frames of {shape[1]}x{shape[2]} in {place}", flush=True)
-            partial.rename(place)
+            with atomic_folder(place, shared=True) as partial:
+                shape = _write(clip, self.max_side, partial)
         except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise DataError(
-                    f"the disk of data.cache_dir={self.folder} filled up while {clip.name} was decoded: scale "
-                    "frames down (data.max_side), or choose another data.cache_dir"
-                ) from error
-            if not place.is_dir():  # else another process was faster
+            if not is_disk_full(error):
                 raise
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            raise DataError(
+                f"the disk of data.cache_dir={self.folder} filled up while {clip.name} was decoded: scale frames "
+                "down (data.max_side), or choose another data.cache_dir"
+            ) from error
+        print(f"decoded {clip.name}: {shape[0]:,} frames of {shape[1]}x{shape[2]} in {place}", flush=True)
 
 
 class Frames:
-    """The frames of a clip: `frames[i]` is H W 3, uint8, RGB, and reads from disk what is taken of it.
+    """The frames of a clip: `frames[i]` is H W 3, uint8, RGB, and reads from disk only what is used of it.
 
     Attributes:
         small: N 36 64, uint8: the frames, small and grey.
-        unexplained: N, the change since the frame before that motion does not explain (see `cuts`).
+        unexplained: N, the change since the frame before that motion does not explain (see `scene_cuts`).
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -106,7 +96,7 @@ class Frames:
         self.shape: tuple[int, int, int, int] = tuple(json.loads((folder / "index.json").read_text())["shape"])
         self.small, self.unexplained = np.load(folder / "small.npy"), np.load(folder / "unexplained.npy")
         if (folder / "frames.u8").stat().st_size != np.prod(self.shape):
-            raise DataError(f"{folder} is broken: delete it, and it will be decoded anew")
+            raise DataError(f"{folder} is broken: delete it, and it will be decoded again")
         self._map: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
@@ -126,39 +116,18 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vfi_train" / "video"
 
 
-def _write(clip: Clip, max_side: int | None, folder: Path) -> tuple[int, ...]:
-    """Write the files of a clip; the shape of all its frames."""
-    smalls: list[cuts.Small] = []
-    unexplained, shape = [0.0], None
+def _write(clip: ClipPath, max_side: int | None, folder: Path) -> tuple[int, ...]:
+    """Write the files of a clip; returns the shape N H W 3 of all its frames."""
+    smalls: list[scene_cuts.Small] = []
+    unexplained = [0.0]
     with (folder / "frames.u8").open("wb") as file:
-        for frame in clip.frames(max_side):
-            shape = shape or frame.shape
-            if frame.shape != shape:
-                raise DataError(f"{clip.path} changes its size after {len(smalls)} frames: split it there")
-            file.write(frame.tobytes())
-            smalls.append(cuts.small(frame))
+        for image in clip.images(max_side):
+            file.write(image.tobytes())
+            smalls.append(scene_cuts.small(image))
             if len(smalls) > 1:
-                unexplained.append(cuts.unexplained(smalls[-2], smalls[-1]))
-    if shape is None or len(smalls) < 2:
-        count = "only one frame" if smalls else "no frame"
-        raise DataError(f"{clip.path} holds {count}, which is no video: take it out of data.root")
+                unexplained.append(scene_cuts.unexplained(smalls[-2], smalls[-1]))
+    shape = (len(smalls), *image.shape)
     np.save(folder / "small.npy", np.stack(smalls))
     np.save(folder / "unexplained.npy", np.array(unexplained, np.float32))
-    (folder / "index.json").write_text(json.dumps({"source": str(clip.path), "shape": (len(smalls), *shape)}))
-    return (len(smalls), *shape)
-
-
-def _existing(folder: Path) -> Path:
-    while not folder.exists():
-        folder = folder.parent
-    return folder
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    (folder / "index.json").write_text(json.dumps({"source": str(clip.path), "shape": shape}))
+    return shape

@@ -1,71 +1,66 @@
-"""Image files as arrays."""
+"""Image and array files as arrays."""
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.storage.file_endings import IMAGES
 from vfi_train.errors import DataError
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".webp")
+ImageArray = NDArray[Any]  # H W 3, RGB, uint8 or uint16; 16 bits are full scale, whatever the source's depth
 
 
-def read(path: Path, key: str) -> NDArray[np.uint8]:
-    """An image as H W 3, uint8, RGB.
-
-    Args:
-        path: the file.
-        key: the sample that needs it, for the error.
+def read_image(path: Path) -> ImageArray:
+    """An image file as H W 3, RGB, uint8 or uint16; grey becomes RGB, transparency is left out.
 
     Raises:
-        DataError: the file is missing, is cut off, or is no image.
+        DataError: the file is missing, cut off, or not an image.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"sample {key}: {path} is missing") from None
-    except OSError as error:
-        raise DataError(f"sample {key}: {path} cannot be read: {error.strerror or error}") from error
-    # Decoders fill the missing part of an image with grey, and say nothing.
+    content = _read_bytes(path)
+    # Decoders fill the missing part of a PNG with grey, without an error.
     cut_off = path.suffix.lower() == ".png" and b"IEND" not in content[-12:]
-    image = None if cut_off or not content else cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
+    image = None
+    if content and not cut_off:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    if image is None or image.dtype not in (np.uint8, np.uint16):
         state = "is cut off" if cut_off else "is not an image that can be decoded"
-        raise DataError(f"sample {key}: {path} {state} ({len(content):,} bytes): fetch or extract it again")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+        raise DataError(f"{path} {state} ({len(content):,} bytes): replace it")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def read_array(path: Path, key: str) -> NDArray:
+def to_bits(image: ImageArray, bits: int) -> ImageArray:
+    """The image as uint8 (`bits` = 8; rounded) or uint16 (`bits` > 8)."""
+    if bits == 8:
+        return image if image.dtype == np.uint8 else (image / 257).round().astype(np.uint8)
+    return image if image.dtype == np.uint16 else image.astype(np.uint16) * 257
+
+
+def read_array(path: Path) -> NDArray:
     """The array of a `.npy` file.
 
-    Args:
-        path: the file.
-        key: the sample that needs it, for the error.
-
     Raises:
-        DataError: the file is missing, is cut off, or holds no plain array.
+        DataError: the file is missing, cut off, or does not hold a plain array.
     """
+    content = _read_bytes(path)
     try:
-        with path.open("rb") as file:
-            return np.lib.format.read_array(file, allow_pickle=False)
-    except FileNotFoundError:
-        raise DataError(f"sample {key}: {path} is missing") from None
-    except OSError as error:
-        raise DataError(f"sample {key}: {path} cannot be read: {error.strerror or error}") from error
+        return np.lib.format.read_array(BytesIO(content), allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise DataError(f"sample {key}: {path} is not a whole .npy file ({error}): make it anew") from error
+        raise DataError(f"{path} is not a complete .npy file ({error}): replace it") from error
 
 
-def listed(folder: Path) -> list[Path]:
+def list_images(folder: Path) -> list[Path]:
     """The image files in a folder, in the order of their names, numbers by value (2 before 10)."""
-    files = [p for p in folder.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith(".")]
-    return sorted(files, key=lambda p: natural(p.name))
+    files = [p for p in folder.iterdir() if p.suffix.lower() in IMAGES and not p.name.startswith(".")]
+    return sorted(files, key=lambda p: natural_key(p.name))
 
 
-def natural(name: str) -> tuple[tuple[int, int, str], ...]:
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """A key to sort names by, with numbers in them by value."""
     parts: list[str] = [""]
     for character in name:
@@ -74,3 +69,12 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
         else:
             parts.append(character)
     return tuple((0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts[1:])
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -1,9 +1,9 @@
 """Packs: many images, flows and maps in a few large files with an index, to be memory-mapped.
 
-index.json    how many there are, the sizes of the shards, and where they come from; written last
-names.npy     their names, sorted as bytes
-entries.npy   for each name: shard, offset, kind of number, shape, checksum
-00000.bin ... shards: the numbers, one array after the other, each from a multiple of 64 bytes
+index.json    number of arrays, sizes of the shards, and the source; written last
+names.npy     names, sorted as bytes
+entries.npy   for each name: shard, offset, dtype, shape, checksum
+00000.bin ... shards: the arrays one after the other, each at a multiple of 64 bytes
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vfi_train.errors import DataError, UserError
+from vfi_train.errors import DataError
 
 FORMAT = 1
 ALIGNMENT = 64  # bytes
@@ -41,39 +41,41 @@ class Pack:
         try:
             self.index: dict[str, Any] = json.loads((folder / "index.json").read_text())
             if self.index["format"] != FORMAT:
-                raise DataError(f"{folder} is of format {self.index['format']}, not {FORMAT}: pack it anew")
+                raise DataError(f"{folder} is of format {self.index['format']}, not {FORMAT}: pack it again")
             self.sizes: list[int] = self.index["shards"]
             self._open()
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"the index of the pack {folder} is broken ({error}): pack it anew") from error
+        except DataError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:  # of json and NumPy
+            raise DataError(f"the index of the pack {folder} is broken ({error}): pack it again") from error
         for number, expected in enumerate(self.sizes):
             path = self._shard_path(number)
             size = path.stat().st_size if path.is_file() else None
             if size != expected:
                 state = "is missing" if size is None else f"is {size:,} bytes long, not {expected:,}"
-                raise DataError(f"the shard {path} {state}: delete it and pack again, which makes that one anew")
+                raise DataError(f"the shard {path} {state}: delete it and pack again, which writes only that one")
 
     def __len__(self) -> int:
         return len(self.names)
 
     def read(self, name: str, key: str = "") -> NDArray | None:
-        """The array of that name, a read-only view of its shard; None if there is none."""
+        """The array `name`, a read-only view of its shard; None if it does not exist."""
         row = self._row(name)
         return None if row is None else self._view(row, key or name)
 
     def holds(self, name: str) -> bool:
-        """Whether there is an array of that name, or a folder."""
+        """Whether there is an array or a folder `name`."""
         return self._row(name) is not None or len(self._range(f"{name.rstrip('/')}/")) > 0
 
     def below(self, prefix: str, folders: bool) -> list[str]:
-        """The names in a folder whose name is `prefix`, ending with "/": of arrays, or of folders in it."""
+        """The names of the arrays, or of the folders, in the folder `prefix` (which ends with "/")."""
         rows = self._range(prefix)
         found = []
         row = rows.start
         while row < rows.stop:
             name = self.names[row].decode()
             inner, slash, _ = name[len(prefix) :].partition("/")
-            if slash:  # pass over everything in that folder
+            if slash:  # skip the content of that folder
                 row = self._range(f"{prefix}{inner}/").stop
             else:
                 row += 1
@@ -81,12 +83,8 @@ class Pack:
                 found.append(prefix + inner)
         return found
 
-    def broken(self) -> list[str]:
-        """The names of the arrays whose numbers do not have the checksum of the index."""
-        return [n.decode() for row, n in enumerate(self.names) if not self.is_whole(row)]
-
-    def is_whole(self, row: int) -> bool:
-        """Whether the numbers of the array in that row of the index have their checksum."""
+    def is_intact(self, row: int) -> bool:
+        """Whether the array in that row of the index has its checksum."""
         view = self._view(row, self.names[row].decode())
         return zlib.crc32(view.reshape(-1).view(np.uint8).data) == int(self.entries["checksum"][row])
 
@@ -100,7 +98,7 @@ class Pack:
         except (ValueError, TypeError) as error:
             place = f"{self._shard_path(shard)} at {offset:,}"
             raise DataError(
-                f"sample {key}: the index gives {place}, which is not there ({error}): pack anew"
+                f"sample {key}: the index gives {place}, which does not exist ({error}): pack again"
             ) from error
 
     def _map(self, shard: int, key: str) -> mmap.mmap:
@@ -109,14 +107,14 @@ class Pack:
             with path.open("rb") as file:
                 return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
-            raise DataError(f"sample {key}: the shard {path} cannot be read ({error}): pack it anew") from error
+            raise DataError(f"sample {key}: the shard {path} cannot be read ({error}): pack it again") from error
 
     def _row(self, name: str) -> int | None:
-        wanted = name.encode()
-        if len(wanted) > self.names.itemsize:
+        encoded = name.encode()
+        if len(encoded) > self.names.itemsize:
             return None
-        row = int(self.names.searchsorted(wanted))
-        return row if row < len(self.names) and self.names[row] == wanted else None
+        row = int(self.names.searchsorted(encoded))
+        return row if row < len(self.names) and self.names[row] == encoded else None
 
     def _range(self, prefix: str) -> range:
         """The rows whose names begin with `prefix`, which ends with "/" or is empty."""
@@ -134,11 +132,11 @@ class Pack:
         self.names: NDArray[np.bytes_] = np.asarray(np.load(self.folder / "names.npy", mmap_mode="r"))
         self.entries: NDArray[np.void] = np.asarray(np.load(self.folder / "entries.npy", mmap_mode="r"))
         if self.entries.dtype != ENTRY or not len(self.names) == len(self.entries) == self.index["entries"]:
-            raise UserError("its parts do not belong together")
+            raise DataError(f"the index of the pack {self.folder} is broken (its parts do not match): pack it again")
         self._maps: dict[int, mmap.mmap] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "index": self.index, "sizes": self.sizes}  # each process maps by itself
+        return {"folder": self.folder, "index": self.index, "sizes": self.sizes}  # each process maps the shards itself
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -1,6 +1,6 @@
-"""What happens between frames, seen on small grey images: cuts, and frames where nothing moves.
+"""Scene cuts and static frames, found on small grey images.
 
-Hard cuts alone are found: a dissolve looks like motion that is explained well enough.
+Only hard cuts are found: a dissolve looks like motion that is explained well enough.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 HEIGHT, WIDTH = 36, 64  # of the small images
-WORTH_EXPLAINING = 8.0  # grey levels of change, below which no cut is looked for
-OVERLAP = 0.4  # of the image that a shift leaves to compare, at least
+MIN_CHANGE = 8.0  # grey levels, below which there is no cut
+MIN_OVERLAP = 0.4  # of the image after a shift
 
 Small = NDArray[np.uint8]
 
@@ -27,32 +27,32 @@ def change(first: Small, second: Small) -> float:
 
 
 def unexplained(first: Small, second: Small) -> float:
-    """The change that neither a shift of the whole image nor local motion explains, in grey levels.
+    """The change that neither a global shift nor local motion explains, in grey levels.
 
     A pan, even a fast one, is a shift; a passing car is local motion; a cut is neither. Hard cuts leave 25 levels
     and more, everything else up to some 10. A small `change` is returned as it is.
     """
-    whole = change(first, second)
-    if whole <= WORTH_EXPLAINING:
-        return whole
+    total = change(first, second)
+    if total <= MIN_CHANGE:
+        return total
     return min(_after_shift(first, second), _after_flow(first, second))
 
 
 def _after_shift(first: Small, second: Small) -> float:
-    """The least difference over shifts by up to half an image, where the two still overlap."""
+    """The least difference over shifts by up to half an image, where the two overlap."""
     a, b = first.astype(np.int16), second.astype(np.int16)
     best = np.inf
     for dy in range(-HEIGHT // 2, HEIGHT // 2 + 1, 2):
         for dx in range(-WIDTH // 2, WIDTH // 2 + 1, 2):
-            if (HEIGHT - abs(dy)) * (WIDTH - abs(dx)) >= OVERLAP * HEIGHT * WIDTH:
+            if (HEIGHT - abs(dy)) * (WIDTH - abs(dx)) >= MIN_OVERLAP * HEIGHT * WIDTH:
                 moved = a[max(0, dy) : HEIGHT + min(0, dy), max(0, dx) : WIDTH + min(0, dx)]
-                still = b[max(0, -dy) : HEIGHT - max(0, dy), max(0, -dx) : WIDTH - max(0, dx)]
-                best = min(best, float(np.abs(moved - still).mean()))
+                fixed = b[max(0, -dy) : HEIGHT - max(0, dy), max(0, -dx) : WIDTH - max(0, dx)]
+                best = min(best, float(np.abs(moved - fixed).mean()))
     return best
 
 
 def _after_flow(first: Small, second: Small) -> float:
-    """The difference that is left after warping by a dense flow."""
+    """The difference after warping by a dense flow."""
     size = (2 * WIDTH, 2 * HEIGHT)  # the flow estimator takes no smaller images
     first, second = cv2.resize(first, size), cv2.resize(second, size)  # type: ignore[assignment]
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)

@@ -1,19 +1,21 @@
-"""Where a dataset's images, flows and maps are read from, under the names that they are published with.
+"""Reading a dataset's images, flows and maps by their published names.
 
 A dataset's folder holds files, or the same contents packed (`prepare task=pack`), or both: `packed/NAME/` is a pack,
 and what is in no pack is read as a file. A packed image is a view of a memory-mapped shard: nothing is decoded, and
-a crop reads its own rows.
+a crop reads only its rows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.storage import flow_io
-from datamodules.storage import image_io as images
+from datamodules.storage import flow_io, image_io
+from datamodules.storage.file_endings import IMAGES
 from datamodules.storage.pack import Pack
 from vfi_train.errors import DataError
 
@@ -36,8 +38,8 @@ def open_store(root: str | Path, without: str | None = None) -> Store:
 class Store:
     """Files and packs below one folder. A name is a path relative to it, written with "/".
 
-    Every `key` is the sample that asks, for the error. Arrays may be read-only views. A store can be pickled; each
-    process maps the shards itself.
+    `key` is the sample, for the error message. Arrays may be read-only views. A store can be pickled; each process
+    maps the shards itself.
     """
 
     def __init__(self, root: Path, packs: list[Pack]) -> None:
@@ -47,11 +49,12 @@ class Store:
         """An image as H W 3, uint8, RGB.
 
         Raises:
-            DataError: it is missing, cut off or no image, with its path and the sample.
+            DataError: it is missing, cut off or not an image, with its path and the sample.
         """
         found = self._packed(name, key)
         if found is None:
-            return images.read(self.root / name, key)
+            with _of_sample(key):
+                return image_io.to_bits(image_io.read_image(self.root / name), 8)
         if found.dtype != np.uint8 or found.ndim != 3:
             raise DataError(f"sample {key}: {self.root / name} is packed as {_described(found)}, not as an image")
         return found
@@ -60,14 +63,12 @@ class Store:
         """A flow as H W 2, float32, pixels, from `.flo` or `.pfm`.
 
         Raises:
-            DataError: it is missing, cut off or no flow, with its path and the sample.
+            DataError: it is missing, cut off or not a flow, with its path and the sample.
         """
         found = self._packed(name, key)
         if found is None:
-            try:
+            with _of_sample(key):
                 return flow_io.read_flow(self.root / name)
-            except DataError as error:
-                raise DataError(f"sample {key}: {error}") from error
         if found.dtype != np.float32 or found.ndim != 3 or found.shape[2] < 2:
             raise DataError(f"sample {key}: {self.root / name} is packed as {_described(found)}, not as a flow")
         return found[..., :2]
@@ -76,16 +77,19 @@ class Store:
         """An array as it is stored in a `.npy` file.
 
         Raises:
-            DataError: it is missing or no such file, with its path and the sample.
+            DataError: it is missing or not a `.npy` file, with its path and the sample.
         """
         found = self._packed(name, key)
-        return images.read_array(self.root / name, key) if found is None else found
+        if found is not None:
+            return found
+        with _of_sample(key):
+            return image_io.read_array(self.root / name)
 
     def read_text(self, name: str) -> str:
-        """A text file: a list of clips, say. Packed or not, it lies there as a file.
+        """A text file (a list of clips); it is a file also where the images are packed.
 
         Raises:
-            DataError: it is missing or no text.
+            DataError: it is missing or not text.
         """
         try:
             return (self.root / name).read_text()
@@ -95,15 +99,15 @@ class Store:
             raise DataError(f"{self.root / name} is not a text file: {error}") from error
 
     def exists(self, name: str) -> bool:
-        """Whether there is such a file or folder."""
+        """Whether the file or folder exists."""
         return any(pack.holds(name) for pack in self.packs) or (self.root / name).exists()
 
     def listed(self, folder: str = "") -> list[str]:
         """The images in a folder as names to `read`, in the order of the numbers in them (2 before 10).
 
-        An empty list where there is none, or no such folder.
+        Empty where there is none, or no such folder.
         """
-        return [name for name in self._below(folder, folders=False) if name.lower().endswith(images.ENDINGS)]
+        return [name for name in self._below(folder, folders=False) if name.lower().endswith(IMAGES)]
 
     def folders(self, folder: str = "") -> list[str]:
         """The folders in a folder as names, in the order of the numbers in them."""
@@ -123,7 +127,16 @@ class Store:
         if place.is_dir():
             entries = [p for p in place.iterdir() if not p.name.startswith(".") and p.is_dir() == folders]
             names |= {prefix + p.name for p in entries}
-        return sorted(names, key=images.natural)
+        return sorted(names, key=image_io.natural_key)
+
+
+@contextmanager
+def _of_sample(key: str) -> Iterator[None]:
+    """Name the sample in errors."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"sample {key}: {error}") from error
 
 
 def _described(array: NDArray) -> str:

@@ -1,7 +1,7 @@
 """Raw planar YUV 4:2:0 files (I420, 8 bits), as the HD benchmark of RIFE and EMA-VFI has them.
 
-Source: the HD benchmark scripts of RIFE (ECCV 2022) and EMA-VFI (CVPR 2023), which read alike. What they differ in
-is which filter enlarged the chroma planes when their numbers were made; see `YUVFile`.
+Source: the HD benchmark scripts of RIFE (ECCV 2022) and EMA-VFI (CVPR 2023), which read alike but
+may differ in the filter that enlarged the chroma planes; see `YUVFile`.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class YUVFile:
         path: a file of frames, each its Y plane, then U and V of half the height and width.
         height: of a frame, even; the file itself does not say.
         width: of a frame, even.
-        chroma: how U and V are enlarged. The scripts take Pillow's default filter: "bicubic" since Pillow 7,
+        chroma: how U and V are enlarged. The scripts use Pillow's default filter: "bicubic" since Pillow 7,
             "nearest" before; an older copy of RIFE's names "nearest". Which one the published numbers come from
             is not stated.
 
     Raises:
-        DataError: the file cannot be read, or is not a number of whole frames.
+        DataError: the file cannot be read, or is not a number of complete frames.
         UserError: an odd or empty size, or an unknown filter.
     """
 
@@ -53,8 +53,8 @@ class YUVFile:
         self._frames, rest = divmod(size, self._bytes)
         if rest or not size:
             raise DataError(
-                f"{path} has {size:,} bytes, which is no number of whole {height}x{width} frames of {self._bytes:,} "
-                "bytes: give its true size, or fetch it again"
+                f"{path} has {size:,} bytes, which is not a number of complete {height}x{width} frames of "
+                f"{self._bytes:,} bytes: give its true size, or fetch it again"
             )
 
     def __len__(self) -> int:
@@ -62,7 +62,7 @@ class YUVFile:
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
         if not 0 <= index < self._frames:
-            raise IndexError(f"{self.path} has the frames 0 to {self._frames - 1}; asked for {index}")
+            raise IndexError(f"{self.path} has the frames 0 to {self._frames - 1}; got {index}")
         content = np.fromfile(self.path, np.uint8, self._bytes, offset=index * self._bytes)
         return to_rgb(content, self.height, self.width, self.chroma)
 
@@ -71,13 +71,11 @@ def to_rgb(content: NDArray[np.uint8], height: int, width: int, chroma: Chroma =
     """The RGB image H W 3, uint8, of one frame's bytes; values are clipped to [0, 1] and truncated to 8 bits.
 
     Raises:
-        UserError: the number of bytes does not suit the size; otherwise as `YUVFile`.
+        UserError: the number of bytes does not match the size; otherwise as `YUVFile`.
     """
     _check(height, width, chroma)
     if content.size != height * width * 3 // 2:
-        raise UserError(
-            f"a {height}x{width} frame in YUV 4:2:0 takes {height * width * 3 // 2} bytes; got {content.size}"
-        )
+        raise UserError(f"a {height}x{width} frame in YUV 4:2:0 is {height * width * 3 // 2} bytes; got {content.size}")
     luma, rest = np.split(content, [height * width])
     planes = [luma.reshape(height, width)]
     for plane in rest.reshape(2, height // 2, width // 2):

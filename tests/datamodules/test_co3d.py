@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from datamodules.co3d import CO3D, inner_times, middle_triplet, packs, random_triplet, subsample, time_of
+from datamodules.co3d import CO3D, middle_triplet, packs, random_triplet
+from datamodules.file_dataset import Triplet
 from tests.helpers.golden_cases import load
 from tests.helpers.layouts import fabricate
 from vfi_train.errors import DataError
@@ -24,8 +25,8 @@ def test_packs_are_the_published_ones(images: int) -> None:
     expected = INFO["packs"][f"len{images}_tg18"]
     got = [[pack.start, pack.stop] for pack in packs(images, 18, drop_last_exact=True)]
     assert got == expected
-    whole = [[pack.start, pack.stop] for pack in packs(images)]
-    assert whole == expected + ([[187, 198]] if images == 198 else [])
+    complete = [[pack.start, pack.stop] for pack in packs(images)]
+    assert complete == expected + ([[187, 198]] if images == 198 else [])
 
 
 def test_single_images_are_no_pack() -> None:
@@ -33,21 +34,16 @@ def test_single_images_are_no_pack() -> None:
     assert packs(36, 18) == [range(i, i + 2) for i in range(0, 36, 2)]
 
 
-@pytest.mark.parametrize("kept", [45, 36, 18])
-def test_subsample_is_the_published_one(kept: int) -> None:
-    assert subsample(202, kept) == INFO["subsample"][f"len202_n{kept}"]
-
-
 def test_times_are_the_published_ones_without_the_epsilon() -> None:
     for row in INFO["timestep_examples"]:
         span = row["ind"][2] - row["ind"][0]
-        assert time_of(tuple(row["ind"])) == pytest.approx(row["t"] * (span + EPSILON) / span, rel=1e-14)
+        assert Triplet(*row["ind"]).time == pytest.approx(row["t"] * (span + EPSILON) / span, rel=1e-14)
     published = np.array(INFO["makepix_times_pack11"])
-    np.testing.assert_allclose(inner_times(11), published * (10 + EPSILON) / 10, rtol=1e-14)
-    assert inner_times(3) == [0.5]
+    inner_times = [Triplet(0, i, 10).time for i in range(1, 10)]
+    np.testing.assert_allclose(inner_times, published * (10 + EPSILON) / 10, rtol=1e-14)
 
 
-def test_random_triplets_are_ordered_and_alike() -> None:
+def test_random_triplets_are_ordered_and_uniform() -> None:
     rng = np.random.default_rng(0)
     counts = Counter(random_triplet(5, rng) for _ in range(5000))
     assert set(counts) == {(a, b, c) for a in range(5) for b in range(a + 1, 5) for c in range(b + 1, 5)}
@@ -56,9 +52,9 @@ def test_random_triplets_are_ordered_and_alike() -> None:
 
 def test_middle_triplet() -> None:
     assert middle_triplet(11) == (0, 5, 10)
-    assert time_of(middle_triplet(11)) == 0.5
+    assert middle_triplet(11).time == 0.5
     assert middle_triplet(10) == (0, 5, 9)
-    assert time_of(middle_triplet(10)) == 5 / 9
+    assert middle_triplet(10).time == 5 / 9
 
 
 def test_mistakes_are_one_sentence() -> None:
@@ -66,8 +62,6 @@ def test_mistakes_are_one_sentence() -> None:
         packs(202, 0)
     with pytest.raises(ValueError, match=r"a pack of 2 images has no triplet"):
         random_triplet(2, np.random.default_rng(0))
-    with pytest.raises(ValueError, match=r"of 3 images, 1 to 3 can be kept; got 4"):
-        subsample(3, 4)
 
 
 def test_samples_are_triplets_of_a_pack(tmp_path: Path) -> None:

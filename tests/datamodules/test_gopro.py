@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.gopro import TEST_VIDEOS, TRAIN_VIDEOS, GoPro, Moment, groups, moments, video_moments
+from datamodules.file_dataset import Triplet
+from datamodules.gopro import TEST_VIDEOS, TRAIN_VIDEOS, GoPro, group_triplets, groups, video_triplets
 from datamodules.transforms import HorizontalFlip, RandomCrop, ReverseTime
 from tests.helpers.golden_cases import load
 from tests.helpers.layouts import fabricate
@@ -31,22 +32,24 @@ def test_groups_are_amts() -> None:
     for row in rows:
         got = groups(row["frames_in_clip"])
         assert len(got) == row["groups"]
-        assert len(video_moments(row["frames_in_clip"])) == row["samples"]
+        assert len(video_triplets(row["frames_in_clip"])) == row["samples"]
         assert [list(got[0]), list(got[-1])] == [row["first_group"], row["last_group"]]
 
 
-def test_moments_are_amts() -> None:
+def test_triplets_are_amts() -> None:
     rows = load("functions_AMT", "gopro_index").info["indices"]
     assert len(rows) == 6
     for row in rows:
         positions = [8 * row["group"] + offset for offset in row["frame_offsets"]]
-        assert video_moments(25)[row["index"]] == Moment(*positions, row["timestep"])
+        triplet = video_triplets(25)[row["index"]]
+        assert (triplet, triplet.time) == (Triplet(*positions), row["timestep"])
 
 
 def test_a_group_played_backwards_keeps_its_times() -> None:
     """As IFRNet reverses the nine frames: the k-th target is then frame 8 - k, and its time k/8."""
-    got = moments(groups(17)[1][::-1])
-    assert got == [Moment(16, 16 - k, 8, k / 8) for k in range(1, 8)]
+    got = group_triplets(groups(17)[1][::-1])
+    assert got == [Triplet(16, 16 - k, 8) for k in range(1, 8)]
+    assert [triplet.time for triplet in got] == [k / 8 for k in range(1, 8)]
 
 
 @pytest.mark.parametrize("always_turn_time", [False, True])
@@ -68,7 +71,7 @@ def test_amts_time_reversal(always_turn_time: bool) -> None:
 def test_short_videos_and_groups() -> None:
     assert groups(8) == groups(0) == []
     assert groups(9) == [range(9)]
-    assert moments(groups(3, size=3)[0]) == [Moment(0, 1, 2, 0.5)]
+    assert group_triplets(groups(3, size=3)[0]) == [Triplet(0, 1, 2)]
     with pytest.raises(ValueError, match=r"3 frames or more; got size=2"):
         groups(9, size=2)
 

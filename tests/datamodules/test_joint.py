@@ -9,14 +9,12 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_module
-from hydra.utils import instantiate
 
-from datamodules.core.samplers import GlobalBatchSampler, Sample
+from datamodules.core.samplers import GlobalBatchSampler
+from datamodules.core.samples import Sample
 from datamodules.joint import Joint, JointBatches
-from tests.datamodules.core.test_resume import SaveEverywhere, micro_batches, saved
-from tests.helpers.layouts import LAYOUTS, fabricate
-from tests.helpers.sources import Numbers, NumbersData, Recorder, steps, trainer
+from tests.helpers.layouts import LAYOUTS, fabricate, joint_data, tiny_block
+from tests.helpers.sources import Numbers, NumbersData, Recorder, SaveEverywhere, micro_batches, saved, steps, trainer
 from vfi_train.errors import DataError
 
 Every = Literal["epoch", "step"]
@@ -176,22 +174,11 @@ def test_a_dataset_smaller_than_its_batch_is_named() -> None:
         module.train_dataloader()
 
 
-def tiny(name: str, key: str, root: Path | None) -> list[str]:
-    """Overrides that make a block of the configuration its tiny layout."""
-    crop = f"data.{key}.transforms=[{{_target_: datamodules.transforms.RandomCrop, size: 32}}]"
-    return [crop] if root is None else [crop, f"data.{key}.root={root}"]
-
-
-def configured(*overrides: str) -> Any:
-    with initialize_config_module("conf", version_base="1.3"):
-        return instantiate(compose("train", overrides=["data=joint", *overrides]).data, _convert_="all")
-
-
 def test_atm_vfis_joint_phase_on_its_layouts(tmp_path: Path) -> None:
     """Vimeo90K and X-TRAIN with a crop and a batch size each, validated on SNU-FILM's hard split."""
     roots = {name: fabricate(name, tmp_path) for name in ("vimeo90k", "x4k1000fps", "snu_film")}
-    module = configured(
-        *tiny("vimeo90k", "datasets.vimeo90k", roots["vimeo90k"]),
+    module = joint_data(
+        *tiny_block("vimeo90k", "datasets.vimeo90k", roots["vimeo90k"]),
         f"data.datasets.x4k1000fps.root={roots['x4k1000fps']}",
         "data.datasets.x4k1000fps.transforms.1.size=48",
         "data.batch_size=2",
@@ -213,7 +200,7 @@ def test_atm_vfis_joint_phase_on_its_layouts(tmp_path: Path) -> None:
 
 
 def test_published_batch_sizes_are_the_configured_ones() -> None:
-    module = configured()
+    module = joint_data()
     assert [data.batch_size for data in module.datasets.values()] == [20, 6]
     crops = [t.height for d in module.datasets.values() for t in d.transforms.transforms if hasattr(t, "height")]
     assert crops == [256, 448]
@@ -221,10 +208,10 @@ def test_published_batch_sizes_are_the_configured_ones() -> None:
 
 def test_what_is_missing_is_named_by_its_block(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^data\.datasets\.vimeo90k\.root is not set: give the folder vimeo_triplet"):
-        configured().check()
+        joint_data().check()
     root = fabricate("vimeo90k", tmp_path)
     with pytest.raises(DataError, match=r"^there is no folder data\.datasets\.x4k1000fps\.root=gone: give the folder"):
-        configured(f"data.datasets.vimeo90k.root={root}", "data.datasets.x4k1000fps.root=gone").check()
+        joint_data(f"data.datasets.vimeo90k.root={root}", "data.datasets.x4k1000fps.root=gone").check()
     (root / "sequences/00001/0001/im2.png").unlink()
     with pytest.raises(DataError, match=r"^sample 00001/0001: \S+ is missing from data\.datasets\.vimeo90k\.root: "):
-        configured(f"data.datasets.vimeo90k.root={root}").check()
+        joint_data(f"data.datasets.vimeo90k.root={root}").check()

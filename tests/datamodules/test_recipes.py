@@ -14,8 +14,8 @@ from hydra.utils import instantiate
 import conf
 from datamodules.core.datamodule import VFIDataModule
 from datamodules.transforms import RandomTurn, Resize, turn
-from tests.datamodules.test_transforms import scene, warp_errors
 from tests.helpers.golden_cases import load
+from tests.helpers.scenes import scene, warp_errors
 
 # What the papers' code does, in its order: (step, probability, its number).
 IFRNET = [

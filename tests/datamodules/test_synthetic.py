@@ -41,8 +41,8 @@ def backward_warp(frame: np.ndarray, flow: np.ndarray) -> np.ndarray:
 def soft_edges(scene: Scene, time: float) -> np.ndarray:
     """Pixels where two layers mix."""
     mixed = np.zeros((scene.height, scene.width), bool)
-    moment = scene.at(time)
-    for (rows, columns), opacity in zip(moment.windows[1:], moment.opacities, strict=True):
+    snapshot = scene.at(time)
+    for (rows, columns), opacity in zip(snapshot.windows[1:], snapshot.opacities, strict=True):
         mixed[rows.start : rows.stop, columns.start : columns.stop] |= (opacity > 0) & (opacity < 1)
     return mixed
 
@@ -52,8 +52,8 @@ def soft_edges(scene: Scene, time: float) -> np.ndarray:
 def test_warping_an_end_by_its_flow_gives_the_target(nonuniform: float, time: float, end: int) -> None:
     """On pixels that are in view at both times and one layer alone: bilinear error of a smooth texture."""
     for scene in scenes(6, nonuniform=nonuniform):
-        moment = scene.at(time)
-        flow, target = moment.flow(end), moment.image()
+        snapshot = scene.at(time)
+        flow, target = snapshot.flow(end), snapshot.image()
         error = np.abs(backward_warp(scene.render(end), flow) - target).max(axis=2)
         mixed = soft_edges(scene, end)[..., None].astype(np.float64)
         seen = ~scene.occlusion(time, end) & ~soft_edges(scene, time) & (backward_warp(mixed, flow)[..., 0] == 0)
@@ -106,9 +106,9 @@ def test_flow_doubles_with_the_motion() -> None:
 
 def test_without_curves_each_point_keeps_its_speed() -> None:
     for scene in scenes(4):
-        moment = scene.at(0.5)
-        np.testing.assert_allclose(moment.flow(0.25) * 2, moment.flow(0), atol=1e-4)
-        np.testing.assert_allclose(moment.flow(0), -moment.flow(1), atol=1e-4)
+        snapshot = scene.at(0.5)
+        np.testing.assert_allclose(snapshot.flow(0.25) * 2, snapshot.flow(0), atol=1e-4)
+        np.testing.assert_allclose(snapshot.flow(0), -snapshot.flow(1), atol=1e-4)
     bent = [np.abs(s.at(0.5).flow(0) + s.at(0.5).flow(1)).max() for s in scenes(4, nonuniform=1)]
     assert min(bent) > 0.3  # pixels
 
@@ -132,9 +132,9 @@ def test_where_things_are_on_straight_paths_is_open() -> None:
 @pytest.mark.parametrize("nonuniform", [0.0, 1.0])
 def test_motion_stays_within_its_limits(nonuniform: float) -> None:
     for scene in scenes(12, background_motion=2, object_motion=4, nonuniform=nonuniform):
-        moment = scene.at(0.5)
-        length = np.hypot(*np.moveaxis(moment.flow(0), 2, 0))
-        background = moment.topmost() == 0
+        snapshot = scene.at(0.5)
+        length = np.hypot(*np.moveaxis(snapshot.flow(0), 2, 0))
+        background = snapshot.topmost() == 0
         extra = 0.5 * nonuniform  # a bend, and where the middle of time is not the middle of the path
         assert length[background].max() <= 2 * (1.01 + extra)
         assert length.max() <= 4 * (1.01 + extra)
@@ -177,10 +177,10 @@ def test_a_shape_lies_within_its_reach_and_has_an_edge_of_about_a_pixel(shape: S
 
 def test_an_object_looks_the_same_through_its_window_and_through_the_whole_image() -> None:
     for scene in scenes(4):
-        moment = scene.at(0.3)
+        snapshot = scene.at(0.3)
         y, x = np.mgrid[: scene.height, : scene.width].astype(np.float32)
         for layer, to_layer, (rows, columns), opacity in zip(
-            scene.layers[1:], moment.to_layer[1:], moment.windows[1:], moment.opacities, strict=True
+            scene.layers[1:], snapshot.to_layer[1:], snapshot.windows[1:], snapshot.opacities, strict=True
         ):
             whole = layer.opacity(to_layer, x, y).copy()
             np.testing.assert_allclose(whole[rows.start : rows.stop, columns.start : columns.stop], opacity, atol=1e-5)

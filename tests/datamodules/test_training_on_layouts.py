@@ -14,9 +14,7 @@ from lightning import LightningModule
 from losses.base import LossSet
 from losses.charbonnier import Charbonnier
 from losses.distillation import FlowDistillation
-from tests.datamodules.test_datasets import data
-from tests.datamodules.test_joint import configured, tiny
-from tests.helpers.layouts import LAYOUTS, fabricate
+from tests.helpers.layouts import LAYOUTS, data, fabricate, joint_data, tiny_block
 from tests.helpers.sources import trainer
 from vfi_train.architectures import create_model
 from vfi_train.modules.interpolation_module import InterpolationModule
@@ -90,8 +88,8 @@ def test_a_network_trains_on_it(case: str, tmp_path: Path) -> None:
 
 def test_a_network_trains_on_two_datasets_in_turn(tmp_path: Path) -> None:
     roots = {name: fabricate(name, tmp_path) for name in ("vimeo90k", "x4k1000fps")}
-    blocks = [o for name, root in roots.items() for o in tiny(name, f"datasets.{name}", root)]
+    blocks = [o for name, root in roots.items() for o in tiny_block(name, f"datasets.{name}", root)]
     sizes = ["data.batch_size=2", "data.datasets.x4k1000fps.batch_size=1", "data.every=step", "data.num_workers=0"]
-    network = fit(configured(*blocks, *sizes), tmp_path, steps=4)
+    network = fit(joint_data(*blocks, *sizes), tmp_path, steps=4)
     assert len(network.totals) == 4
     assert network.answers[0][1] == (2, 3, 64, 96)

@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from datamodules.scenes.style import SceneStyle
 from datamodules.transforms import (
     CenterCrop,
     Compose,
@@ -24,7 +22,7 @@ from datamodules.transforms import (
     crop,
 )
 from tests.helpers.golden_cases import load
-from vfi_train.architectures.layers.warp import warp
+from tests.helpers.scenes import scene, warp_errors
 from vfi_train.errors import DataError
 
 PUBLISHED = {
@@ -75,28 +73,6 @@ def test_each_equals_amts(name: str) -> None:
 def test_all_in_the_published_order() -> None:
     sample = crop(PUBLISHED["resize"]({**golden_sample(), "time": 0.5, "key": "golden"}, RNG), 2, 3, 6, 6)
     assert_equal(Compose([t for name, t in PUBLISHED.items() if name != "resize"])(sample, RNG), "all_")
-
-
-def scene(time: float = 0.5) -> dict[str, Any]:
-    drawn = SceneStyle(height=24, width=32).draw(np.random.default_rng(5))
-    return {
-        "frame0": drawn.render(0),
-        "frame1": drawn.render(1),
-        "target": drawn.render(time),
-        "flow": drawn.at(time).flow(0, 1),
-        "time": time,
-        "key": "scene",
-    }
-
-
-def warp_errors(sample: dict[str, Any]) -> np.ndarray:
-    """2 H W: how far the warped frames are from the target, at each pixel."""
-
-    def tensor(array: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).double().permute(2, 0, 1)[None]
-
-    warped = [warp(tensor(sample[f"frame{i}"]), tensor(sample["flow"][..., 2 * i : 2 * i + 2])) for i in (0, 1)]
-    return np.stack([(w - tensor(sample["target"])).abs().sum(dim=1)[0].numpy() for w in warped])
 
 
 @pytest.mark.parametrize(

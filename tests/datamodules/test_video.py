@@ -18,8 +18,7 @@ import numpy as np
 import pytest
 
 from datamodules.scenes.style import SceneStyle
-from datamodules.storage import frame_cache
-from datamodules.storage import scene_cuts as cuts
+from datamodules.storage import frame_cache, scene_cuts
 from datamodules.synthetic import to_uint8
 from datamodules.transforms import RandomCrop
 from datamodules.video import Video
@@ -68,7 +67,7 @@ def data(root: Path | None, **options: Any) -> Video:
 
 
 def firsts(source: Any) -> list[int]:
-    return [first for _, first in source.triplets]
+    return [triplet.frame0 for _, triplet in source.triplets]
 
 
 def keys(source: Any) -> list[str]:
@@ -100,7 +99,7 @@ def test_no_triplet_crosses_a_cut_or_stands_still(folder: Path, gap: int) -> Non
     frames = [*a, *b, *[b[-1]] * 6, *c]  # a cut at 12, standing from 23 to 29, a cut at 30
     module = data(write(folder / "clip.mkv", frames), gap=gap)
     module.setup()
-    opened = module.cache.open(module._clips()[0])
+    opened = module.cache.open(module.clips[0])
     assert [i for i, value in enumerate(opened.unexplained) if value > module.cut_threshold] == [12, 30]
     spans = [range(first, first + 2 * gap + 1) for first in firsts(module.train_source())]
     spans += [range(first, first + 2 * gap + 1) for first in firsts(module.val_source())]
@@ -116,16 +115,16 @@ def test_no_triplet_crosses_a_cut_or_stands_still(folder: Path, gap: int) -> Non
 def test_pans_are_not_cuts() -> None:
     scene = SceneStyle(height=96, width=512, background_motion=0, objects=(4, 4)).draw(np.random.default_rng(4))
     image = to_uint8(scene.render(0.5))
-    views = [cuts.small(image[:, left : left + 160]) for left in range(0, 320, 40)]  # a quarter per frame
-    changes = [cuts.change(a, b) for a, b in itertools.pairwise(views)]
-    unexplained = [cuts.unexplained(a, b) for a, b in itertools.pairwise(views)]
+    views = [scene_cuts.small(image[:, left : left + 160]) for left in range(0, 320, 40)]  # a quarter per frame
+    changes = [scene_cuts.change(a, b) for a, b in itertools.pairwise(views)]
+    unexplained = [scene_cuts.unexplained(a, b) for a, b in itertools.pairwise(views)]
     assert min(changes) > 16
     assert max(unexplained) < 8
 
 
 def test_different_scenes_are_cuts() -> None:
-    views = [cuts.small(moving(seed, 2)[0]) for seed in range(12)]
-    unexplained = [cuts.unexplained(a, b) for a, b in itertools.pairwise(views)]
+    views = [scene_cuts.small(moving(seed, 2)[0]) for seed in range(12)]
+    unexplained = [scene_cuts.unexplained(a, b) for a, b in itertools.pairwise(views)]
     assert min(unexplained) > 16
 
 
@@ -202,24 +201,24 @@ def test_frames_are_decoded_once_and_anew_when_they_or_the_options_change(
 def test_a_killed_run_leaves_nothing_half_written(folder: Path) -> None:
     path = write(folder / "clip.mkv", moving(0, 12))
     cache = folder.parent / "cache"
-    small, calls = cuts.small, []
+    small, calls = scene_cuts.small, []
 
     def killing(frame: np.ndarray) -> np.ndarray:
         calls.append(frame)
         return os._exit(9) if len(calls) == 7 else small(frame)
 
     def run() -> None:
-        cuts.small = killing
+        scene_cuts.small = killing
         data(path).prepare_data()
 
     process = multiprocessing.get_context("fork").Process(target=run)
     process.start()
     process.join()
     assert process.exitcode == 9
-    assert [p.suffix for p in cache.iterdir()] == [".partial"]
+    assert [p.suffix for p in cache.iterdir()] == [".part"]
     module = data(path, static_threshold=0)
     module.setup()
-    assert len(module.cache.open(module._clips()[0])) == 12
+    assert len(module.cache.open(module.clips[0])) == 12
     assert [p.suffix for p in cache.iterdir()] == [""]  # what the killed run left is cleared away
 
 
@@ -229,7 +228,7 @@ def test_an_error_while_decoding_leaves_nothing(folder: Path, monkeypatch: pytes
     def full(frame: np.ndarray) -> np.ndarray:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cuts, "small", full)
+    monkeypatch.setattr(scene_cuts, "small", full)
     with pytest.raises(DataError, match=r"^the disk of data\.cache_dir=\S+ filled up while clip was decoded: "):
         data(path).prepare_data()
     assert not list((folder.parent / "cache").iterdir())
@@ -250,9 +249,9 @@ def test_a_disk_too_small_is_refused_before_decoding(folder: Path, monkeypatch: 
 def test_a_broken_cache_is_one_sentence(folder: Path) -> None:
     module = data(write(folder / "clip.mkv", moving(0, 12)), static_threshold=0)
     module.prepare_data()
-    with (module.cache.place(module._clips()[0]) / "frames.u8").open("r+b") as file:
+    with (module.cache.place(module.clips[0]) / "frames.u8").open("r+b") as file:
         file.truncate(1000)
-    with pytest.raises(DataError, match=r"^\S+ is broken: delete it, and it will be decoded anew$"):
+    with pytest.raises(DataError, match=r"^\S+ is broken: delete it, and it will be decoded again$"):
         module.setup()
 
 
@@ -271,12 +270,12 @@ def mixed(path: Path) -> None:
     [
         (lambda p: None, r"^there is no data\.root=\S+: give a video, a folder of videos, or folders of frames$"),
         (lambda p: p.mkdir(), r"^data\.root=\S+ holds neither videos \(\.mp4, .*\) nor folders of images"),
-        (junk, r"^\S+a\.mp4 cannot be read as a video \(Invalid data.*\): repair it, or take it out of data\.root$"),
-        (lambda p: write(p / "a.mkv", moving(0, 2)[:1]), r"^\S+a\.mkv holds only one frame, which is no video"),
-        (mixed, r"^\S+1\.png is 10x12, but 0\.png beside it is 48x80: the frames of a clip have one size$"),
+        (junk, r"^\S+a\.mp4 cannot be read as a video \(Invalid data.*\): repair or replace it$"),
+        (lambda p: write(p / "a.mkv", moving(0, 2)[:1]), r"^\S+a\.mkv holds only one frame: a clip has two or more$"),
+        (mixed, r"^the frames have different sizes: \S+0\.png is 48x80, \S+1\.png is 10x12 \(height x width\): "),
         (
             lambda p: write(p / "a.mkv", [moving(0, 2)[0]] * 8),
-            r"gives 0 training and 0 held-out triplets at data\.gap=1 without cuts and standing images: ",
+            r"gives 0 training and 0 validation triplets at data\.gap=1 without cuts and static images: ",
         ),
     ],
     ids=["missing", "empty", "unreadable", "one frame", "mixed sizes", "standing"],
@@ -293,12 +292,12 @@ def test_a_video_cut_off_in_the_middle(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     module = data(path, static_threshold=0)
     module.setup()  # what is there is taken
-    assert 10 < len(module.cache.open(module._clips()[0])) < 30
+    assert 10 < len(module.cache.open(module.clips[0])) < 30
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"gap": 0}, r"data\.gap=0 is not"), ({"val_split": 1}, r"data\.val_split=1 is not a share")],
+    [({"gap": 0}, r"data\.gap=0 is not"), ({"val_split": 1}, r"data\.val_split=1 is not a fraction")],
 )
 def test_wrong_options_are_one_sentence(options: dict, message: str, folder: Path) -> None:
     with pytest.raises(ValueError, match=message):

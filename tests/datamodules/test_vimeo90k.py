@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
 from datamodules.storage import flow_io
-from datamodules.storage import image_io as images
+from datamodules.storage.image_io import list_images
 from datamodules.vimeo90k import Vimeo90K, split
 from vfi_train.errors import DataError
 
@@ -168,4 +168,4 @@ def test_images_are_listed_by_the_value_of_their_numbers(tmp_path: Path) -> None
     names = ["frame10.png", "frame2.png", "a.txt", "frame1.jpg", ".hidden.png"]
     for name in names:
         (tmp_path / name).write_bytes(b"")
-    assert [p.name for p in images.listed(tmp_path)] == ["frame1.jpg", "frame2.png", "frame10.png"]
+    assert [p.name for p in list_images(tmp_path)] == ["frame1.jpg", "frame2.png", "frame10.png"]

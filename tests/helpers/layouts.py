@@ -17,9 +17,14 @@ from typing import Any
 
 import cv2
 import numpy as np
+from hydra import compose, initialize_config_module
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from datamodules.gopro import TEST_VIDEOS, TRAIN_VIDEOS
 from datamodules.storage import flow_io
+from vfi_train.config.targets import check_targets
 
 ImageArray = np.ndarray
 Size = tuple[int, int]
@@ -49,6 +54,32 @@ def fabricate(name: str, root: Path, *, size: Size | None = None, clips: int | N
     layout = LAYOUTS[name]
     root.mkdir(parents=True, exist_ok=True)
     return layout.make(root, size or layout.size, layout.clips if clips is None else clips)
+
+
+def data(name: str, root: Path | str | None, **options: Any) -> Any:
+    """The dataset of conf/data/NAME.yaml with the options of its tiny layout and further ones."""
+    with initialize_config_module("conf", version_base="1.3"):
+        config = compose(f"data/{name}").data
+    layout = LAYOUTS.get(name.split("_")[0], LAYOUTS.get(name))
+    for key, value in {**(layout.options if layout else {}), **OPTIONS.get(name, {}), **options}.items():
+        OmegaConf.update(config, key, value, merge=False)
+    config.root = None if root is None else str(root)
+    check_targets(OmegaConf.create({"data": config}))
+    try:
+        return instantiate(config, _convert_="all")
+    except InstantiationException as error:
+        raise error.__cause__ or error from None
+
+
+def tiny_block(name: str, key: str, root: Path | None) -> list[str]:
+    """Overrides that make a block of the configuration its tiny layout."""
+    crop = f"data.{key}.transforms=[{{_target_: datamodules.transforms.RandomCrop, size: 32}}]"
+    return [crop] if root is None else [crop, f"data.{key}.root={root}"]
+
+
+def joint_data(*overrides: str) -> Any:
+    with initialize_config_module("conf", version_base="1.3"):
+        return instantiate(compose("train", overrides=["data=joint", *overrides]).data, _convert_="all")
 
 
 def frame(clip: int, number: int, size: Size) -> ImageArray:
@@ -294,3 +325,4 @@ LAYOUTS = {  # by the names of conf/data
     "atd12k": Layout(atd12k, options=_TEST, trains=False),
     "co3d": Layout(co3d, options={**_TRAIN, "packs": 3}),
 }
+OPTIONS = {"xiph": {"size": [32, 48]}, "co3d": {"val_transforms": []}}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from datamodules.core.datamodule import VFIDataModule
-from datamodules.core.samplers import Sample, SampleSource
+from datamodules.core.samples import Sample, SampleSource
 
 
 class Numbers:
@@ -91,3 +91,27 @@ def steps(recorder: Recorder) -> dict[int, list[str]]:
     for _, step, keys in recorder.seen:
         out[step] = sorted(out.get(step, []) + keys)
     return out
+
+
+class SaveEverywhere(L.Callback):
+    """Saves a checkpoint in each of some hooks, named after the hook and the micro-batches done so far."""
+
+    def __init__(self, folder: Path, *hooks: str) -> None:
+        self.folder, self.done = folder, 0
+        for hook in hooks:
+            setattr(self, hook, lambda trainer, *_, hook=hook, **__: self.save(trainer, hook))
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self.done += 1
+
+    def save(self, trainer: L.Trainer, hook: str) -> None:
+        trainer.save_checkpoint(self.folder / f"{hook}-{self.done}.ckpt")
+
+
+def saved(folder: Path, hook: str) -> list[tuple[int, Path]]:
+    """(micro-batches done, checkpoint), in order."""
+    return sorted((int(p.stem.split("-")[1]), p) for p in folder.glob(f"{hook}-*.ckpt"))
+
+
+def micro_batches(recorder: Recorder) -> list[list[str]]:
+    return [keys for _, _, keys in recorder.seen]

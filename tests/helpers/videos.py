@@ -13,10 +13,10 @@ import numpy as np
 from omegaconf import DictConfig
 from torch import Tensor
 
+from datamodules.storage.media import Frame
 from vfi_train.architectures import Architecture, Encoding
 from vfi_train.config.compose import compose_config
 from vfi_train.contract import Prediction
-from vfi_train.interpolate.media import Frame
 
 HEIGHT, WIDTH = 64, 96
 
@@ -76,6 +76,7 @@ def write_video(
     sound: str | None = None,
     options: dict[str, str] | None = None,
     rotation: int = 0,
+    mirror: str = "none",
 ) -> Path:
     """A video of images (uint8 or uint16), time stamps in 1 / (100 rate), and a tone where `sound` is a codec."""
     with av.open(str(path), "w") as container:
@@ -87,8 +88,8 @@ def write_video(
         context.time_base = unit
         context.colorspace, context.color_range = matrix, color_range
         context.color_primaries, context.color_trc = primaries, transfer
-        if rotation:
-            stream.set_display_rotation(rotation)
+        if rotation or mirror != "none":
+            stream.set_display_rotation(rotation, hflip=mirror == "hflip", vflip=mirror == "vflip")
         tone = container.add_stream(sound, rate=48000, layout="stereo") if sound else None
         for number, image in enumerate(images):
             form = "rgb24" if image.dtype == np.uint8 else "rgb48le"

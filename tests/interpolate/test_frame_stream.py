@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from datamodules.storage.media import Frame
 from tests.helpers.videos import Blend, MiddleBlend, frames, pan, texture
 from vfi_train.architectures import create_model
 from vfi_train.errors import UserError
@@ -17,7 +18,6 @@ from vfi_train.inference.batch_predictor import BatchPredictor
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.interpolate.frame_stream import FrameStream, Output
 from vfi_train.interpolate.frame_times import Plan, make_plan
-from vfi_train.interpolate.media import Frame
 from vfi_train.interpolate.pairs import PairClassifier, largest_change, pairs, without_repeats
 
 

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
+from datamodules.storage.media import Frame
 from vfi_train.errors import UserError
 from vfi_train.interpolate.frame_times import common_unit, fraction, make_plan
-from vfi_train.interpolate.media import Frame
 
 
 def walk(

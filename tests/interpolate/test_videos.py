@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datamodules.storage.image_io import read_image
+from datamodules.storage.media import Colour, from_rgb, to_rgb
 from tests.helpers.programs import ENVIRONMENT
 from tests.helpers.videos import (
     HEIGHT,
@@ -32,8 +34,7 @@ from tests.helpers.videos import (
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.interpolate import job
 from vfi_train.interpolate.command import interpolate
-from vfi_train.interpolate.media import Colour, from_rgb, to_rgb
-from vfi_train.interpolate.readers import open_source, read_image
+from vfi_train.interpolate.readers import open_source
 
 LOSSLESS = {"codec": "ffv1", "pixel_format": "yuv420p"}
 
@@ -324,7 +325,7 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 import numpy as np
-from vfi_train.interpolate.media import Clip, Frame
+from datamodules.storage.media import Clip, Frame
 from vfi_train.interpolate.video_writer import Encoding, write_video
 with write_video(Path(sys.argv[1]), Clip("", 64, 96), Encoding()) as write:
     for i in range(240):

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from datamodules.storage.image_io import ImageArray
+from datamodules.storage.media import Clip, Frame
 from vfi_train.config.build_network import build_network
 from vfi_train.config.compose import compose_config
 from vfi_train.errors import UserError
@@ -22,7 +24,6 @@ from vfi_train.inference.interpolator import Interpolator
 from vfi_train.inference.manipulation import compose, manipulate, timing
 from vfi_train.inference.time_probe import is_time_aware
 from vfi_train.interpolate.command import interpolate_with
-from vfi_train.interpolate.media import Clip, Frame, ImageArray
 from vfi_train.interpolate.video_writer import Encoding
 from vfi_train.interpolate.writers import OutputWriter
 from vfi_train.runtime.devices import find_device

@@ -10,7 +10,7 @@ from typing import Any
 from hydra.utils import get_object, instantiate
 from omegaconf import OmegaConf
 
-from datamodules.core.samplers import SampleSource
+from datamodules.core.samples import SampleSource
 from vfi_train.config.key_roles import Role, has_role
 from vfi_train.config.targets import check_targets
 from vfi_train.errors import UserError, nearest

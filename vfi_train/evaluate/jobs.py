@@ -12,7 +12,7 @@ from typing import Any
 
 from lightning.fabric import Fabric
 
-from datamodules.core.samplers import SampleSource
+from datamodules.core.samples import SampleSource
 from vfi_train.evaluate.benchmarks import Benchmark, open_split, scored_options
 from vfi_train.evaluate.launch import device_name, gather
 from vfi_train.evaluate.measure import check_once, measure, missing, shard

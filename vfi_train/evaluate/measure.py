@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from datamodules.core.samplers import SampleSource
+from datamodules.core.samples import SampleSource
 from vfi_train.evaluate.predictor import Predictor
 from vfi_train.evaluate.resume_log import ResumeLog, Row
 from vfi_train.evaluate.samples import Broken, Pair, batches, pairs

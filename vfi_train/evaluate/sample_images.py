@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from datamodules.core.samplers import SampleSource
+from datamodules.core.samples import SampleSource
 from vfi_train.evaluate.predictor import Predictor
 from vfi_train.evaluate.resume_log import Row
 from vfi_train.evaluate.samples import Pair, pairs

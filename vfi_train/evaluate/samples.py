@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.core.samplers import Sample, SampleSource
+from datamodules.core.samples import Sample, SampleSource
 from vfi_train.errors import DataError
 from vfi_train.runtime.read_ahead import ReadAhead
 

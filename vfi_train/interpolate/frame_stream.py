@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datamodules.storage.image_io import ImageArray
+from datamodules.storage.media import Frame
 from vfi_train.errors import UserError
 from vfi_train.inference.batch_predictor import LEVELS, BatchPredictor, ImagePair
 from vfi_train.interpolate.frame_times import Plan
-from vfi_train.interpolate.media import Frame, ImageArray
 from vfi_train.interpolate.pairs import Pair
 
 QUEUED = 4  # pairs without prediction that are held with each that is predicted, at most

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
+from datamodules.storage.media import Frame
 from vfi_train.errors import UserError
-from vfi_train.interpolate.media import Frame
 
 LARGEST_DENOMINATOR = 10_000  # of rates and times
 

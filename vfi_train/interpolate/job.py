@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Literal
 
+from datamodules.storage.media import Clip, Frame
 from vfi_train.architectures import Architecture
 from vfi_train.errors import UserError
 from vfi_train.inference.batch_predictor import BatchPredictor, tf32
@@ -18,7 +19,6 @@ from vfi_train.inference.time_probe import is_time_aware
 from vfi_train.interpolate import pipeline
 from vfi_train.interpolate.frame_stream import FrameStream
 from vfi_train.interpolate.frame_times import Plan, fraction, make_plan
-from vfi_train.interpolate.media import Clip, Frame
 from vfi_train.interpolate.pairs import Pair, PairClassifier, pairs, without_repeats
 from vfi_train.interpolate.readers import open_source
 from vfi_train.interpolate.tile_size import may_keep, scale_for, tile_for

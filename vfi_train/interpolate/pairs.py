@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 
 from datamodules.storage import scene_cuts
+from datamodules.storage.image_io import ImageArray
+from datamodules.storage.media import Frame
 from vfi_train.interpolate.frame_times import Plan, PlannedFrame
-from vfi_train.interpolate.media import Frame, ImageArray
 
 BLOCK = 16  # pixels a side, over which change is averaged
 

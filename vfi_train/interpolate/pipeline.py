@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from datamodules.storage.media import Frame
 from vfi_train.interpolate.frame_stream import Output
-from vfi_train.interpolate.media import Frame
 from vfi_train.interpolate.write_behind import WriteBehind
 from vfi_train.interpolate.writers import OutputWriter
 

@@ -15,8 +15,8 @@ from typing import Any
 import av
 
 from datamodules.storage.atomic_write import atomic_file
+from datamodules.storage.media import Clip, Frame, fitted_size, from_rgb
 from vfi_train.errors import UserError, nearest
-from vfi_train.interpolate.media import Clip, Frame, fitted_size, from_rgb
 
 CONTAINERS = {
     ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi",

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import cv2
-import numpy as np
 from PIL import Image
 
 from datamodules.storage.atomic_write import atomic_file, atomic_folder, write_bytes
+from datamodules.storage.image_io import ImageArray, to_bits
+from datamodules.storage.media import Clip, Frame
 from vfi_train.errors import UserError, is_disk_full, nearest
-from vfi_train.interpolate.media import Clip, Frame, ImageArray
 from vfi_train.interpolate.video_writer import CONTAINERS, Encoding, write_video
 
 ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".apng": "PNG"}
@@ -155,7 +155,7 @@ def write_animation(path: Path, rate: Fraction) -> Iterator[Write]:
     times: list[Fraction] = []
 
     def write(frame: Frame) -> None:
-        image = Image.fromarray(eight_bits(frame.image))
+        image = Image.fromarray(to_bits(frame.image, 8))
         images.append(image.quantize(256) if ending == ".gif" else image)
         times.append(frame.time)
 
@@ -177,12 +177,7 @@ def durations(times: Sequence[Fraction], ending: str) -> list[int]:
 
 def encode(image: ImageArray, ending: str) -> bytes:
     """The content of an image file; 16 bits where the format holds them."""
-    image = image if ending in SIXTEEN_BITS else eight_bits(image)
+    image = image if ending in SIXTEEN_BITS else to_bits(image, 8)
     options = {".png": [cv2.IMWRITE_PNG_COMPRESSION, 3], ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95]}
     _, content = cv2.imencode(ending, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options.get(ending.replace("e", ""), []))
     return content.tobytes()
-
-
-def eight_bits(image: ImageArray) -> np.ndarray:
-    """The image as uint8, rounded."""
-    return image if image.dtype == np.uint8 else (image / 257).round().astype(np.uint8)

@@ -8,7 +8,7 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from datamodules.storage.file_dataset import StoredData
+from datamodules.file_dataset import StoredData
 from vfi_train.config.targets import check_targets
 from vfi_train.errors import UserError
 

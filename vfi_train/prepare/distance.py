@@ -7,12 +7,12 @@ of `datamodules.storage.distance_maps`, half the size, float16, `dis_index_{star
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
 from datamodules.storage.distance_maps import distance_map, shrink
 from datamodules.storage.store import Store
+from datamodules.vimeo_septuplet import distance_file, image_files, triples
 from vfi_train.errors import UserError
 from vfi_train.prepare.dataset import name_of, output_folder, stored_dataset
 from vfi_train.prepare.estimators import FlowFunction, estimator, flows
@@ -32,36 +32,20 @@ def distance(config: DictConfig) -> None:
         raise UserError(f"data={name_of(data)} takes no distance maps: {' and '.join(CLIPS)} do")
     count = CLIPS[name_of(data)]
     clips = list(dict.fromkeys(clip for name in data.published for clip in data.list_lines(name)))
-    height, width = data.store.read(frames_of(clips[0], count)[0], clips[0]).shape[:2]
+    height, width = data.store.read(image_files(clips[0], count)[0], clips[0]).shape[:2]
     ratio = config.distance.ratio
     if not 1 <= ratio <= min(height, width):
         raise UserError(f"distance.ratio={ratio} does not suit frames of {height}x{width}: the published one is 2")
     function, facts = estimator(config)
     units = [
         Unit(
-            [file_of(clip, triple) for triple in triples(count)],
+            [distance_file(clip, triple) for triple in triples(count)],
             ClipMaps(data.store, clip, count, ratio, function, config.flow.batch_size),
         )
         for clip in clips
     ]
     size = len(units[0].names) * ((height // ratio) * (width // ratio) * 2 + 128)
     make("distance", units, size, output_folder(config, data.root), {**facts, "ratio": ratio}, config)
-
-
-def triples(count: int) -> list[tuple[int, int, int]]:
-    """Start, target and end, all positions of a clip in order, each forwards and backwards."""
-    forwards = itertools.combinations(range(count), 3)
-    return [triple for forward in forwards for triple in (forward, forward[::-1])]
-
-
-def frames_of(clip: str, count: int) -> list[str]:
-    """The images of a clip."""
-    return [f"sequences/{clip}/im{i + 1}.png" for i in range(count)]
-
-
-def file_of(clip: str, triple: Sequence[int]) -> str:
-    """The file of a map."""
-    return f"sequences/{clip}/dis_index_{'_'.join(map(str, triple))}.npy"
 
 
 class ClipMaps:
@@ -75,10 +59,10 @@ class ClipMaps:
 
     def __call__(self) -> Made:
         """Their names and the maps, float16."""
-        frames = frames_of(self.clip, self.count)
+        frames = image_files(self.clip, self.count)
         pairs = list(itertools.permutations(frames, 2))
         found = dict(flows(self.store, pairs, self.function, self.batch_size))
         for start, target, end in triples(self.count):
             whole = found[frames[start], frames[end]]
             part = found[frames[start], frames[target]]
-            yield file_of(self.clip, (start, target, end)), shrink(distance_map(whole, part), self.ratio)
+            yield distance_file(self.clip, (start, target, end)), shrink(distance_map(whole, part), self.ratio)

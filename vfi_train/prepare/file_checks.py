@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from datamodules.file_dataset import StoredData
 from datamodules.storage import flow_io
-from datamodules.storage import image_io as images
-from datamodules.storage.file_dataset import StoredData
+from datamodules.storage.file_endings import IMAGES
 from datamodules.storage.pack import Pack
 from datamodules.storage.store import Store
 from vfi_train.errors import DataError
@@ -97,7 +97,7 @@ def check_arrays(job: tuple[Pack, range]) -> list[DatasetIssue]:
     pack, rows = job
     faults = []
     for row in rows:
-        if not pack.is_whole(row):
+        if not pack.is_intact(row):
             shard = pack.folder / f"{int(pack.entries['shard'][row]):05d}.bin"
             what = f"{pack.names[row].decode()} in {shard} is not what was packed"
             faults.append(DatasetIssue("broken pack", what, f"delete {shard} and give the task=pack command again"))
@@ -106,7 +106,7 @@ def check_arrays(job: tuple[Pack, range]) -> list[DatasetIssue]:
 
 def _check_file(store: Store, name: str, key: str, expected: Size | None, found: Findings, again: str) -> None:
     array: Any
-    if name.lower().endswith(images.ENDINGS):
+    if name.lower().endswith(IMAGES):
         array = store.read(name, key)
         size = (array.shape[0], array.shape[1])
         if expected is None:

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Sequence
 
 from omegaconf import DictConfig
 
-from datamodules.storage.file_dataset import StoredData
+from datamodules.file_dataset import StoredData
 from datamodules.storage.store import Store
-from datamodules.vimeo_septuplet import COUNTS, FRAMES, LAST, VimeoSeptuplet, image
-from datamodules.vimeo_septuplet import label as label_file
+from datamodules.vimeo_septuplet import COUNTS, FRAMES, LAST, VimeoSeptuplet, flow_file, image_files
 from vfi_train.errors import UserError
 from vfi_train.prepare.dataset import name_of, output_folder, stored_dataset
 from vfi_train.prepare.estimators import FlowFunction, Pair, estimator, flows
@@ -50,9 +49,10 @@ def targets_of(data: StoredData) -> Iterator[Labels]:
     """The labels of each target frame, as the dataset calls them; each label once."""
     if isinstance(data, VimeoSeptuplet):
         for clip in (clip for name in COUNTS for clip in data.list_lines(name)):
+            images = image_files(clip)
             for a in range(1, LAST):
                 others = [b for b in range(FRAMES) if b != a]
-                yield [(label_file(clip, a, b), (image(clip, a), image(clip, b))) for b in others]
+                yield [(flow_file(clip, a, b), (images[a], images[b])) for b in others]
         return
     seen = set()
     for item in itertools.chain(data.train_items() if data.trains else (), data.val_items()):

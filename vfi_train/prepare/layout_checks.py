@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from datamodules.storage import videos as clips
-from datamodules.storage.file_dataset import StoredData
+from datamodules.file_dataset import StoredData
+from datamodules.storage.file_endings import VIDEOS
 from vfi_train.errors import DataError
 from vfi_train.prepare.dataset import name_of
 from vfi_train.prepare.faults import DatasetIssue
@@ -117,7 +117,7 @@ def _wrong_lengths(data: StoredData) -> Iterator[DatasetIssue]:
 def _videos(data: StoredData) -> Iterator[DatasetIssue]:
     """Videos where images were expected."""
     assert data.root is not None
-    found = (path for path in data.root.rglob("*") if path.suffix.lower() in clips.ENDINGS and path.is_file())
+    found = (path for path in data.root.rglob("*") if path.suffix.lower() in VIDEOS and path.is_file())
     for path in itertools.islice(found, MOST_LOOKED_AT):
         folder = path.with_suffix("")
         yield DatasetIssue(

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress, track
 
 from datamodules.storage import flow_io
-from datamodules.storage.pack_writer import finish, is_whole, write_shard
+from datamodules.storage.pack_writer import finish, is_complete, write_shard
 from vfi_train.errors import UserError, nearest
 from vfi_train.prepare import disk
 from vfi_train.prepare.pack import MIB, begin
@@ -96,7 +96,7 @@ def _make_pack(folder: Path, units: Sequence[Unit], size: int, facts: Mapping[st
     per_shard = max(1, round(shard * MIB / size))
     jobs = [units[start : start + per_shard] for start in range(0, len(units), per_shard)]
     begin(folder, [name for unit in units for name in unit.names], per_shard, facts)
-    left = [number for number in range(len(jobs)) if not is_whole(folder, number)]
+    left = [number for number in range(len(jobs)) if not is_complete(folder, number)]
     disk.require(folder, size * sum(len(jobs[number]) for number in left), f"the pack {folder.name}")
     with disk.told_when_full(folder), _progress() as bar:
         task = bar.add_task(folder.name, total=sum(len(jobs[number]) for number in left))

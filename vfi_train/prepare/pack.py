@@ -16,8 +16,8 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from datamodules.storage import flow_io
-from datamodules.storage import image_io as images
-from datamodules.storage.pack_writer import finish, is_whole, write_shard
+from datamodules.storage.file_endings import IMAGES
+from datamodules.storage.pack_writer import finish, is_complete, write_shard
 from datamodules.storage.store import Store, open_store
 from vfi_train.errors import UserError
 from vfi_train.prepare import disk
@@ -26,7 +26,7 @@ from vfi_train.prepare.workers import parallel_map
 
 MEASURED = 400  # files whose size is looked up to estimate that of all
 MIB = 2**20
-PACKED = (*images.ENDINGS, *flow_io.FORMATS, ".npy")
+PACKED = (*IMAGES, *flow_io.FORMATS, ".npy")
 
 
 def pack(config: DictConfig) -> None:
@@ -58,7 +58,7 @@ def write_pack(store: Store, names: Sequence[str], folder: Path, config: DictCon
     per_shard = max(1, round(config.pack.shard * MIB * len(names) / size))
     jobs = [(i, names[s : s + per_shard]) for i, s in enumerate(range(0, len(names), per_shard))]
     begin(folder, names, per_shard)
-    left = [job for job in jobs if not is_whole(folder, job[0])]
+    left = [job for job in jobs if not is_complete(folder, job[0])]
     room = f"{disk.free(folder) / disk.GIB:,.1f} GiB are free"
     print(
         f"{len(names):,} files take about {size / disk.GIB:,.2f} GiB in {len(jobs):,} shards; {len(left):,} are to be "
@@ -106,7 +106,7 @@ def pack_shard(store: Store, folder: Path, job: tuple[int, Sequence[str]]) -> in
 
 def read_any(store: Store, name: str) -> np.ndarray:
     """The array that a file holds, by the ending of its name."""
-    if name.lower().endswith(images.ENDINGS):
+    if name.lower().endswith(IMAGES):
         return store.read(name, name)
     return store.read_array(name, name) if name.endswith(".npy") else store.read_flow(name, name)
 
@@ -125,7 +125,7 @@ def beside(store: Store, files: Sequence[str]) -> list[str]:
 
 def _unpacked_size(store: Store, name: str) -> int:
     path = store.root / name
-    if not path.is_file() or not name.lower().endswith(images.ENDINGS):
+    if not path.is_file() or not name.lower().endswith(IMAGES):
         return path.stat().st_size if path.is_file() else read_any(store, name).nbytes
     try:
         with Image.open(path) as image:  # reads the header alone

@@ -17,7 +17,6 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from datamodules.storage import videos as clips
 from datamodules.storage.frame_cache import Frames
 from datamodules.video import Video
 from vfi_train.errors import UserError
@@ -56,8 +55,7 @@ def triplets(config: DictConfig) -> None:
         raise UserError(f"task=triplets works on videos: give data=video data.root=FOLDER, not data={name_of(data)}")
     output = output_folder(config)
     data.check()
-    data.prepare_data()
-    videos = [data.cache.open(clip) for clip in clips.find(Path(str(data.root)))]
+    videos = data.decoded()
     motion = (float(settings.least_motion), float(settings.most_motion))
     rules = {
         "count": settings.frames,

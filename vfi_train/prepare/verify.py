@@ -14,8 +14,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
+from datamodules.file_dataset import StoredData
 from datamodules.joint import Joint
-from datamodules.storage.file_dataset import StoredData
 from datamodules.video import Video
 from vfi_train.errors import DataError, UserError
 from vfi_train.prepare.dataset import dataset, name_of

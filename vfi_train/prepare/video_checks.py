@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from datamodules.storage import videos as clips
+from datamodules.storage.clips import ClipPath
 from datamodules.video import Video
 from vfi_train.errors import DataError
 from vfi_train.prepare.faults import DatasetIssue
@@ -14,9 +14,7 @@ from vfi_train.prepare.workers import parallel_map
 def broken_videos(data: Video, processes: int | None) -> Iterator[DatasetIssue]:
     """Clips of `data` that cannot be decoded."""
     try:
-        if data.root is None:
-            raise DataError("data.root is not set: give a video, a folder of videos, or folders of frames")
-        found = clips.find(data.root)
+        found = data.clips
     except DataError as error:
         yield DatasetIssue("folder", str(error), "see there")
         return
@@ -25,10 +23,10 @@ def broken_videos(data: Video, processes: int | None) -> Iterator[DatasetIssue]:
             yield DatasetIssue("broken video", reason, f"repair {clip.path}, or take it out of data.root")
 
 
-def decode(clip: clips.Clip) -> str | None:
+def decode(clip: ClipPath) -> str | None:
     """Why a clip cannot be decoded; None if it can."""
     try:
-        count = sum(1 for _ in clip.frames(None))
+        count = sum(1 for _ in clip.images())
     except DataError as error:
         return str(error)
     return None if count > 1 else f"{clip.path} holds {count} frames, which is no video"

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.core import shared_memory as parcels
+from datamodules.core import shared_memory
 from datamodules.core.collate import collate
 from datamodules.core.fast_copy import fast_copy, joined
-from datamodules.core.samplers import GlobalBatchSampler, SeededDataset, TrainLoader
+from datamodules.core.loader import TrainLoader
+from datamodules.core.samplers import GlobalBatchSampler
+from datamodules.core.samples import SeededDataset
+from datamodules.storage.atomic_write import is_process_alive
 from tests.helpers.sources import NumbersData
 
 
@@ -88,20 +91,20 @@ def test_batches_out_of_workers_hold_what_they_should_while_their_memory_is_used
         np.testing.assert_array_equal(part.numpy(), expected("target", [int(key)])[0, 1])
 
 
-def test_a_worker_sends_the_same_few_pieces_of_memory_again_and_again() -> None:
-    before = set(parcels._received)
+def test_a_worker_sends_the_same_few_slots_again() -> None:
+    before = set(shared_memory._received)
     batches = iter(loader(1, prefetch_factor=2))
     count = sum(1 for _ in batches)
     assert count == 20
-    assert len(set(parcels._received) - before) <= 4  # two wait, one is looked at, one is filled
+    assert len(set(shared_memory._received) - before) <= 4  # two wait, one is looked at, one is filled
 
 
 def test_the_memory_of_workers_that_have_ended_is_let_go() -> None:
     for _ in range(3):
         list(loader(1))
-    ours = [piece for piece in parcels._received if parcels._is_alive(piece[0])]
-    assert len(parcels._received) - len(ours) <= parcels.MOST  # of the latest loader at most
-    assert parcels._ours == []  # the main process sends nothing
+    ours = [slot for slot in shared_memory._received if is_process_alive(slot[0])]
+    assert len(shared_memory._received) - len(ours) <= shared_memory.MAX_SLOTS  # of the latest loader at most
+    assert shared_memory._ours == []  # the main process sends nothing
 
 
 def test_an_epoch_left_in_the_middle_does_no_harm_to_the_next() -> None:
@@ -116,7 +119,7 @@ def test_an_epoch_left_in_the_middle_does_no_harm_to_the_next() -> None:
 
 def test_more_batches_than_a_worker_keeps_memory_for() -> None:
     batches = list(loader(1))
-    assert len(batches) == 20 > parcels.MOST
+    assert len(batches) == 20 > shared_memory.MAX_SLOTS
     for batch in batches:
         assert_true(batch)
 

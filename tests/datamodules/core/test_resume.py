@@ -9,24 +9,9 @@ from typing import Any
 import lightning as L
 import pytest
 
-from tests.helpers.sources import NumbersData, Recorder, steps, trainer
+from tests.helpers.sources import NumbersData, Recorder, SaveEverywhere, micro_batches, saved, steps, trainer
 
 STEPS = 12  # of 5 to an epoch
-
-
-class SaveEverywhere(L.Callback):
-    """Saves a checkpoint in each of some hooks, named after the hook and the micro-batches done so far."""
-
-    def __init__(self, folder: Path, *hooks: str) -> None:
-        self.folder, self.done = folder, 0
-        for hook in hooks:
-            setattr(self, hook, lambda trainer, *_, hook=hook, **__: self.save(trainer, hook))
-
-    def on_train_batch_start(self, *_: Any) -> None:
-        self.done += 1
-
-    def save(self, trainer: L.Trainer, hook: str) -> None:
-        trainer.save_checkpoint(self.folder / f"{hook}-{self.done}.ckpt")
 
 
 def run(folder: Path, *hooks: str, ckpt: Path | None = None, data: dict | None = None, **options: Any) -> Recorder:
@@ -37,15 +22,6 @@ def run(folder: Path, *hooks: str, ckpt: Path | None = None, data: dict | None =
     fit = trainer(folder, callbacks=[SaveEverywhere(folder, *hooks)], enable_checkpointing=False, **options)
     fit.fit(recorder, datamodule=NumbersData(**settings), ckpt_path=ckpt)
     return recorder
-
-
-def saved(folder: Path, hook: str) -> list[tuple[int, Path]]:
-    """(micro-batches done, checkpoint), in order."""
-    return sorted((int(p.stem.split("-")[1]), p) for p in folder.glob(f"{hook}-*.ckpt"))
-
-
-def micro_batches(recorder: Recorder) -> list[list[str]]:
-    return [keys for _, _, keys in recorder.seen]
 
 
 @pytest.mark.parametrize("length", [{}, {"max_steps": -1, "max_epochs": 3}], ids=["steps", "epochs"])
@@ -135,7 +111,7 @@ def test_an_epoch_cut_short_by_a_limit_goes_on_with_the_next(tmp_path: Path) -> 
 
 
 def test_a_wrong_accumulation_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"takes trainer\.accumulate_grad_batches=2, not 1"):
+    with pytest.raises(ValueError, match=r"needs trainer\.accumulate_grad_batches=2, not 1"):
         run(tmp_path, data={"micro_batch_size": 2}, accumulate_grad_batches=1)
 
 

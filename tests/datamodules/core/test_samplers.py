@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from datamodules.core.collate import collate
-from datamodules.core.samplers import GlobalBatchSampler, SeededDataset, ShardedEvalSampler, split_batch
+from datamodules.core.samplers import GlobalBatchSampler, ShardedEvalSampler, split_batch
+from datamodules.core.samples import SeededDataset
 from datamodules.joint import JointSource
 from tests.helpers.sources import Numbers, NumbersData
 from vfi_train.errors import DataError
@@ -221,7 +222,7 @@ def test_more_broken_samples_than_allowed_stop(workers: int) -> None:
 
 def test_broken_held_out_samples_always_stop() -> None:
     data = skipping()
-    data._sources = {"val_split": SomeBroken(5)}
+    data._sources = {"val": SomeBroken(5)}
     with pytest.raises(DataError, match=r"^sample 3: file"):
         list(data.val_dataloader())
 

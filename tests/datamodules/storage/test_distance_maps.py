@@ -132,7 +132,7 @@ def test_mistakes_are_one_sentence() -> None:
     with pytest.raises(ValueError, match=r"5 or 9 taps, or 0 for none; got 3"):
         MapPreparation(taps=3)
     with pytest.raises(ValueError, match=r"'stored', 'frame' or 'crop'; got 'late'"):
-        MapPreparation(moment="late")  # type: ignore[arg-type]
+        MapPreparation(stage="late")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"frame 7 has no time between the frames 0 and 6"):
         time_index(0, 7, 6)
     with pytest.raises(ValueError, match=r"1 or more; got 0"):

@@ -46,10 +46,10 @@ def test_a_big_endian_pfm_and_its_flow(tmp_path: Path) -> None:
         (
             "a.flo",
             b"PIEH\x02\x00\x00\x00\x02\x00\x00\x00abcd",
-            r"a\.flo is not a whole \.flo file: 4 bytes.*32",
+            r"a\.flo is not a complete \.flo file: 4 bytes.*32",
         ),
         ("a.flo", b"JPEG", r"does not start with PIEH"),
-        ("a.flo", b"PIEH\x02", r"is not a whole \.flo file"),
+        ("a.flo", b"PIEH\x02", r"is not a complete \.flo file"),
         ("a.pfm", b"P6\n", r"neither PF nor Pf"),
     ],
 )
@@ -64,5 +64,5 @@ def test_a_missing_file_and_wrong_shapes(tmp_path: Path) -> None:
         flow_io.read(tmp_path / "gone.flo")
     with pytest.raises(ValueError, match=r"H W 2; got the shape \(2, 3, 3\)"):
         flow_io.write(tmp_path / "a.flo", np.zeros((2, 3, 3)))
-    with pytest.raises(ValueError, match="ends in none of"):
+    with pytest.raises(ValueError, match="ending is none of"):
         flow_io.write(tmp_path / "a.png", np.zeros((2, 3)))

@@ -41,7 +41,9 @@ def test_nearest_chroma_repeats_pixels() -> None:
 def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "cut.yuv"
     path.write_bytes(bytes(600))
-    with pytest.raises(DataError, match=r"cut\.yuv has 600 bytes, which is no number of whole 16x24 frames of 576"):
+    with pytest.raises(
+        DataError, match=r"cut\.yuv has 600 bytes, which is not a number of complete 16x24 frames of 576"
+    ):
         YUVFile(path, 16, 24)
     with pytest.raises(DataError, match=r"none\.yuv cannot be read: No such file"):
         YUVFile(tmp_path / "none.yuv", 16, 24)
@@ -49,7 +51,7 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
         YUVFile(path, 15, 24)
     with pytest.raises(ValueError, match=r"one of bicubic, nearest; got 'box'"):
         YUVFile(path, 16, 24, chroma="box")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"takes 576 bytes; got 600"):
+    with pytest.raises(ValueError, match=r"is 576 bytes; got 600"):
         to_rgb(np.zeros(600, np.uint8), 16, 24)
-    with pytest.raises(IndexError, match=r"has the frames 0 to 0; asked for 1"):
+    with pytest.raises(IndexError, match=r"has the frames 0 to 0; got 1"):
         YUVFile(path, 20, 20)[1]

@@ -1,4 +1,4 @@
-"""A frame with its time, what a source says about all its frames, and the way between RGB and what codecs hold."""
+"""Frames of videos: what belongs to each, what is common to all, and conversion between RGB and what codecs hold."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import Any
 import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
-from numpy.typing import NDArray
 
-ImageArray = NDArray[Any]  # H W 3, RGB, uint8 or uint16; 16 bits are full scale, whatever the source's depth
+from datamodules.storage.image_io import ImageArray
 
 EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 UNSPECIFIED = 2  # of matrix, primaries and transfer
@@ -36,7 +35,7 @@ class Colour:
 
 @dataclass(frozen=True)
 class Clip:
-    """What a source says about all its frames."""
+    """What is common to all frames of a source."""
 
     name: str
     height: int
@@ -44,8 +43,8 @@ class Clip:
     bits: int = 8
     rate: Fraction = Fraction(24)  # frames per second, the mean where it varies
     tick: Fraction = Fraction(1, 24)  # seconds; times of frames are multiples of it
-    count: int = 0  # of frames; an estimate, 0 where nothing tells
-    pixel_format: str | None = None  # as FFmpeg calls it; None for images
+    count: int = 0  # of frames; an estimate, 0 where it is not known
+    pixel_format: str | None = None  # FFmpeg's name; None for images
     colour: Colour = field(default_factory=Colour)
     pixel_aspect: Fraction = Fraction(1)
     path: Path | None = None  # of a video whose sound can be copied
@@ -59,7 +58,7 @@ class Frame:
     image: ImageArray
     time: Fraction
     duration: Fraction
-    native: av.VideoFrame | None = None  # as it was decoded: encoded again without a detour over RGB
+    native: av.VideoFrame | None = None  # as decoded: can be encoded again without conversion to RGB
 
 
 def to_rgb(frame: av.VideoFrame, bits: int) -> ImageArray:
@@ -84,14 +83,44 @@ def from_rgb(image: ImageArray, pixel_format: str, colour: Colour) -> av.VideoFr
 
 
 def fitted(image: ImageArray, pixel_format: str) -> ImageArray:
-    """The image with its last row or column repeated where the format takes even sides alone."""
+    """The image with its last row or column repeated where the format takes only even sides."""
     height, width = fitted_size(image.shape[0], image.shape[1], pixel_format)
     bottom, right = height - image.shape[0], width - image.shape[1]
     return np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="edge") if bottom or right else image
 
 
 def fitted_size(height: int, width: int, pixel_format: str) -> tuple[int, int]:
-    """Height and width rounded up to what chroma's size divides."""
+    """Height and width rounded up to multiples of the chroma subsampling."""
     chroma = av.VideoFormat(pixel_format, 64, 64)
     rows, columns = 64 // chroma.chroma_height(), 64 // chroma.chroma_width()
     return -(-height // rows) * rows, -(-width // columns) * columns
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How a decoded image is shown: rows and columns exchanged, then rows, columns reversed."""
+
+    transposed: bool = False
+    rows: bool = False
+    columns: bool = False
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame) -> Orientation:
+        """The nearest to a frame's display matrix; `frame.rotation` is wrong for matrices that mirror."""
+        data: Any = frame.side_data.get("DISPLAYMATRIX")
+        if data is None:
+            return cls()
+        # A pixel (x, y) is shown at (a x + c y, b x + d y).
+        a, b, _, c, d = np.frombuffer(data, np.int32, 5).tolist()
+        if abs(a) + abs(d) >= abs(b) + abs(c):
+            return cls(False, d < 0, a < 0)
+        return cls(True, b < 0, c < 0)
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width as shown."""
+        return (width, height) if self.transposed else (height, width)
+
+    def apply(self, image: ImageArray) -> ImageArray:
+        """The image as shown."""
+        image = image.swapaxes(0, 1) if self.transposed else image
+        return np.ascontiguousarray(image[:: -1 if self.rows else 1, :: -1 if self.columns else 1])

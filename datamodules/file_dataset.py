@@ -1,4 +1,4 @@
-"""What datasets on disk share: a folder with a store over it, lists of samples by name, and what to say of gaps."""
+"""The base of datasets on disk: a folder with a store over it, and samples by file names."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
 from datamodules.core.datamodule import VFIDataModule
 from datamodules.core.fast_copy import joined
-from datamodules.core.samplers import Sample, SampleSource
+from datamodules.core.samples import Sample, SampleSource
 from datamodules.storage.store import Store, open_store
 from datamodules.transforms import Compose, Transform
 from vfi_train.errors import DataError, UserError
@@ -27,11 +27,11 @@ class Item:
     """A sample on disk: the names of its files in the store.
 
     Args:
-        key: the sample's own.
+        key: of the sample.
         frame0, frame1: the two inputs.
         target: the true frame at `time`; None where it is not public.
         time: 0..1.
-        pair: the inputs' name, shared by samples that ask for other times of the same two frames.
+        pair: a name of the inputs, shared by samples of other times between them.
         flow: labels from the target to frame0 and to frame1.
     """
 
@@ -52,11 +52,21 @@ class Item:
         return [*self.images(), *(self.flow or ())]
 
 
-class Items:
-    """A source of samples (see `loader.SampleSource`) that are the same every time but for the augmentation.
+class Triplet(NamedTuple):
+    """Positions of a target and its two inputs in a sequence of frames."""
 
-    A sample holds `pair`, too.
-    """
+    frame0: int
+    target: int
+    frame1: int
+
+    @property
+    def time(self) -> float:
+        """Of the target, frames being evenly spaced: 0..1."""
+        return (self.target - self.frame0) / (self.frame1 - self.frame0)
+
+
+class Items:
+    """A `SampleSource` of items: only the augmentation is random."""
 
     def __init__(self, store: Store, items: Sequence[Item], transforms: Transform | Compose) -> None:
         self.store, self.items, self.transforms = store, items, transforms
@@ -77,19 +87,19 @@ class Items:
 
 
 class StoredData(VFIDataModule):
-    """A dataset in a folder. A dataset writes `train_items`, `val_items` and `counts`.
+    """A dataset in a folder. A dataset implements `train_items`, `val_items` and `counts`.
 
     Args:
         root: the folder; its files may be packed.
         transforms: augmentation of the training samples, in order.
-        val_transforms: what is done to held-out samples (a centre crop, say); by default nothing.
-        val_samples: how many held-out samples are validated on, evenly spread; null: all.
+        val_transforms: transforms of the validation samples (a centre crop, say); none by default.
+        val_samples: how many validation samples are used, evenly spaced; null: all.
         **loader: see `VFIDataModule`.
 
     Attributes:
-        folder: what `root` is called as published.
-        origin: where it comes from, for messages.
-        published: what `counts` gives for the whole dataset as published, where that is stated.
+        folder: the published name of `root`.
+        origin: where the dataset comes from, for messages.
+        published: what `counts` gives for the complete dataset, where that is stated.
         image_size: height and width of all images, where they have one.
     """
 
@@ -111,7 +121,9 @@ class StoredData(VFIDataModule):
         self.root = None if root is None else Path(root).expanduser()
         self.transforms, self.val_transforms = Compose(transforms), Compose(val_transforms)
         if val_samples is not None and val_samples < 1:
-            raise UserError(f"data.val_samples={val_samples} is no number of samples: give 1 or more, or null for all")
+            raise UserError(
+                f"data.val_samples={val_samples} is not a number of samples: give 1 or more, or null for all"
+            )
         self.val_samples = val_samples
 
     def train_items(self) -> Sequence[Item]:
@@ -119,15 +131,15 @@ class StoredData(VFIDataModule):
         raise NotImplementedError
 
     def val_items(self) -> Sequence[Item]:
-        """The held-out samples."""
+        """The validation samples."""
         raise NotImplementedError
 
     def counts(self) -> dict[str, int]:
-        """How many there are of what `published` counts."""
+        """The numbers to compare with `published`."""
         raise NotImplementedError
 
     def files(self) -> Iterator[tuple[str, str]]:
-        """Every file that samples are made of, once: its name in the store, and the key of a sample that reads it."""
+        """Every file of the samples, once: its name in the store, and the key of a sample that reads it."""
         yield from first_uses((name, i.key) for i in (*self.train_items(), *self.val_items()) for name in i.names())
 
     def train_source(self) -> SampleSource:
@@ -137,8 +149,8 @@ class StoredData(VFIDataModule):
         return Items(self.store, items, self.transforms)
 
     def val_source(self) -> SampleSource:
-        """The held-out samples."""
-        items = spread(self.found(self.val_items(), "held-out sample"), self.val_samples)
+        """The validation samples."""
+        items = evenly_spaced(self.found(self.val_items(), "validation sample"), self.val_samples)
         self.require(items[0].names(), items[0].key)
         return Items(self.store, items, self.val_transforms)
 
@@ -163,7 +175,7 @@ class StoredData(VFIDataModule):
         return open_store(self.root)
 
     def list_lines(self, name: str) -> list[str]:
-        """The lines of a list file, blank ones left out.
+        """The lines of a list file, without blank ones.
 
         Raises:
             DataError: it is missing or empty.
@@ -172,14 +184,14 @@ class StoredData(VFIDataModule):
             raise DataError(f"data.root={self.root} has no {name}: {self.hint()}")
         lines = [line.strip() for line in self.store.read_text(name).splitlines()]
         if not any(lines):
-            raise DataError(f"{self.root}/{name} lists nothing: extract or fetch it again (from {self.origin})")
+            raise DataError(f"{self.root}/{name} is empty: extract or fetch it again (from {self.origin})")
         return [line for line in lines if line]
 
     def found(self, items: Sequence[T], what: str) -> Sequence[T]:
-        """The items, of which there must be some.
+        """The items; `what` names one.
 
         Raises:
-            DataError: there is none.
+            DataError: there are none.
         """
         if not items:
             raise DataError(f"data.root={self.root} holds no {what}: {self.hint()}")
@@ -202,15 +214,15 @@ class StoredData(VFIDataModule):
         return f"give the folder {self.folder} (from {self.origin})"
 
 
-class HeldOutData(StoredData):
-    """A dataset that is for tests alone."""
+class EvalData(StoredData):
+    """A dataset without training samples."""
 
     trains = False
 
     def train_items(self) -> Sequence[Item]:
         """There are none: training on a test set is a mistake."""
         name = type(self).__module__.rpartition(".")[2]
-        raise DataError(f"data={name} is for evaluation alone: train on another dataset, such as data=vimeo90k")
+        raise DataError(f"data={name} is only for evaluation: train on another dataset, such as data=vimeo90k")
 
     def check(self) -> None:
         """Look for the folder and the files of the first sample."""
@@ -237,9 +249,9 @@ def first_uses(files: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
 
 
 def check_numbers(store: Store, frames: Sequence[str]) -> None:
-    """Raise a DataError where the numbers at the ends of a video's names leave one out.
+    """Raise a DataError where the numbers in the names of a video's frames have a gap.
 
-    All frames after a missing one would be taken for the one before them.
+    All frames after a missing one would be shifted.
     """
     for before, after in itertools.pairwise(frames):
         first, second = (re.search(r"(\d+)\D*$", name) for name in (before, after))
@@ -250,15 +262,15 @@ def check_numbers(store: Store, frames: Sequence[str]) -> None:
             )
 
 
-def spread(items: Sequence[T], count: int | None) -> Sequence[T]:
-    """So many of the items, evenly spread; all where `count` is None."""
+def evenly_spaced(items: Sequence[T], count: int | None) -> Sequence[T]:
+    """`count` of the items, evenly spaced; all where it is None."""
     if count is None or count >= len(items):
         return items
     return [items[i] for i in np.linspace(0, len(items) - 1, count).round().astype(int)]
 
 
 def one_of(key: str, value: Any, options: Iterable[Any]) -> None:
-    """Raise a ValueError where a config value is none of the options."""
+    """Raise a UserError where a config value is not one of the options."""
     options = list(options)
     if value not in options:
         raise UserError(f"{key}={value} is none of {', '.join(map(str, options))}")

@@ -1,0 +1,72 @@
+"""Loaders and their worker processes."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+import cv2
+import torch.distributed as dist
+from torch.utils.data import DataLoader
+
+from datamodules.core.samplers import GlobalBatchSampler
+
+FORK_DELAY = 0.25  # seconds; threads need microseconds once they are given a core
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+cv2.setNumThreads(0)  # workers are the parallelism, and a forked one would wait for ever for threads it does not have
+
+
+class Loader(DataLoader):
+    """A DataLoader that waits before it forks its workers.
+
+    After a collective, a thread of torch.distributed still releases Python objects. A worker that is forked in that
+    moment may wait for ever for a lock of CPython's that the thread held (seen with gloo and Python 3.11).
+    """
+
+    def __iter__(self) -> Any:
+        if self.num_workers and self._iterator is None and dist.is_available() and dist.is_initialized():
+            time.sleep(FORK_DELAY)
+        return super().__iter__()
+
+
+class TrainLoader(Loader):
+    """A loader over `GlobalBatchSampler`; its iteration begins once, though torch starts the sampler twice."""
+
+    batch_sampler: GlobalBatchSampler
+
+    def __iter__(self) -> Any:
+        self.batch_sampler.begin()
+        return super().__iter__()
+
+
+def init_worker(worker: int) -> None:
+    """Set up a worker process: keep freed memory, which the system would have to clear again, and ignore signals.
+
+    A terminal or SLURM sends signals to all processes; the main process handles them, and still needs the batches.
+    """
+    _ignore_signals_except_from(os.getppid())
+    with contextlib.suppress(OSError, AttributeError):  # other C libraries than glibc
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)  # bytes; the most that glibc takes
+        libc.mallopt(M_TRIM_THRESHOLD, 256 << 20)
+
+
+def _ignore_signals_except_from(parent: int) -> None:
+    for name in ("SIGINT", "SIGUSR1", "SIGUSR2"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if not hasattr(signal, "sigwaitinfo"):
+        return  # not Linux
+
+    def wait() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+            pass
+        os._exit(0)
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # of this thread and those that it starts
+    threading.Thread(target=wait, daemon=True).start()
