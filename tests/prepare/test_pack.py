@@ -22,8 +22,9 @@ from tests.helpers.prepare_tasks import task
 from tests.helpers.programs import ENVIRONMENT
 from vfi_train.errors import DataError, UserError
 from vfi_train.prepare import disk
-from vfi_train.prepare.pack import estimate, pack
-from vfi_train.prepare.verify import stored_faults
+from vfi_train.prepare.command import prepare
+from vfi_train.prepare.pack import estimate
+from vfi_train.prepare.verify import find_issues
 
 SHARD = 0.03  # MiB: two images
 TRANSFORMS = [
@@ -40,7 +41,7 @@ EXTRA: dict[str, dict[str, Any]] = {"vimeo90k": {"flow": True}, "vimeo_septuplet
 
 def packed(name: str, root: Path, output: Path, **keys: Any) -> Path:
     settings = {"data": EXTRA.get(name, {}), **keys, "pack": {"shard": SHARD, **keys.pop("pack", {})}}
-    pack(task("pack", name, root, output=str(output), **settings))
+    prepare(task("pack", name, root, output=str(output), **settings))
     return output
 
 
@@ -114,11 +115,11 @@ def test_packs_may_lie_beside_the_files(tmp_path: Path) -> None:
 def test_a_broken_shard_is_found_and_made_anew(tmp_path: Path) -> None:
     root = fabricate("vimeo90k", tmp_path / "files")
     output = packed("vimeo90k", root, tmp_path / "packed")
-    config = task("verify", "vimeo90k", output, verify={"subset": True, "size": [64, 96]})
+    config = task("verify", "vimeo90k", output)
 
     def found() -> list[tuple[str, str, str]]:
         data = instantiate(config.data, _convert_="all")
-        return [(fault.kind, fault.what, fault.fix) for fault in stored_faults(data, config)]
+        return [(issue.kind, issue.what, issue.fix) for issue in find_issues(data, subset=True, size=[64, 96])]
 
     assert found() == []
     folder = output / "packed" / "frames"
@@ -229,11 +230,11 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"frames was begun for other files or with other settings"):
         packed("vimeo90k", root, output, pack={"shard": 0.1})
     with pytest.raises(UserError, match=r"^task=pack needs a folder to write to: give output=FOLDER$"):
-        pack(task("pack", "vimeo90k", root))
-    with pytest.raises(UserError, match=r"^task=pack is about a dataset: give data=NAME data\.root=FOLDER$"):
-        pack(task("pack", output=str(output)))
-    with pytest.raises(UserError, match=r"data=video is none$"):
-        pack(task("pack", "video", root, output=str(output)))
+        prepare(task("pack", "vimeo90k", root))
+    with pytest.raises(UserError, match=r"^task=pack needs a dataset: give data=NAME data\.root=FOLDER$"):
+        prepare(task("pack", output=str(output)))
+    with pytest.raises(UserError, match=r"Video is none$"):
+        prepare(task("pack", "video", root, output=str(output)))
     (root / "sequences/00001/0002/im2.png").unlink()
     for processes in (1, 2):
         with pytest.raises(DataError, match=r"im2\.png is missing$"):
