@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vfi_train.errors import UserError
 from vfi_train.weights.names import NameMap, to_ours
-from vfi_train.weights.published import load_strict, read_checkpoint, strip_prefixes, unwrap
+from vfi_train.weights.published_checkpoint import load_strict, read_checkpoint, strip_prefixes, unwrap
 
 if TYPE_CHECKING:
     from torchvision.models.optical_flow import RAFT
