@@ -1,4 +1,4 @@
-"""Files fetched from a real server on this machine, which answers as servers do on a good day and on a bad one."""
+"""Files fetched from a local server, with and without errors."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @dataclass
 class Site:
-    """A server's files, its moods, and what it was asked."""
+    """A server's files, its errors, and the requests that it got."""
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     etag: str | None = '"first"'
     ranges: bool = True
-    breaks_after: list[int] = field(default_factory=list)  # bytes of each answer, as long as the list is not empty
+    breaks_after: list[int] = field(default_factory=list)  # bytes of each response, as long as the list is not empty
     status: int = 200
     length: bool = True
-    asked: list[str | None] = field(default_factory=list)  # the Range of each GET
+    requests: list[str | None] = field(default_factory=list)  # the Range of each GET
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -49,17 +49,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
     site: Site
 
     def do_GET(self) -> None:
-        self.answer(body=True)
+        self.respond(body=True)
 
     def do_HEAD(self) -> None:
-        self.answer(body=False)
+        self.respond(body=False)
 
-    def answer(self, body: bool) -> None:
+    def respond(self, body: bool) -> None:
         site = self.site
         content = site.files.get(self.path)
         wanted = self.headers["Range"]
         if body:
-            site.asked.append(wanted)
+            site.requests.append(wanted)
         if content is None or site.status != 200:
             self.send_error(404 if content is None else site.status)
             return
@@ -109,14 +109,14 @@ def test_a_file_is_fetched_whole_and_only_once(site: Site, tmp_path: Path) -> No
     assert path.read_bytes() == CONTENT
     assert left_over(path.parent) == ["set.bin"]
     assert not fetch(f"{site.url}/set.bin", path, SHA256[:8])
-    assert site.asked == [None]
+    assert site.requests == [None]
 
 
 def test_a_broken_connection_is_taken_up_where_it_broke(site: Site, tmp_path: Path) -> None:
     site.breaks_after = [100_000, 50_000, 0, 1]
     fetch(f"{site.url}/set.bin", tmp_path / "set.bin", SHA256)
     assert (tmp_path / "set.bin").read_bytes() == CONTENT
-    starts = [0 if wanted is None else int(wanted[6:-1]) for wanted in site.asked]
+    starts = [0 if wanted is None else int(wanted[6:-1]) for wanted in site.requests]
     assert starts == [0, 100_000, 150_000, 150_000, 150_001]
 
 
@@ -127,7 +127,7 @@ def test_the_same_command_goes_on_later(site: Site, tmp_path: Path) -> None:
         fetch(f"{site.url}/set.bin", path, SHA256)
     assert left_over(tmp_path) == [".set.bin.part", ".set.bin.part.json"]
     fetch(f"{site.url}/set.bin", path, SHA256)
-    assert site.asked[-1] == "bytes=100000-"
+    assert site.requests[-1] == "bytes=100000-"
     assert path.read_bytes() == CONTENT
     assert left_over(tmp_path) == ["set.bin"]
 
@@ -150,7 +150,7 @@ def test_a_part_that_is_the_whole_needs_nothing_more(site: Site, tmp_path: Path)
     (tmp_path / ".set.bin.part").write_bytes(CONTENT)
     (tmp_path / ".set.bin.part.json").write_text(json.dumps({"version": site.etag}))
     assert fetch(f"{site.url}/set.bin", tmp_path / "set.bin", SHA256)
-    assert site.asked == [f"bytes={len(CONTENT)}-"]
+    assert site.requests == [f"bytes={len(CONTENT)}-"]
     assert (tmp_path / "set.bin").read_bytes() == CONTENT
 
 
@@ -159,12 +159,12 @@ def test_what_is_wrong_is_one_sentence(site: Site, tmp_path: Path, monkeypatch: 
     with pytest.raises(UserError, match=rf"gives a file of SHA-256 {SHA256}, not {'0' * 64}"):
         fetch(f"{site.url}/set.bin", path, "0" * 64)
     assert not list(tmp_path.glob("*.bin"))
-    with pytest.raises(UserError, match=r"none\.bin answers 404 Not Found"):
+    with pytest.raises(UserError, match=r"none\.bin responds with 404 Not Found"):
         fetch(f"{site.url}/none.bin", path)
     site.status = 503
     with pytest.raises(UserError, match=r"\(503 Service Unavailable\): the same command tries again$"):
         fetch(f"{site.url}/set.bin", path)
-    assert len(site.asked) == 2 + fetching.TRIES
+    assert len(site.requests) == 2 + fetching.TRIES
     site.status = 200
     with pytest.raises(UserError, match=r"cannot be fetched: give an address"):
         fetch("ftp://127.0.0.1/set.bin", path)
@@ -212,7 +212,7 @@ def test_a_dataset_is_fetched_and_unpacked_its_terms_and_size_stated_first(
     prepare(config)
     for name, content in inside.items():
         assert (out / name).read_bytes() == content
-    assert len(site.asked) == 1
+    assert len(site.requests) == 1
 
 
 def test_a_bare_address_with_its_checksum(site: Site, tmp_path: Path) -> None:

@@ -103,8 +103,8 @@ def test_distance_maps_of_septuplets(septuplets: Path) -> None:
     assert json.loads((septuplets / "distance.json").read_text()) == {"function": DIS, "ratio": 2}
     frames = [torch.from_numpy(open_store(septuplets).read(f"sequences/00001/0001/im{i}.png", "")) for i in (6, 1, 3)]
     end, start, middle = (frame.permute(2, 0, 1)[None].float() / 255 for frame in frames)
-    whole, part = (flow_functions.dis(start, other)[0].permute(1, 2, 0).numpy() for other in (end, middle))
-    np.testing.assert_array_equal(np.load(folder / "dis_index_0_2_5.npy"), shrink(distance_map(whole, part), 2))
+    full, part = (flow_functions.dis(start, other)[0].permute(1, 2, 0).numpy() for other in (end, middle))
+    np.testing.assert_array_equal(np.load(folder / "dis_index_0_2_5.npy"), shrink(distance_map(full, part), 2))
 
 
 def test_packed_maps_are_whole_and_are_augmented_with_the_frames(septuplets: Path) -> None:
@@ -154,12 +154,12 @@ def test_what_is_there_is_not_made_again(form: str, vimeo: Path, tmp_path: Path)
 
 
 def test_the_work_is_shared(vimeo: Path, tmp_path: Path) -> None:
-    whole = {p.name for p in made("flow", "vimeo90k", vimeo, tmp_path / "all").rglob("*/*/*/*.flo")}
+    full = {p.name for p in made("flow", "vimeo90k", vimeo, tmp_path / "all").rglob("*/*/*/*.flo")}
     for number in (1, 2, 3):
         made("flow", "vimeo90k", vimeo, tmp_path / "out", flow={"shard": f"{number}/3", "batch_size": 2})
         packed = {"shard": f"{number}/3", "batch_size": 2, "format": "packed"}
         made("flow", "vimeo90k", vimeo, tmp_path / "out2", flow=packed)
-    assert {p.name for p in (tmp_path / "out").rglob("*/*/*/*.flo")} == whole
+    assert {p.name for p in (tmp_path / "out").rglob("*/*/*/*.flo")} == full
     assert len(list((tmp_path / "out").rglob("*.flo"))) == 10
     packs = open_store(tmp_path / "out2").packs
     assert [pack.folder.name for pack in packs] == ["flow-1-of-3", "flow-2-of-3", "flow-3-of-3"]

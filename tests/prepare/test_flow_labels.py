@@ -42,10 +42,10 @@ def test_flow_equals_the_published_one(raft: Any, updates: int, array: str, tole
 
 def test_odd_sides_are_padded_evenly_and_cropped_back(raft: Any) -> None:
     frame0, frame1 = (torch.from_numpy(x) for x in golden.frames(130, 141, 4))
-    whole = raft_flow(raft, *(F.pad(x, (1, 2, 3, 3), mode="replicate") for x in (frame0, frame1)), 1)
+    full = raft_flow(raft, *(F.pad(x, (1, 2, 3, 3), mode="replicate") for x in (frame0, frame1)), 1)
     got = raft_flow(raft, frame0, frame1, 1)
     assert got.shape == (1, 2, 130, 141)
-    assert torch.equal(got, whole[..., 3:133, 1:142])
+    assert torch.equal(got, full[..., 3:133, 1:142])
 
 
 def test_labels_are_flows_from_the_target_to_either_frame(raft: Any) -> None:

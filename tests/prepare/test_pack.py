@@ -86,11 +86,11 @@ def test_what_is_raw_already_is_not_packed(tmp_path: Path) -> None:
 
 def test_several_processes_write_the_same_shards(tmp_path: Path) -> None:
     root = fabricate("vimeo90k", tmp_path / "files")
-    alone = packed("vimeo90k", root, tmp_path / "alone") / "packed" / "frames"
+    single = packed("vimeo90k", root, tmp_path / "single") / "packed" / "frames"
     together = packed("vimeo90k", root, tmp_path / "together", processes=3) / "packed" / "frames"
-    assert len(contents(alone)) > 3
-    for name in (*contents(alone), "names.npy", "entries.npy", "index.json"):
-        assert (alone / name).read_bytes() == (together / name).read_bytes(), name
+    assert len(contents(single)) > 3
+    for name in (*contents(single), "names.npy", "entries.npy", "index.json"):
+        assert (single / name).read_bytes() == (together / name).read_bytes(), name
 
 
 def test_a_second_pack_holds_what_the_first_does_not(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_broken_shard_is_found_and_made_anew(tmp_path: Path) -> None:
 
 
 def test_killed_in_the_middle_and_gone_on(tmp_path: Path) -> None:
-    """SIGKILL to the program while its processes write; nothing that was whole is written again, nothing is lost."""
+    """SIGKILL to the program while its processes write; nothing that was complete is written again, nothing is lost."""
     root = fabricate("vimeo90k", tmp_path / "files", clips=50)
     output = tmp_path / "packed"
     folder = output / "packed" / "frames"
@@ -170,10 +170,10 @@ def test_killed_in_the_middle_and_gone_on(tmp_path: Path) -> None:
     time.sleep(0.1)
     assert contents(folder) == killed  # its processes died with it
     packed("vimeo90k", root, output)
-    whole = contents(folder)
-    assert 3 <= len(killed) < len(whole)
+    complete = contents(folder)
+    assert 3 <= len(killed) < len(complete)
     for name, content in killed.items():
-        assert whole[name] == content, name
+        assert complete[name] == content, name
     assert_equal(batches("vimeo90k", output), batches("vimeo90k", root))
 
 

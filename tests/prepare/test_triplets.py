@@ -73,14 +73,14 @@ def test_triplets_are_taken_between_cuts_and_where_things_move(videos: Path, tmp
     assert all(numbers[0] >= 8 for name, numbers in taken if name == "b")
     assert sum(name == "b" for name, _ in taken) in (2, 3)
     for clip in notes(output):
-        assert clip["mean_motion"] == pytest.approx(8, abs=1.5)  # twice 4 pixels; the border comes in anew
+        assert clip["mean_motion"] == pytest.approx(8, abs=1.5)  # twice 4 pixels; the border is new
 
 
 def test_the_layout_is_vimeos_and_trains(videos: Path, tmp_path: Path) -> None:
     output = mined(videos, tmp_path)
     train, test = ((output / f"tri_{name}list.txt").read_text().split() for name in ("train", "test"))
     assert set(train) | set(test) == {clip["clip"] for clip in notes(output)}
-    assert not {name[:5] for name in train} & {name[:5] for name in test}  # whole videos are held out
+    assert not {name[:5] for name in train} & {name[:5] for name in test}  # complete videos are held out
     for clip in notes(output):
         folder = output / "sequences" / clip["clip"]
         assert sorted(path.name for path in folder.iterdir()) == ["im1.png", "im2.png", "im3.png"]

@@ -1,4 +1,4 @@
-"""Each kind of fault, put into a dataset in its published layout, is named with what mends it."""
+"""Each kind of issue, put into a dataset in its published layout, is reported with its fix."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def vimeo(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_each_dataset_as_published_is_complete_and_a_broken_file_is_found(name: str, tmp_path: Path) -> None:
-    root = fabricate(name, tmp_path / "whole")
+    root = fabricate(name, tmp_path / "complete")
     assert issues(name, root, tmp_path) == []
     files = [file for file, _ in instantiate(config(name, root, tmp_path).data, _convert_="all").files()]
     spoilt = root / files[len(files) // 2]
@@ -209,17 +209,17 @@ def test_several_processes_find_the_same(vimeo: Path, tmp_path: Path, monkeypatc
     monkeypatch.setattr("vfi_train.prepare.file_checks.CHUNK", 2)
     FAULTS["missing"](vimeo / CLIP / "im2.png")
     FAULTS["cut off"](vimeo / "sequences/00002/0001/im1.png")
-    alone = issues("vimeo90k", vimeo, tmp_path)
-    assert Counter(alone) == Counter(issues("vimeo90k", vimeo, tmp_path, processes=3))
-    assert len(alone) == 2
+    single = issues("vimeo90k", vimeo, tmp_path)
+    assert Counter(single) == Counter(issues("vimeo90k", vimeo, tmp_path, processes=3))
+    assert len(single) == 2
 
 
 def test_the_program_ends_with_a_table_and_a_status(tmp_path: Path) -> None:
     root = fabricate("davis", tmp_path)
     arguments = ["task=verify", "data=davis", f"data.root={root}", "processes=1"]
-    whole = run_program("vfi_train.prepare", *arguments, "verify.subset=true", cwd=tmp_path)
-    assert (whole.returncode, whole.stderr) == (0, whole.stderr)
-    assert "no issues" in " ".join(whole.stdout.split())  # long paths wrap
+    complete = run_program("vfi_train.prepare", *arguments, "verify.subset=true", cwd=tmp_path)
+    assert (complete.returncode, complete.stderr) == (0, complete.stderr)
+    assert "no issues" in " ".join(complete.stdout.split())  # long paths wrap
     short = run_program("vfi_train.prepare", *arguments, cwd=tmp_path)
     assert short.returncode == 1
     assert "clips: 3 of 90" in short.stdout

@@ -80,7 +80,9 @@ def _fetch_part(url: str, part: Path, title: str) -> None:
             reason = "the connection ended early"
         except urllib.error.HTTPError as error:
             if error.code < 500:
-                raise UserError(f"{url} answers {error.code} {error.reason}: check whether it has moved") from error
+                raise UserError(
+                    f"{url} responds with {error.code} {error.reason}: check whether it has moved"
+                ) from error
             reason = f"{error.code} {error.reason}"
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
