@@ -121,7 +121,7 @@ class SharedVolume:
         self.volume = volume
         self.gradient: list[Tensor] = []  # what lookups have added up so far in a backward pass
         self.is_trained = volume.requires_grad and not torch.compiler.is_compiling()
-        # The lookups depend on a number that depends on the volume, so that its gradient is requested after all of theirs.
+        # Lookups depend on a number that depends on the volume, so that its gradient is requested after all of theirs.
         self.knot = _Tie.apply(volume, self.gradient) if self.is_trained else None  # type: ignore[no-untyped-call]
 
     def gather(self, index: Tensor) -> Tensor:
