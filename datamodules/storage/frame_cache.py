@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from datamodules.storage import scene_cuts as cuts
 from datamodules.storage.videos import Clip, scaled
-from vfi_train.errors import DataError
+from vfi_train.errors import DataError, make_folder
 
 FORMAT = 1  # of the files; part of the key
 GIB = 2**30
@@ -61,7 +61,7 @@ class FrameCache:
 
     def fill(self, clips: list[Clip]) -> None:
         """Decode the clips that are new, and clear away what killed runs have left."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder, "data.cache_dir")
         for partial in self.folder.glob(f"*.{socket.gethostname()}-*.partial"):
             if not _alive(int(partial.name.rsplit(".", 2)[1].rsplit("-", 1)[1])):
                 shutil.rmtree(partial, ignore_errors=True)
