@@ -19,7 +19,7 @@ from pathlib import Path
 from vfi_train.architectures import create_model, list_models
 from vfi_train.architectures.base import count_parameters
 from vfi_train.profile.inference_cost import multiply_accumulates
-from vfi_train.weights.names import family_layouts
+from vfi_train.weights.names import find_family
 
 ROOT = Path(__file__).parents[1]
 SIZE = (720, 1280)
@@ -48,7 +48,7 @@ def write(rows: dict[str, list[str]]) -> None:
     """Put the tables into the pages. `rows`: the cells of `COLUMNS` after the first, by model."""
     page, readme = ROOT / "docs" / "models.md", ROOT / "README.md"
     replace(page, "models", table(COLUMNS, [[f"`{name}`", *cells] for name, cells in rows.items()]))
-    layouts = [f"- {title}: {family_layouts(family)}" for family, title in FAMILIES.items()]
+    layouts = [f"- {title}: {find_family(family).layouts}" for family, title in FAMILIES.items()]
     replace(page, "layouts", "\n".join(layouts))
     replace(readme, "models", table(("family", "models", "parameters (M)", "GMACs"), by_family(rows)))
 

@@ -1,6 +1,6 @@
 """Train, compare and reproduce video frame interpolation networks.
 
-`from vfi_train import Interpolator` asks a trained network for frames; see docs/library.md.
+`from vfi_train import Interpolator` predicts frames with a trained network; see docs/library.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["Interpolator"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, and no sooner: `import vfi_train` alone does not wait for torch."""
+    """Import on first use, so that `import vfi_train` does not wait for torch."""
     if name == "Interpolator":
         from vfi_train.inference.interpolator import Interpolator
 

@@ -1,4 +1,4 @@
-"""What every part of the program agrees on: the batch that data gives and the prediction that networks give.
+"""What all parts of the program share: the batch of data and the prediction of networks.
 
 Conventions: B = batch, H, W = rows, columns; colours are RGB, float32 in [0, 1]; flows are in pixels of the
 map that holds them, channel 0 = x (to the right), channel 1 = y (downwards). There are two kinds: `flow0` and
@@ -39,9 +39,9 @@ class Batch(TypedDict, total=False):
 
 @dataclass
 class Prediction:
-    """What an architecture answers. Lists run from coarse to fine; what a network does not have is None."""
+    """The result of an architecture. Lists run from coarse to fine; what a network does not have is None."""
 
-    frame: Tensor  # B 3 H W, the answer
+    frame: Tensor  # B 3 H W, the predicted frame
     merged: list[Tensor] | None = None  # B 3 h w: warped frames blended, before any residual
     flow0: list[Tensor] | None = None  # B 2 h w (AMT's many fields: B N 2 h w), target time to frame0
     flow1: list[Tensor] | None = None  # the same to frame1
@@ -53,16 +53,24 @@ class Prediction:
     residual: Tensor | None = None  # B 3 H W: what is added to the blend
     features: list[Tensor] | None = None  # decoder features of the target time
     target_features: list[Tensor] | None = None  # the encoder's features of the true frame (needs `target`)
-    teacher: Prediction | None = None  # a privileged network's answer (needs `target`)
+    teacher: Prediction | None = None  # of a privileged network (needs `target`)
 
     def require(self, name: str, *, reader: str) -> Tensor | list[Tensor] | Prediction:
-        """The field `name`, or a ValueError that says who wanted it and what there is."""
+        """The field `name`.
+
+        Args:
+            name: of a field.
+            reader: what reads it, for the message.
+
+        Raises:
+            UserError: this prediction does not have it.
+        """
         value = getattr(self, name)
         if value is None:
             present = ", ".join(f.name for f in fields(self) if getattr(self, f.name) is not None)
             kind = f" ({FLOW_KINDS[name]})" if name in FLOW_KINDS else ""
             raise UserError(
-                f"{reader} reads prediction.{name}{kind}, which this architecture does not give; "
-                f"it gives {present}: take the term out of the loss, or choose another architecture"
+                f"{reader} reads prediction.{name}{kind}, which this architecture does not give "
+                f"(it gives {present}): take the term out of the loss, or choose another architecture"
             )
         return value

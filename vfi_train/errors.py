@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class UserError(ValueError):
-    """Something that the user gave does not work; the message says what was given, what was expected, what to do.
+    """Something that the user gave is wrong; the message says what was given, what was expected, what to do.
 
     It ends a program in one sentence. Any other exception is a bug, ours or a user's, and shows its traceback.
     """
@@ -49,7 +49,7 @@ def make_folder(path: Path, key: str) -> None:
 
 
 def nearest(name: str, known: Iterable[str], most: int = 3) -> str:
-    """The known names most like `name`, or all of them where they are few, as a phrase for a message."""
+    """The known names most like `name`, or the first of all, as a phrase for a message."""
     names = sorted({str(k) for k in known})
     near = difflib.get_close_matches(name, names, n=most, cutoff=0.5)
     if near:

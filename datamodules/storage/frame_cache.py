@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from datamodules.storage import scene_cuts
 from datamodules.storage.atomic_write import atomic_folder, remove_abandoned
 from datamodules.storage.clips import ClipPath, scaled_size
-from vfi_train.errors import DataError, is_disk_full
+from vfi_train.errors import DataError, is_disk_full, make_folder
 
 FORMAT = 2  # of the files; part of the key
 GIB = 2**30
@@ -58,7 +58,7 @@ class FrameCache:
 
     def fill(self, clips: list[ClipPath]) -> None:
         """Decode the clips that are new."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder, "data.cache_dir")
         remove_abandoned(self.folder)
         for clip in clips:
             place = self.place(clip)

@@ -81,14 +81,14 @@ def test_everything_on_the_way_equals_the_published_network(variant: str) -> Non
 
 
 def everything_on_the_way(model: AMT, frame0: Tensor, frame1: Tensor) -> dict[str, Tensor]:
-    """The values that the `mid` goldens name, whole, each at the place where the network computes it."""
+    """The values that the `mid` goldens name, complete, each at the place where the network computes it."""
     inputs: dict[str, tuple[Tensor, ...]] = {}
     outputs: dict[str, Any] = {}
     updated: dict[str, Tensor] = {}
 
     def record(name: str) -> Any:
-        def hook(_: nn.Module, given: tuple[Tensor, ...], answer: object) -> None:
-            inputs[name], outputs[name] = given, answer
+        def hook(_: nn.Module, given: tuple[Tensor, ...], output: object) -> None:
+            inputs[name], outputs[name] = given, output
 
         return hook
 
@@ -145,7 +145,7 @@ def everything_on_the_way(model: AMT, frame0: Tensor, frame1: Tensor) -> dict[st
 
 
 def stored_part(value: Tensor, description: str) -> Tensor:
-    """The part of a whole array that a golden's description says is stored."""
+    """The part of an array that a golden's description says is stored."""
     if found := re.search(r"rows (\d+):(\d+), columns (\d+):(\d+)", description):
         top, bottom, left, right = map(int, found.groups())
         return value[..., top:bottom, left:right]
@@ -271,7 +271,7 @@ def test_correlation_far_outside_is_zero_whatever_the_distance() -> None:
 def test_correlation_gradients_are_those_of_finite_differences() -> None:
     torch.manual_seed(0)
     features = [torch.randn(1, 2, 4, 5, dtype=torch.float64, requires_grad=True) for _ in range(2)]
-    # A fraction away from whole pixels of both levels, where bilinear sampling has a kink.
+    # A fraction away from integer pixels of both levels, where bilinear sampling has a kink.
     displacements = [
         (torch.randint(-3, 4, (1, 2, 4, 5)) + 0.2 + 0.2 * torch.rand(1, 2, 4, 5, dtype=torch.float64)).requires_grad_()
         for _ in range(2)
@@ -332,7 +332,7 @@ def test_prediction_fields_add_up() -> None:
     assert_near(got.frame, (got.merged[0] + got.residual).clamp(0, 1), 0)
 
 
-def test_one_encoding_serves_many_times() -> None:
+def test_one_encoding_is_used_for_many_times() -> None:
     model = network("amt_s")
     frame0, frame1 = frame(128, 144, 0.0), frame(128, 144, 1.0)
     with torch.no_grad():
@@ -349,8 +349,8 @@ def test_samples_of_a_batch_do_not_touch_each_other() -> None:
     with torch.no_grad():
         got = model(frame0, frame1, both)
         for i in range(2):
-            alone = model(frame0[i : i + 1], frame1[i : i + 1], both[i : i + 1])
-            assert_near(got.frame[i : i + 1], alone.frame, 1e-5)
+            single = model(frame0[i : i + 1], frame1[i : i + 1], both[i : i + 1])
+            assert_near(got.frame[i : i + 1], single.frame, 1e-5)
 
 
 def test_frame_shapes_one_after_another_equal_fresh_models() -> None:
@@ -373,7 +373,7 @@ def test_frame_shapes_one_after_another_equal_fresh_models() -> None:
         ({"time": 0}, "take frame0 itself"),
         ({"time": 1.0}, "take frame1 itself"),
         ({"time": torch.zeros(1, 1, 128, 128)}, "not a map"),
-        ({"reference": torch.zeros(1, 3, 128, 128)}, "no use for a reference"),
+        ({"reference": torch.zeros(1, 3, 128, 128)}, "takes no reference frame"),
     ],
 )
 def test_inputs_that_do_not_suit_are_refused(call: dict[str, Any], message: str) -> None:

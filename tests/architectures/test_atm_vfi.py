@@ -32,7 +32,7 @@ VARIANTS = ("atm_vfi_base", "atm_vfi_lite")
 
 @functools.cache
 def golden_model(variant: str, dtype: torch.dtype) -> ATMVFI:
-    """All cases of a variant have the same weights, and making them takes longer than asking the network."""
+    """All cases of a variant have the same weights, and making them takes longer than running the network."""
     if dtype == torch.float64:
         return copy.deepcopy(golden_model(variant, torch.float32)).double()
     model = load(variant, "small_global").model().eval()
@@ -291,7 +291,7 @@ def test_sizes_follow_the_switches() -> None:
     assert seen == [(8, 16), (16, 32), (64, 64)]
     with pytest.raises(ValueError, match="multiples of 64"):
         model(torch.zeros(1, 3, 96, 160), torch.zeros(1, 3, 96, 160))
-    with pytest.raises(ValueError, match="the middle frame alone"):
+    with pytest.raises(ValueError, match="only the middle frame"):
         model(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64), 0.25)
 
 
@@ -302,8 +302,8 @@ def test_smallest_frames(switch: str) -> None:
     side = model.min_size
     frames = frame(side, side, 0.0), frame(side, side, 1.0)
     with torch.no_grad():
-        whole, scaled = model(*frames).frame, model(*(f.repeat(1, 1, 2, 2) for f in frames), scale=0.5).frame
-    assert whole.isfinite().all()
+        full, scaled = model(*frames).frame, model(*(f.repeat(1, 1, 2, 2) for f in frames), scale=0.5).frame
+    assert full.isfinite().all()
     assert scaled.isfinite().all()
     assert scaled.shape == (1, 3, 2 * side, 2 * side)
 

@@ -70,7 +70,7 @@ def test_each_frame_has_its_share_of_the_motion() -> None:
 
 @pytest.mark.slow  # a quarter of a minute
 def test_it_learns_where_things_are_at_two_times() -> None:
-    """A texture moves by eight pixels; who is blind to the time cannot do better than half way between its answers."""
+    """A texture moves by eight pixels; a network that ignores the time cannot do better than half way between."""
     torch.manual_seed(0)
     model = ATMVFIt((8, 16, 32, 48, 64), 1, 64, 96, 16, global_motion=False).train()
     frame0, frame1 = moved(0.0).expand(2, -1, -1, -1), moved(1.0).expand(2, -1, -1, -1)

@@ -89,7 +89,7 @@ def assert_same(got: Prediction, expected: Prediction, tolerance: float = 0) -> 
         assert_near(one, other, tolerance)
 
 
-# --- the whole catalogue
+# --- the complete catalogue
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -131,8 +131,8 @@ def test_a_batch_equals_its_samples(model: Architecture) -> None:
     times = torch.tensor([0.3, 0.6] if model.arbitrary_time else [0.5, 0.5]).view(2, 1, 1, 1)
     together = model(frame0, frame1, times)
     for i in range(2):
-        alone = model(frame0[i : i + 1], frame1[i : i + 1], times[i : i + 1])
-        assert_near(together.frame[i : i + 1], alone.frame, 1e-5)
+        single = model(frame0[i : i + 1], frame1[i : i + 1], times[i : i + 1])
+        assert_near(together.frame[i : i + 1], single.frame, 1e-5)
 
 
 @each_class
@@ -146,12 +146,12 @@ def test_the_same_call_gives_the_same_bits_and_leaves_the_frames_alone(model: Ar
 
 @each_class
 @torch.no_grad()
-def test_time_changes_the_answer_or_is_refused(model: Architecture) -> None:
+def test_time_changes_the_prediction_or_is_refused(model: Architecture) -> None:
     frames = pair(model)
     if model.arbitrary_time:
         assert (model(*frames, 0.25).frame - model(*frames, 0.75).frame).abs().max() > 1e-5
     else:
-        with pytest.raises(ValueError, match=r"middle frame alone .* got time 0.25"):
+        with pytest.raises(ValueError, match=r"only the middle frame .* got time 0.25"):
             model(*frames, 0.25)
     with pytest.raises(ValueError, match=r"got time 1.5|from 0 to 1; got 1.5"):
         model(*frames, 1.5)
@@ -171,7 +171,7 @@ def test_maps_and_references_are_taken_or_refused(model: Architecture) -> None:
     if model.takes_reference:
         assert (model(*frames, plane, **reference).frame - model(*frames, plane).frame).abs().max() > 1e-6
     else:
-        with pytest.raises(ValueError, match="no use for a reference"):
+        with pytest.raises(ValueError, match="takes no reference frame"):
             model(*frames, 0.5, **reference)
 
 
@@ -203,7 +203,7 @@ def test_sizes_are_enforced_with_a_clear_message(model: Architecture) -> None:
 @each_class
 @torch.no_grad()
 def test_frames_of_two_shapes_one_after_the_other_equal_fresh_models(model: Architecture) -> None:
-    """Both have one area, so that nothing kept by area alone can pass."""
+    """Both have one area, so that nothing that is cached only by area passes."""
     size = side(model)
     wide, tall = pair(model, size, 2 * size), pair(model, 2 * size, size)
     first, second = copy.deepcopy(model), copy.deepcopy(model)

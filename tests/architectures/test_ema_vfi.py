@@ -47,7 +47,7 @@ def half(frame0: Tensor, time: float = 0.5) -> Tensor:
     return torch.full((len(frame0), 1, 1, 1), time)
 
 
-# --- the whole network
+# --- the complete network
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_fixed_time_variants_refuse_other_times() -> None:
     frames = torch.zeros(2, 1, 3, 32, 32)
     with torch.device("meta"):
         fixed, free = create_model("ema_vfi_small"), create_model("ema_vfi_small_t")
-    with pytest.raises(ValueError, match=r"middle frame alone \(time 0\.5\); got time 0\.3"):
+    with pytest.raises(ValueError, match=r"only the middle frame \(time 0\.5\); got time 0\.3"):
         fixed.check(*frames, 0.3)
     free.check(*frames, 0.3)
 
@@ -121,17 +121,17 @@ def test_many_times_from_one_encoding(variant: str) -> None:
 @pytest.mark.parametrize("call", ["hr_half", "hr_quarter_t025", "tta", "hr_half_fast_tta"])
 def test_scales_and_test_time_augmentation(variant: str, call: str) -> None:
     case = load(variant, "scales_tta_64x128")
-    asked = case.info["calls"][call]
+    options = case.info["calls"][call]
     interpolator = Interpolator(
         golden_model(variant),
-        scale=asked.get("down_scale", 1.0),
-        tta=asked.get("TTA", False),
-        tta_batched=asked.get("fast_TTA", False),
+        scale=options.get("down_scale", 1.0),
+        tta=options.get("TTA", False),
+        tta_batched=options.get("fast_TTA", False),
     )
     # The golden's frames are in the network's order of channels, the interpolator's are RGB.
     frame0, frame1 = (x.flip(1) for x in inputs(case))
     with torch.no_grad():
-        got = interpolator.predict(frame0, frame1, half(frame0, asked.get("timestep", 0.5)))
+        got = interpolator.predict(frame0, frame1, half(frame0, options.get("timestep", 0.5)))
     assert_near(got.frame.flip(1), case.arrays[call], 1e-5)
 
 
@@ -298,14 +298,14 @@ def test_census_that_training_does_not_use() -> None:
 
 
 @pytest.mark.parametrize("first", [(80, 48), (48, 96)])
-def test_the_answer_does_not_depend_on_earlier_frames(first: tuple[int, int]) -> None:
+def test_the_prediction_does_not_depend_on_earlier_frames(first: tuple[int, int]) -> None:
     """Both have the padded area of 48x80 at one stage or the other: a mask kept by area would be wrong."""
     case, model = load("ema_vfi_small", "intermediates_48x80"), golden_model("ema_vfi_small")
     with torch.no_grad():
         earlier = [frame(*first, phase) for phase in (0.0, 1.0)]
-        answers = [model(*earlier).frame, model(*inputs(case)).frame, model(*earlier).frame]
-    assert_near(answers[1], case.arrays["pred"], 1e-5)
-    assert torch.equal(answers[0], answers[2])
+        results = [model(*earlier).frame, model(*inputs(case)).frame, model(*earlier).frame]
+    assert_near(results[1], case.arrays["pred"], 1e-5)
+    assert torch.equal(results[0], results[2])
     assert len(model.state_dict()) == 186
 
 

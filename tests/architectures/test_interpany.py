@@ -114,12 +114,12 @@ def in_ema_vfi(got: Prediction, parts: dict[str, Any]) -> dict[str, Tensor]:
 def test_steps_from_frame_0_equal_the_published_loop(folder: str, name: str) -> None:
     case = load(folder, name)
     model = network(case)
-    answers: list[Tensor] = []
+    results: list[Tensor] = []
     decode = model.decode
 
     def remember(*args: Any, **options: Any) -> Prediction:
         prediction = decode(*args, **options)
-        answers.append(prediction.frame)
+        results.append(prediction.frame)
         return prediction
 
     arguments = given(case)
@@ -132,10 +132,10 @@ def test_steps_from_frame_0_equal_the_published_loop(folder: str, name: str) -> 
     finally:
         del model.decode
     assert_near(order(got.frame), case.arrays["pred"], 1e-5, "pred")
-    assert len(answers) == case.info["iters"]
-    for step, answer in enumerate(answers[:-1], start=1):
+    assert len(results) == case.info["iters"]
+    for step, result in enumerate(results[:-1], start=1):
         key = next(key for key in case.arrays if key.startswith(f"step{step}"))
-        assert_near(thinned(answer, case.arrays[key]), case.arrays[key], 1e-5, key)
+        assert_near(thinned(result, case.arrays[key]), case.arrays[key], 1e-5, key)
 
 
 # --- training
@@ -245,17 +245,17 @@ def test_a_uniform_map_is_a_time_and_others_are_not(
     torch.manual_seed(0)
     model = create_model(name, **options).eval()
     pair = frame(side, side, 0.0, 3), frame(side, side, 1.0, 3)
-    ask = functools.partial(model, *pair, scale=scale)
-    expected = ask(0.3).frame
-    assert_near(ask(torch.full((1, 1, side, side), 0.3)).frame, expected, 1e-6)
+    predict = functools.partial(model, *pair, scale=scale)
+    expected = predict(0.3).frame
+    assert_near(predict(torch.full((1, 1, side, side), 0.3)).frame, expected, 1e-6)
     ramp = torch.linspace(0, 1, side).expand(1, 1, side, side)
-    assert (ask(ramp).frame - expected).abs().max() > 1e-5
+    assert (predict(ramp).frame - expected).abs().max() > 1e-5
     extremes = (ramp > 0.5).float()  # pixels at frame 0 and at frame 1
-    assert ask(extremes).frame.isfinite().all()
+    assert predict(extremes).frame.isfinite().all()
 
 
 @torch.no_grad()
-def test_a_map_changes_the_lookup_of_amt_by_its_guard_alone() -> None:
+def test_a_map_changes_the_lookup_of_amt_only_by_its_guard() -> None:
     case = load("amt_s_d", "small_intermediates")
     guarded = network(case)
     plain = create_model("amt_s").eval()
@@ -281,7 +281,7 @@ def test_without_a_reference_frame_0_is_it(name: str) -> None:
     for other in ({"reference": frame0, "reference_time": 0.4}, {"reference": frame1 * 0, "reference_time": zero}):
         assert not torch.equal(model(frame0, frame1, 0.6, **other).frame, expected)
     for half in ({"reference": frame0}, {"reference_time": zero}):
-        with pytest.raises(ValueError, match=f"got `{next(iter(half))}` alone: give both"):
+        with pytest.raises(ValueError, match=f"got only `{next(iter(half))}`: give both"):
             model(frame0, frame1, 0.6, **half)
 
 

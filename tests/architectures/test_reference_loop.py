@@ -1,4 +1,4 @@
-"""What a network is asked on the way: the steps from a reference, and rounds of frames between frames."""
+"""The calls of a network: the steps from a reference, and rounds of frames between frames."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCHEDULES = load("functions_InterpAny-Clearer", "schedules").info
 
 
 class Stepper(Architecture):
-    """Goes on from the reference in a straight line to frame 1; remembers what it was asked."""
+    """Goes on from the reference in a straight line to frame 1; records its calls."""
 
     family = "stepper"
     size_multiple = 8
@@ -29,14 +29,14 @@ class Stepper(Architecture):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.calls: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def encode(self, frame0: Tensor, frame1: Tensor, *, scale: float = 1.0) -> Encoding:
         return Encoding(frame0, frame1, scale)
 
     def decode(self, encoding, time, *, target=None, reference=None, reference_time=None) -> Prediction:
         image, known = known_reference(encoding.frame0, time, reference, reference_time)
-        self.asked.append((time, known, image))
+        self.calls.append((time, known, image))
         return Prediction(image + (time - known) * (encoding.frame1 - encoding.frame0))
 
 
@@ -51,15 +51,15 @@ def pair() -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("iterations", [1, 2, 3])
 def test_steps_divide_the_way_as_published(iterations: int) -> None:
     model = Stepper()
-    ask = Interpolator(model, iterations=iterations)
+    interpolator = Interpolator(model, iterations=iterations)
     time = 0.75
-    assert_near(ask(*pair(), time), torch.full((1, 3, 8, 8), time / 2), 1e-6)
+    assert_near(interpolator(*pair(), time), torch.full((1, 3, 8, 8), time / 2), 1e-6)
     fractions = SCHEDULES["reference_loop_fraction_pairs"][str(iterations)]
-    assert len(model.asked) == len(fractions) == iterations
-    for (to, known, image), (since, until) in zip(model.asked, fractions, strict=True):
+    assert len(model.calls) == len(fractions) == iterations
+    for (to, known, image), (since, until) in zip(model.calls, fractions, strict=True):
         assert to.item() == pytest.approx(time * until, rel=1e-6)
         assert known.item() == pytest.approx(time * since, rel=1e-6)
-        assert_near(image, torch.full((1, 3, 8, 8), time * since / 2), 1e-6)  # the last step's answer
+        assert_near(image, torch.full((1, 3, 8, 8), time * since / 2), 1e-6)  # the last step's prediction
 
 
 def test_steps_start_at_the_reference_that_is_given_and_go_pixel_by_pixel() -> None:
@@ -70,17 +70,17 @@ def test_steps_start_at_the_reference_that_is_given_and_go_pixel_by_pixel() -> N
     extras = {"reference": reference, "reference_time": since}
     got = Interpolator(model, iterations=4).predict(frame0, frame1, to, **extras)
     assert_near(got.frame, (to / 2).expand(1, 3, 8, 8), 1e-6)
-    for step, (until, known, image) in enumerate(model.asked):
+    for step, (until, known, image) in enumerate(model.calls):
         assert_near(known, since + (to - since) * step / 4, 1e-6)
         assert_near(until, since + (to - since) * (step + 1) / 4, 1e-6)
         assert_near(image, (known / 2).expand(1, 3, 8, 8), 1e-6)
-    assert_near(model.asked[0][2], reference, 0)
+    assert_near(model.calls[0][2], reference, 0)
 
 
 def test_each_time_has_steps_of_its_own() -> None:
     model = Stepper()
     Interpolator(model)(*pair(), [0.25, 1.0])
-    assert [(to.item(), known.item()) for to, known, _ in model.asked] == [
+    assert [(to.item(), known.item()) for to, known, _ in model.calls] == [
         (0.125, 0.0), (0.25, 0.125), (0.5, 0.0), (1.0, 0.5),
     ]  # fmt: skip
 
@@ -89,13 +89,13 @@ def test_training_and_plain_calls_take_one_step() -> None:
     model = Stepper()
     model(*pair(), 0.5)
     model(*pair(), 0.5, reference=pair()[1], reference_time=1.0)
-    assert [(to.item(), known.item()) for to, known, _ in model.asked] == [(0.5, 0.0), (0.5, 1.0)]
+    assert [(to.item(), known.item()) for to, known, _ in model.calls] == [(0.5, 0.0), (0.5, 1.0)]
 
 
 def test_steps_without_end_or_half_a_reference_are_refused() -> None:
     with pytest.raises(ValueError, match="iterations is a number of steps, 1 or more; got 0"):
         Interpolator(Stepper(), iterations=0)
-    with pytest.raises(ValueError, match="belong together; got `reference` alone: give both"):
+    with pytest.raises(ValueError, match="belong together; got only `reference`: give both"):
         Interpolator(Stepper())(*pair(), 0.5, reference=pair()[0])
 
 
@@ -115,15 +115,15 @@ def test_rounds_make_as_many_frames_as_published(num: list[int]) -> None:
 
 
 def test_each_round_asks_between_the_frames_of_the_last() -> None:
-    asked: list[tuple[float, float, list[float]]] = []
+    calls: list[tuple[float, float, list[float]]] = []
 
     def line(frame0: float, frame1: float, times: list[float]) -> list[float]:
-        asked.append((frame0, frame1, times))
+        calls.append((frame0, frame1, times))
         return [frame0 + (frame1 - frame0) * time for time in times]
 
     got = list(insert_frames(line, iter([0.0, 1.0, 3.0]), [1, 2]))
     thirds = [1 / 3, 2 / 3]
-    assert sorted(asked) == [
+    assert sorted(calls) == [
         (0.0, 0.5, thirds), (0.0, 1.0, [0.5]), (0.5, 1.0, thirds),
         (1.0, 2.0, thirds), (1.0, 3.0, [0.5]), (2.0, 3.0, thirds),
     ]  # fmt: skip
@@ -139,9 +139,9 @@ def test_eight_bit_frames_are_rounded_between_the_rounds() -> None:
 
 def test_no_rounds_and_single_frames_come_back() -> None:
     first, last = pair()
-    ask = Interpolator(Stepper())
-    assert list(insert_frames(ask, [first, last], [])) == [first, last]
-    assert list(insert_frames(ask, [first], [2])) == [first]
+    interpolator = Interpolator(Stepper())
+    assert list(insert_frames(interpolator, [first, last], [])) == [first, last]
+    assert list(insert_frames(interpolator, [first], [2])) == [first]
 
 
 @pytest.mark.parametrize("num", [[0], [1, 1.5], ["2"]])

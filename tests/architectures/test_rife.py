@@ -74,28 +74,28 @@ def test_steps_from_the_reference_equal_the_published_loop(name: str) -> None:
     case = load("rife_dr", name)
     given = rife_inputs(case)
     assert given.pop("scale") == 1
-    ask = Interpolator(rife_model(case).eval(), iterations=case.info["options"]["iters"])
+    interpolator = Interpolator(rife_model(case).eval(), iterations=case.info["options"]["iters"])
     # The goldens' frames are in the network's own channel order, an interpolator's are RGB.
     given |= {key: given[key].flip(1) for key in ("frame0", "frame1", "reference") if key in given}
     with torch.no_grad():
-        assert_near(ask.predict(**given).frame.flip(1), case.arrays["output"], 1e-5)
+        assert_near(interpolator.predict(**given).frame.flip(1), case.arrays["output"], 1e-5)
 
 
 @pytest.mark.parametrize(("folder", "name"), AUGMENTED_CASES)
 def test_augmented_frames_equal_the_published_network(folder: str, name: str) -> None:
     case = load(folder, name)
     given = rife_inputs(case)
-    ask = Interpolator(rife_model(case).eval(), tta=True, tta_batched=False)
+    interpolator = Interpolator(rife_model(case).eval(), tta=True, tta_batched=False)
     # The goldens' frames are in the network's own channel order, an interpolator's are RGB.
-    got = ask.predict(given["frame0"].flip(1), given["frame1"].flip(1), given.get("time", 0.5))
+    got = interpolator.predict(given["frame0"].flip(1), given["frame1"].flip(1), given.get("time", 0.5))
     assert_near(got.frame.flip(1), case.arrays["output"], 1e-5)
 
 
 def test_a_scale_reaches_the_network_through_the_interpolator() -> None:
     case = load("rife", "scale_half_128x128")
     given = rife_inputs(case)
-    ask = Interpolator(rife_model(case), scale=given["scale"])
-    got = ask(given["frame0"].flip(1), given["frame1"].flip(1))
+    interpolator = Interpolator(rife_model(case), scale=given["scale"])
+    got = interpolator(given["frame0"].flip(1), given["frame1"].flip(1))
     assert_near(got.flip(1), case.arrays["output"], 1e-5)
 
 
@@ -225,17 +225,17 @@ def test_a_uniform_map_is_a_time() -> None:
 
 
 @torch.no_grad()
-def test_one_encoding_serves_many_times_and_samples_do_not_mix() -> None:
+def test_one_encoding_is_used_for_many_times_and_samples_do_not_mix() -> None:
     model = create_model("rife_m", **TINY).eval()
     frame0, frame1 = moving(batch=2)
     encoding = model.encode(frame0, frame1)
     for time in (0.25, 0.75):
         together = model.decode(encoding, torch.full((2, 1, 1, 1), time)).frame
-        alone = [model(frame0[i : i + 1], frame1[i : i + 1], time).frame for i in range(2)]
-        assert_near(together, torch.cat(alone), 1e-6)
+        single = [model(frame0[i : i + 1], frame1[i : i + 1], time).frame for i in range(2)]
+        assert_near(together, torch.cat(single), 1e-6)
 
 
-def test_the_teacher_answers_when_the_target_is_known() -> None:
+def test_the_teacher_predicts_when_the_target_is_given() -> None:
     frame0, frame1 = moving()
     target = frame(64, 64, 0.5, 3)
     for name in ("rife", "rife_2r", "rife_m", "rife_d", "rife_dr"):
@@ -303,15 +303,15 @@ def test_the_network_compiles_as_one_graph(name: str, given: dict[str, Any]) -> 
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [
-        ("rife", {"time": 0.25}, r"RIFE predicts the middle frame alone \(time 0.5\); got time 0.25"),
+        ("rife", {"time": 0.25}, r"RIFE predicts only the middle frame \(time 0.5\); got time 0.25"),
         ("rife_m", {"time": torch.zeros(1, 1, 64, 64)}, "RIFEm takes one time per sample, not a map"),
         (
             "rife_d",
             {"time": torch.zeros(1, 1, 32, 64)},
             "takes time maps of the frames' height and width",
         ),
-        ("rife_d", {"reference": torch.zeros(1, 3, 64, 64)}, "RIFEd has no use for a reference frame"),
-        ("rife_dr", {"reference": torch.zeros(1, 3, 64, 64)}, "got `reference` alone: give both"),
+        ("rife_d", {"reference": torch.zeros(1, 3, 64, 64)}, "RIFEd takes no reference frame"),
+        ("rife_dr", {"reference": torch.zeros(1, 3, 64, 64)}, "got only `reference`: give both"),
         ("rife", {"scale": 0.25}, "RIFE takes frames of at least 32 pixels a side; got 16x16"),
     ],
 )
@@ -329,7 +329,7 @@ def test_sizes_are_multiples_of_32_and_of_32_over_scale(size: tuple[int, int], s
 @torch.no_grad()
 @pytest.mark.parametrize("scale", [0.25, 0.5, 2.0, 4.0])
 def test_flows_are_pixels_of_the_full_size_at_every_scale(scale: float) -> None:
-    """A flow block that answers a constant gives that constant times 2 and its own shrinking."""
+    """A flow block whose result is constant gives that constant times 2 and its own shrinking."""
     model = create_model("rife", **TINY).eval()
     for block in (model.block0, model.block1, model.block2):
         torch.nn.init.zeros_(block.lastconv.weight)

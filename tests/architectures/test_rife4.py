@@ -88,9 +88,11 @@ def test_frames_equal_the_published_network(folder: str, name: str) -> None:
 def test_frames_of_any_size_are_padded_as_published() -> None:
     case = load("rife_v4_25_lite", "pad_scale2_t025_72x96")
     given = rife_inputs(case)
-    ask = Interpolator(golden_model(case), scale=given.pop("scale"), padding="zeros", padding_side="right_bottom")
+    interpolator = Interpolator(
+        golden_model(case), scale=given.pop("scale"), padding="zeros", padding_side="right_bottom"
+    )
     with torch.no_grad():
-        assert_near(ask.predict(**given).frame, case.arrays["output"], 1e-5)
+        assert_near(interpolator.predict(**given).frame, case.arrays["output"], 1e-5)
 
 
 @torch.no_grad()
@@ -327,7 +329,7 @@ def test_flows_are_pixels_of_the_full_size_at_every_scale(kind: type, scale: flo
         (RIFE425, (64, 64), {"scale": 0.5}, "RIFE425 takes frames of at least 64 pixels a side; got 32x32"),
         (RIFE46, (64, 64), {"time": torch.zeros(1, 1, 32, 64)}, "time maps of the frames' height and width"),
         (RIFE46, (64, 64), {"time": -0.1}, "RIFE46 takes times from 0 to 1; got -0.1"),
-        (RIFE46, (64, 64), {"reference": torch.zeros(1, 3, 64, 64)}, "RIFE46 has no use for a reference frame"),
+        (RIFE46, (64, 64), {"reference": torch.zeros(1, 3, 64, 64)}, "RIFE46 takes no reference frame"),
     ],
 )
 def test_unsuitable_inputs_are_refused(kind: type, size: tuple[int, int], given: dict[str, Any], message: str) -> None:
@@ -368,26 +370,26 @@ def test_checkpointing_gives_the_same_gradients(kind: type) -> None:
 
 
 def test_onnx_takes_a_time(tmp_path: Path) -> None:
-    assert_onnx_equals_pytorch(tiny(RIFE425), tmp_path / "tiny.onnx", (64, 64), asked=(64, 64))
+    assert_onnx_equals_pytorch(tiny(RIFE425), tmp_path / "tiny.onnx", (64, 64), frame_size=(64, 64))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "options"), [(RIFE46, {"ensemble": True}), (RIFE425, {}), (RIFE425Lite, {})])
 def test_onnx_takes_any_size_and_time(tmp_path: Path, kind: type, options: dict[str, bool]) -> None:
     model = tiny(kind, **options)
-    assert_onnx_equals_pytorch(model, tmp_path / "tiny.onnx", None, asked=(3 * kind.min_size, kind.min_size))
+    assert_onnx_equals_pytorch(model, tmp_path / "tiny.onnx", None, frame_size=(3 * kind.min_size, kind.min_size))
 
 
 def assert_onnx_equals_pytorch(
-    model: Architecture, path: Path, size: tuple[int, int] | None, asked: tuple[int, int]
+    model: Architecture, path: Path, size: tuple[int, int] | None, frame_size: tuple[int, int]
 ) -> None:
-    """Write the graph for a size, or for any, and run it for frames of `asked` height and width at two times."""
+    """Write the graph for a size, or for any, and run it for frames of `frame_size` height and width at two times."""
     import onnxruntime
 
     assert graphs.write_onnx(model, graphs.facts_of(model, "tiny", "none", size, 1), path) < 1e-5
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     assert [value.name for value in session.get_inputs()] == ["frame0", "frame1", "time"]
-    frame0, frame1 = moving(1, *asked)
+    frame0, frame1 = moving(1, *frame_size)
     for time in (0.1, 0.9):
         inputs = {"frame0": frame0, "frame1": frame1, "time": torch.full((1, 1, 1, 1), time)}
         (got,) = session.run(None, {name: x.numpy() for name, x in inputs.items()})

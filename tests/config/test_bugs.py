@@ -140,6 +140,7 @@ def test_a_bug_at_import_shows_its_file_and_line(module: str, tmp_path: Path) ->
         ("trainer.precision=3", "trainer.precision=3"),
         ("trainer.strategy=chess", "strategy='chess'"),
         ("callbacks.best.mode=middle", "callbacks.best: lightning does not accept an option: "),
+        ("runs=mine.py/runs", "runs: the folder mine.py/runs/quickstart cannot be made (Not a directory)"),
         ("weights=.", "weights=."),
     ],
 )

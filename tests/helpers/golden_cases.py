@@ -1,4 +1,4 @@
-"""Golden cases: numbers of the published models, and the weights and inputs that they were given."""
+"""Golden cases: results of the published models, and their weights and inputs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _alive: list[dict[str, np.ndarray]] = []  # so that ids stay theirs
 
 @dataclass
 class Case:
-    """One golden: how the published model was called (`info`) and what it answered (`arrays`)."""
+    """One golden: how the published model was called (`info`) and its results (`arrays`)."""
 
     folder: str
     name: str

@@ -55,7 +55,7 @@ def time_map(case: Case, spec: dict[str, Any]) -> Tensor:
 
 @contextmanager
 def inputs_and_outputs(model: Architecture) -> Iterator[dict[str, tuple[tuple[Any, ...], Any]]]:
-    """What each part of the network was given and answered last, by its name; filled by calls."""
+    """The latest inputs and output of each part of the network, by its name; filled by calls."""
     seen: dict[str, tuple[tuple[Any, ...], Any]] = {}
 
     def record(name: str) -> Any:

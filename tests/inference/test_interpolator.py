@@ -161,7 +161,7 @@ def test_recursion_refuses_times_that_halving_does_not_reach(time: float) -> Non
 
 
 def test_a_fixed_time_model_refuses_another_time() -> None:
-    with pytest.raises(ValueError, match="middle frame alone"):
+    with pytest.raises(ValueError, match="only the middle frame"):
         Interpolator(FixedMean())(*pair(16, 16), 0.25)
 
 

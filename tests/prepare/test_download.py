@@ -1,4 +1,4 @@
-"""Files fetched from a real server on this machine, which answers as servers do on a good day and on a bad one."""
+"""Files fetched from a local server, with and without errors."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ from losses.backbones import FILES
 from tests.helpers.prepare_tasks import task
 from vfi_train.errors import UserError
 from vfi_train.prepare import fetch as fetching
-from vfi_train.prepare.download import download
+from vfi_train.prepare.command import prepare
+from vfi_train.prepare.dataset_sources import DATASETS
 from vfi_train.prepare.fetch import digest, fetch
-from vfi_train.prepare.published import DATASETS
-from vfi_train.prepare.weights import weights
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8).tobytes()
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -32,16 +31,16 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @dataclass
 class Site:
-    """A server's files, its moods, and what it was asked."""
+    """A server's files, its errors, and the requests that it got."""
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     etag: str | None = '"first"'
     ranges: bool = True
-    breaks_after: list[int] = field(default_factory=list)  # bytes of each answer, as long as the list is not empty
+    breaks_after: list[int] = field(default_factory=list)  # bytes of each response, as long as the list is not empty
     status: int = 200
     length: bool = True
-    asked: list[str | None] = field(default_factory=list)  # the Range of each GET
+    requests: list[str | None] = field(default_factory=list)  # the Range of each GET
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -50,17 +49,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
     site: Site
 
     def do_GET(self) -> None:
-        self.answer(body=True)
+        self.respond(body=True)
 
     def do_HEAD(self) -> None:
-        self.answer(body=False)
+        self.respond(body=False)
 
-    def answer(self, body: bool) -> None:
+    def respond(self, body: bool) -> None:
         site = self.site
         content = site.files.get(self.path)
         wanted = self.headers["Range"]
         if body:
-            site.asked.append(wanted)
+            site.requests.append(wanted)
         if content is None or site.status != 200:
             self.send_error(404 if content is None else site.status)
             return
@@ -110,14 +109,14 @@ def test_a_file_is_fetched_whole_and_only_once(site: Site, tmp_path: Path) -> No
     assert path.read_bytes() == CONTENT
     assert left_over(path.parent) == ["set.bin"]
     assert not fetch(f"{site.url}/set.bin", path, SHA256[:8])
-    assert site.asked == [None]
+    assert site.requests == [None]
 
 
 def test_a_broken_connection_is_taken_up_where_it_broke(site: Site, tmp_path: Path) -> None:
     site.breaks_after = [100_000, 50_000, 0, 1]
     fetch(f"{site.url}/set.bin", tmp_path / "set.bin", SHA256)
     assert (tmp_path / "set.bin").read_bytes() == CONTENT
-    starts = [0 if wanted is None else int(wanted[6:-1]) for wanted in site.asked]
+    starts = [0 if wanted is None else int(wanted[6:-1]) for wanted in site.requests]
     assert starts == [0, 100_000, 150_000, 150_000, 150_001]
 
 
@@ -128,7 +127,7 @@ def test_the_same_command_goes_on_later(site: Site, tmp_path: Path) -> None:
         fetch(f"{site.url}/set.bin", path, SHA256)
     assert left_over(tmp_path) == [".set.bin.part", ".set.bin.part.json"]
     fetch(f"{site.url}/set.bin", path, SHA256)
-    assert site.asked[-1] == "bytes=100000-"
+    assert site.requests[-1] == "bytes=100000-"
     assert path.read_bytes() == CONTENT
     assert left_over(tmp_path) == ["set.bin"]
 
@@ -151,7 +150,7 @@ def test_a_part_that_is_the_whole_needs_nothing_more(site: Site, tmp_path: Path)
     (tmp_path / ".set.bin.part").write_bytes(CONTENT)
     (tmp_path / ".set.bin.part.json").write_text(json.dumps({"version": site.etag}))
     assert fetch(f"{site.url}/set.bin", tmp_path / "set.bin", SHA256)
-    assert site.asked == [f"bytes={len(CONTENT)}-"]
+    assert site.requests == [f"bytes={len(CONTENT)}-"]
     assert (tmp_path / "set.bin").read_bytes() == CONTENT
 
 
@@ -160,14 +159,14 @@ def test_what_is_wrong_is_one_sentence(site: Site, tmp_path: Path, monkeypatch: 
     with pytest.raises(UserError, match=rf"gives a file of SHA-256 {SHA256}, not {'0' * 64}"):
         fetch(f"{site.url}/set.bin", path, "0" * 64)
     assert not list(tmp_path.glob("*.bin"))
-    with pytest.raises(UserError, match=r"none\.bin answers 404 Not Found"):
+    with pytest.raises(UserError, match=r"none\.bin responds with 404 Not Found"):
         fetch(f"{site.url}/none.bin", path)
     site.status = 503
     with pytest.raises(UserError, match=r"\(503 Service Unavailable\): the same command tries again$"):
         fetch(f"{site.url}/set.bin", path)
-    assert len(site.asked) == 2 + fetching.TRIES
+    assert len(site.requests) == 2 + fetching.TRIES
     site.status = 200
-    with pytest.raises(UserError, match=r"is no address that can be fetched"):
+    with pytest.raises(UserError, match=r"cannot be fetched: give an address"):
         fetch("ftp://127.0.0.1/set.bin", path)
     monkeypatch.setattr(fetching, "TRIES", 1)
     with pytest.raises(UserError, match=r"cannot be fetched \(.*refused"):
@@ -176,7 +175,7 @@ def test_what_is_wrong_is_one_sentence(site: Site, tmp_path: Path, monkeypatch: 
     with pytest.raises(UserError, match=r"set\.bin takes 0\.00 GiB, but \S+ has 0\.00 GiB free"):
         fetch(f"{site.url}/set.bin", path)
     path.write_bytes(b"something else")
-    with pytest.raises(UserError, match=r"set\.bin is there, but its SHA-256 is not"):
+    with pytest.raises(UserError, match=r"set\.bin exists, but its SHA-256 is not"):
         fetch(f"{site.url}/set.bin", path, SHA256)
 
 
@@ -199,7 +198,7 @@ def test_a_dataset_is_fetched_and_unpacked_its_terms_and_size_stated_first(
     inside = {"vimeo_triplet/tri_trainlist.txt": b"00001/0001\n", "vimeo_triplet/sequences/00001/0001/im1.png": CONTENT}
     site.files["/data/vimeo_triplet.zip"] = zipped(tmp_path / "made.zip", {**inside, "../outside.txt": b"no"})
     config = task("download", what="vimeo90k", output=str(tmp_path / "in" / "out"), download={"mirror": site.url})
-    download(config)
+    prepare(config)
     said = capsys.readouterr().out.splitlines()
     assert said[1].startswith("terms: none stated on http://toflow.csail.mit.edu")
     assert said[2] == f"size: {len(site.files['/data/vimeo_triplet.zip']) / 1e9:.3f} GB"
@@ -210,26 +209,26 @@ def test_a_dataset_is_fetched_and_unpacked_its_terms_and_size_stated_first(
     assert not (tmp_path / "in" / "outside.txt").exists()
     (out / "vimeo_triplet/tri_trainlist.txt").unlink()
     (out / "vimeo_triplet/sequences/00001/0001/im1.png").write_bytes(CONTENT[:10])  # killed while it was unpacked
-    download(config)
+    prepare(config)
     for name, content in inside.items():
         assert (out / name).read_bytes() == content
-    assert len(site.asked) == 1
+    assert len(site.requests) == 1
 
 
 def test_a_bare_address_with_its_checksum(site: Site, tmp_path: Path) -> None:
     config = task("download", what=f"{site.url}/set.bin", output=str(tmp_path), download={"sha256": SHA256})
-    download(config)
+    prepare(config)
     assert (tmp_path / "set.bin").read_bytes() == CONTENT
 
 
 def test_what_is_fetched_by_hand_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UserError, match=r"^what=co3d is fetched by hand \(terms: CC BY-NC 4\.0, .*\): agree on"):
-        download(task("download", what="co3d", output=str(tmp_path)))
+    with pytest.raises(UserError, match=r"^what=co3d must be fetched by hand \(terms: CC BY-NC 4\.0, .*\): agree on"):
+        prepare(task("download", what="co3d", output=str(tmp_path)))
     with pytest.raises(UserError, match=r"^what=vimeo is not known: did you mean 'vimeo90k' or"):
-        download(task("download", what="vimeo", output=str(tmp_path)))
+        prepare(task("download", what="vimeo", output=str(tmp_path)))
     with pytest.raises(UserError, match=r"^task=download needs a folder"):
-        download(task("download", what="davis"))
-    download(task("download"))
+        prepare(task("download", what="davis"))
+    prepare(task("download"))
     said = capsys.readouterr().out
     assert all(name in said for name in DATASETS)
     for name, place in DATASETS.items():
@@ -240,7 +239,7 @@ def test_what_is_fetched_by_hand_says_so(tmp_path: Path, capsys: pytest.CaptureF
 def test_a_broken_archive_is_one_sentence(site: Site, tmp_path: Path) -> None:
     site.files["/data/a.zip"] = zipped(tmp_path / "made.zip", {"a.txt": CONTENT})[:1000]
     with pytest.raises(UserError, match=r"a\.zip is a broken archive \(.*\): delete it, and it is fetched again"):
-        download(task("download", what=f"{site.url}/a.zip", output=str(tmp_path)))
+        prepare(task("download", what=f"{site.url}/a.zip", output=str(tmp_path)))
 
 
 def test_weights_go_where_they_are_looked_for(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,11 +248,11 @@ def test_weights_go_where_they_are_looked_for(site: Site, tmp_path: Path, monkey
     monkeypatch.setitem(FILES, "alexnet", f"alexnet-owt-{SHA256[:8]}.pth")
     monkeypatch.setattr("vfi_train.prepare.weights.WEIGHTS", FILES)
     site.files |= {f"/data/{FILES['alexnet']}": CONTENT, f"/data/{FILES['vgg16']}": CONTENT}
-    weights(task("weights", what=["alexnet"], download={"mirror": site.url}))
+    prepare(task("weights", what=["alexnet"], download={"mirror": site.url}))
     assert (tmp_path / "cache" / "checkpoints" / FILES["alexnet"]).read_bytes() == CONTENT
     with pytest.raises(UserError, match=r"vgg16-397923af\.pth gives a file of SHA-256"):
-        weights(task("weights", what=["alexnet", "vgg"], download={"mirror": site.url}, output=str(tmp_path / "mine")))
+        prepare(task("weights", what=["alexnet", "vgg"], download={"mirror": site.url}, output=str(tmp_path / "mine")))
     assert (tmp_path / "mine" / FILES["alexnet"]).is_file()
     assert not (tmp_path / "mine" / FILES["vgg16"]).exists()
     with pytest.raises(UserError, match=r"^what=vg16 is not known: did you mean 'vgg16'"):
-        weights(task("weights", what="vg16"))
+        prepare(task("weights", what="vg16"))

@@ -22,8 +22,9 @@ from tests.helpers.prepare_tasks import task
 from tests.helpers.programs import ENVIRONMENT
 from vfi_train.errors import DataError, UserError
 from vfi_train.prepare import disk
-from vfi_train.prepare.pack import estimate, pack
-from vfi_train.prepare.verify import stored_faults
+from vfi_train.prepare.command import prepare
+from vfi_train.prepare.pack import estimate
+from vfi_train.prepare.verify import find_issues
 
 SHARD = 0.03  # MiB: two images
 TRANSFORMS = [
@@ -40,7 +41,7 @@ EXTRA: dict[str, dict[str, Any]] = {"vimeo90k": {"flow": True}, "vimeo_septuplet
 
 def packed(name: str, root: Path, output: Path, **keys: Any) -> Path:
     settings = {"data": EXTRA.get(name, {}), **keys, "pack": {"shard": SHARD, **keys.pop("pack", {})}}
-    pack(task("pack", name, root, output=str(output), **settings))
+    prepare(task("pack", name, root, output=str(output), **settings))
     return output
 
 
@@ -85,11 +86,11 @@ def test_what_is_raw_already_is_not_packed(tmp_path: Path) -> None:
 
 def test_several_processes_write_the_same_shards(tmp_path: Path) -> None:
     root = fabricate("vimeo90k", tmp_path / "files")
-    alone = packed("vimeo90k", root, tmp_path / "alone") / "packed" / "frames"
+    single = packed("vimeo90k", root, tmp_path / "single") / "packed" / "frames"
     together = packed("vimeo90k", root, tmp_path / "together", processes=3) / "packed" / "frames"
-    assert len(contents(alone)) > 3
-    for name in (*contents(alone), "names.npy", "entries.npy", "index.json"):
-        assert (alone / name).read_bytes() == (together / name).read_bytes(), name
+    assert len(contents(single)) > 3
+    for name in (*contents(single), "names.npy", "entries.npy", "index.json"):
+        assert (single / name).read_bytes() == (together / name).read_bytes(), name
 
 
 def test_a_second_pack_holds_what_the_first_does_not(tmp_path: Path) -> None:
@@ -114,11 +115,11 @@ def test_packs_may_lie_beside_the_files(tmp_path: Path) -> None:
 def test_a_broken_shard_is_found_and_made_anew(tmp_path: Path) -> None:
     root = fabricate("vimeo90k", tmp_path / "files")
     output = packed("vimeo90k", root, tmp_path / "packed")
-    config = task("verify", "vimeo90k", output, verify={"subset": True, "size": [64, 96]})
+    config = task("verify", "vimeo90k", output)
 
     def found() -> list[tuple[str, str, str]]:
         data = instantiate(config.data, _convert_="all")
-        return [(fault.kind, fault.what, fault.fix) for fault in stored_faults(data, config)]
+        return [(issue.kind, issue.what, issue.fix) for issue in find_issues(data, subset=True, size=[64, 96])]
 
     assert found() == []
     folder = output / "packed" / "frames"
@@ -142,7 +143,7 @@ def test_a_broken_shard_is_found_and_made_anew(tmp_path: Path) -> None:
 
 
 def test_killed_in_the_middle_and_gone_on(tmp_path: Path) -> None:
-    """SIGKILL to the program while its processes write; nothing that was whole is written again, nothing is lost."""
+    """SIGKILL to the program while its processes write; nothing that was complete is written again, nothing is lost."""
     root = fabricate("vimeo90k", tmp_path / "files", clips=50)
     output = tmp_path / "packed"
     folder = output / "packed" / "frames"
@@ -169,10 +170,10 @@ def test_killed_in_the_middle_and_gone_on(tmp_path: Path) -> None:
     time.sleep(0.1)
     assert contents(folder) == killed  # its processes died with it
     packed("vimeo90k", root, output)
-    whole = contents(folder)
-    assert 3 <= len(killed) < len(whole)
+    complete = contents(folder)
+    assert 3 <= len(killed) < len(complete)
     for name, content in killed.items():
-        assert whole[name] == content, name
+        assert complete[name] == content, name
     assert_equal(batches("vimeo90k", output), batches("vimeo90k", root))
 
 
@@ -229,11 +230,11 @@ def test_mistakes_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"frames was begun for other files or with other settings"):
         packed("vimeo90k", root, output, pack={"shard": 0.1})
     with pytest.raises(UserError, match=r"^task=pack needs a folder to write to: give output=FOLDER$"):
-        pack(task("pack", "vimeo90k", root))
-    with pytest.raises(UserError, match=r"^task=pack is about a dataset: give data=NAME data\.root=FOLDER$"):
-        pack(task("pack", output=str(output)))
-    with pytest.raises(UserError, match=r"data=video is none$"):
-        pack(task("pack", "video", root, output=str(output)))
+        prepare(task("pack", "vimeo90k", root))
+    with pytest.raises(UserError, match=r"^task=pack needs a dataset: give data=NAME data\.root=FOLDER$"):
+        prepare(task("pack", output=str(output)))
+    with pytest.raises(UserError, match=r"Video is none$"):
+        prepare(task("pack", "video", root, output=str(output)))
     (root / "sequences/00001/0002/im2.png").unlink()
     for processes in (1, 2):
         with pytest.raises(DataError, match=r"im2\.png is missing$"):

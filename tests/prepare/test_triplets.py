@@ -14,9 +14,10 @@ from hydra.utils import instantiate
 
 from tests.helpers.prepare_tasks import task
 from vfi_train.errors import UserError
-from vfi_train.prepare.mining import Found, apart
-from vfi_train.prepare.triplets import choose, triplets
-from vfi_train.prepare.verify import stored_faults
+from vfi_train.prepare.command import prepare
+from vfi_train.prepare.mining import MiningResult, disjoint_starts
+from vfi_train.prepare.triplets import choose
+from vfi_train.prepare.verify import find_issues
 
 SIZE = (96, 128)
 FOURS = [4 * k for k in range(12)]
@@ -56,7 +57,7 @@ def videos(tmp_path: Path) -> Path:
 def mined(videos: Path, tmp_path: Path, **keys: Any) -> Path:
     output = tmp_path / "out"
     data = {"cache_dir": str(tmp_path / "cache"), "val_split": 0.3, **keys.pop("data", {})}
-    triplets(task("triplets", "video", videos, output=str(output), data=data, triplets=keys))
+    prepare(task("triplets", "video", videos, output=str(output), data=data, triplets=keys))
     return output
 
 
@@ -72,14 +73,14 @@ def test_triplets_are_taken_between_cuts_and_where_things_move(videos: Path, tmp
     assert all(numbers[0] >= 8 for name, numbers in taken if name == "b")
     assert sum(name == "b" for name, _ in taken) in (2, 3)
     for clip in notes(output):
-        assert clip["mean_motion"] == pytest.approx(8, abs=1.5)  # twice 4 pixels; the border comes in anew
+        assert clip["mean_motion"] == pytest.approx(8, abs=1.5)  # twice 4 pixels; the border is new
 
 
 def test_the_layout_is_vimeos_and_trains(videos: Path, tmp_path: Path) -> None:
     output = mined(videos, tmp_path)
     train, test = ((output / f"tri_{name}list.txt").read_text().split() for name in ("train", "test"))
     assert set(train) | set(test) == {clip["clip"] for clip in notes(output)}
-    assert not {name[:5] for name in train} & {name[:5] for name in test}  # whole videos are held out
+    assert not {name[:5] for name in train} & {name[:5] for name in test}  # complete videos are held out
     for clip in notes(output):
         folder = output / "sequences" / clip["clip"]
         assert sorted(path.name for path in folder.iterdir()) == ["im1.png", "im2.png", "im3.png"]
@@ -90,9 +91,9 @@ def test_the_layout_is_vimeos_and_trains(videos: Path, tmp_path: Path) -> None:
                 distances = [np.abs(got[..., ::-1].astype(int) - shown).mean() for shown in pan(4, FOURS)]
                 assert np.argmin(distances) == number
                 assert distances[number] < 8  # what the codec does to colours
-    config = task("verify", "vimeo90k", output, verify={"subset": True, "size": list(SIZE)})
+    config = task("verify", "vimeo90k", output)
     data = instantiate(config.data, _convert_="all")
-    assert list(stored_faults(data, config)) == []
+    assert list(find_issues(data, subset=True, size=SIZE)) == []
     data.setup()
     assert next(iter(data.train_dataloader()))["frame0"].shape == (2, 3, 32, 32)
     sheet = cv2.imread(str(output / "contact_sheet.png"))
@@ -111,7 +112,7 @@ def test_motion_is_filtered_and_a_videos_share_limited(videos: Path, tmp_path: P
     output = mined(videos, tmp_path, per_video=2)
     found = [clip["video"] for clip in notes(output)]
     assert {name: found.count(name) for name in "abc"} == {"a": 2, "b": 2, "c": 2}
-    with pytest.raises(UserError, match=r"^0 clips are left to train on and 0 to hold out: .*triplets\.least_motion"):
+    with pytest.raises(UserError, match=r"^0 clips are left for training and 0 for validation: .*least_motion"):
         mined(videos, tmp_path / "slow", least_motion=20)
     with pytest.raises(UserError, match=r"^0 clips are left"):
         mined(videos, tmp_path / "fast", most_motion=3)
@@ -140,15 +141,15 @@ def test_the_same_command_goes_on_and_another_is_refused(videos: Path, tmp_path:
 
 
 def test_excerpts_share_no_frame() -> None:
-    assert apart([0, 1, 2, 3, 4, 6], 3, 1) == [0, 3, 6]
-    assert apart([0, 1, 2, 3, 4, 6], 3, 2) == [0, 6]
-    assert apart([0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13], 7, 1) == [0, 8]
+    assert disjoint_starts([0, 1, 2, 3, 4, 6], 3, 1) == [0, 3, 6]
+    assert disjoint_starts([0, 1, 2, 3, 4, 6], 3, 2) == [0, 6]
+    assert disjoint_starts([0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13], 7, 1) == [0, 8]
 
 
 def test_mistakes_are_one_sentence(videos: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^triplets\.frames=5 is neither 3 nor 7$"):
         mined(videos, tmp_path, frames=5)
     with pytest.raises(UserError, match=r"^task=triplets works on videos: .* not data=vimeo90k$"):
-        triplets(task("triplets", "vimeo90k", videos, output=str(tmp_path)))
+        prepare(task("triplets", "vimeo90k", videos, output=str(tmp_path)))
     with pytest.raises(UserError, match=r"^0 clips are left"):
-        choose([Found([], 3, 0, 0, 0)], 0.1)
+        choose([MiningResult([], 3, 0, 0, 0)], 0.1)

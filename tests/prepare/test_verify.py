@@ -1,4 +1,4 @@
-"""Each kind of fault, put into a dataset in its published layout, is named with what mends it."""
+"""Each kind of issue, put into a dataset in its published layout, is reported with its fix."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from tests.helpers.layouts import FAULTS, LAYOUTS, fabricate, frame, write
 from tests.helpers.prepare_tasks import task
 from tests.helpers.programs import run_program
 from vfi_train.errors import UserError
-from vfi_train.prepare.dataset import dataset
-from vfi_train.prepare.faults import DatasetIssue
-from vfi_train.prepare.verify import verify
+from vfi_train.prepare.command import prepare
+from vfi_train.prepare.dataset_issue import DatasetIssue
 
 SEVERAL_SIZES = ("middlebury", "hd", "video", "synthetic")
 CLIP = "sequences/00001/0002"
 
 
 def config(name: str, root: Path | None, tmp_path: Path, **keys: Any) -> DictConfig:
-    config = task("verify", name, root, output=str(tmp_path / "faults.json"), **keys)
+    config = task("verify", name, root, output=str(tmp_path / "issues.json"), **keys)
     size = None if name in SEVERAL_SIZES else list(LAYOUTS[name].size)
     config.verify = {"decode": True, "subset": True, "size": size, **keys.get("verify", {})}
     return config
 
 
-def faults(name: str, root: Path, tmp_path: Path, **keys: Any) -> list[DatasetIssue]:
-    """What verify finds, out of its report; its exit status is asserted."""
+def issues(name: str, root: Path, tmp_path: Path, **keys: Any) -> list[DatasetIssue]:
+    """The issues in the report of task=verify, whose exit status is asserted."""
     try:
-        verify(config(name, root, tmp_path, **keys))
+        prepare(config(name, root, tmp_path, **keys))
         status = 0
     except SystemExit as end:
         status = int(str(end.code))
-    found = [DatasetIssue(**fault) for fault in json.loads((tmp_path / "faults.json").read_text())]
+    found = [DatasetIssue(**issue) for issue in json.loads((tmp_path / "issues.json").read_text())]
     assert status == (1 if found else 0)
     return found
 
@@ -51,16 +51,16 @@ def vimeo(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_each_dataset_as_published_is_whole_and_a_fault_in_one_of_its_files_is_found(name: str, tmp_path: Path) -> None:
-    root = fabricate(name, tmp_path / "whole")
-    assert faults(name, root, tmp_path) == []
-    files = [file for file, _ in dataset(config(name, root, tmp_path)).files()]
+def test_each_dataset_as_published_is_complete_and_a_broken_file_is_found(name: str, tmp_path: Path) -> None:
+    root = fabricate(name, tmp_path / "complete")
+    assert issues(name, root, tmp_path) == []
+    files = [file for file, _ in instantiate(config(name, root, tmp_path).data, _convert_="all").files()]
     spoilt = root / files[len(files) // 2]
     FAULTS["cut off"](spoilt)
-    found = faults(name, root, tmp_path)
+    found = issues(name, root, tmp_path)
     assert [(f.kind, str(spoilt) in f.what) for f in found] == [("broken file", True)]
     spoilt.unlink()
-    found = faults(name, root, tmp_path)
+    found = issues(name, root, tmp_path)
     assert found or name == "co3d"  # whose images are those that lie there
     assert not found or any(str(spoilt) in f.what or str(spoilt.parent) in f.what for f in found)
 
@@ -91,7 +91,7 @@ def wide(path: Path) -> None:
 )
 def test_faults_of_vimeo(spoil: Callable, kind: str, what: str, fix: str, vimeo: Path, tmp_path: Path) -> None:
     spoil(vimeo)
-    (found,) = faults("vimeo90k", vimeo, tmp_path)
+    (found,) = issues("vimeo90k", vimeo, tmp_path)
     assert found.kind == kind
     assert fix in found.fix
     with pytest.raises(AssertionError, match=what):
@@ -99,7 +99,7 @@ def test_faults_of_vimeo(spoil: Callable, kind: str, what: str, fix: str, vimeo:
 
 
 def test_fewer_clips_than_published(vimeo: Path, tmp_path: Path) -> None:
-    found = faults("vimeo90k", vimeo, tmp_path, verify={"subset": False})
+    found = issues("vimeo90k", vimeo, tmp_path, verify={"subset": False})
     assert [f.what for f in found] == [
         "tri_trainlist.txt: 3 of 51,312 published",
         "tri_testlist.txt: 2 of 3,782 published",
@@ -109,17 +109,17 @@ def test_fewer_clips_than_published(vimeo: Path, tmp_path: Path) -> None:
 
 def test_files_are_only_looked_for_where_that_is_wanted(vimeo: Path, tmp_path: Path) -> None:
     FAULTS["no image"](vimeo / CLIP / "im2.png")
-    assert faults("vimeo90k", vimeo, tmp_path, verify={"decode": False}) == []
+    assert issues("vimeo90k", vimeo, tmp_path, verify={"decode": False}) == []
     FAULTS["missing"](vimeo / CLIP / "im2.png")
-    assert [f.kind for f in faults("vimeo90k", vimeo, tmp_path, verify={"decode": False})] == ["missing file"]
+    assert [f.kind for f in issues("vimeo90k", vimeo, tmp_path, verify={"decode": False})] == ["missing file"]
 
 
 def test_flow_labels(vimeo: Path, tmp_path: Path) -> None:
     labels = [vimeo / "flow" / "00001" / "0002" / f"flow_t{i}.flo" for i in (0, 1)]
-    assert faults("vimeo90k", vimeo, tmp_path, data={"flow": True}) == []
+    assert issues("vimeo90k", vimeo, tmp_path, data={"flow": True}) == []
     labels[0].unlink()
     labels[1].write_bytes(labels[1].read_bytes()[:-8])
-    found = faults("vimeo90k", vimeo, tmp_path, data={"flow": True})
+    found = issues("vimeo90k", vimeo, tmp_path, data={"flow": True})
     assert [(f.kind, str(label) in f.what) for f, label in zip(found, labels, strict=True)] == [
         ("missing file", True),
         ("broken file", True),
@@ -128,14 +128,14 @@ def test_flow_labels(vimeo: Path, tmp_path: Path) -> None:
 
 def test_septuplets_taken_for_triplets_and_the_other_way_round(vimeo: Path, tmp_path: Path) -> None:
     septuplets = fabricate("vimeo_septuplet", tmp_path)
-    found = faults("vimeo90k", septuplets, tmp_path)
+    found = issues("vimeo90k", septuplets, tmp_path)
     assert found[0].kind == "mix-up"
     assert "it is vimeo_septuplet" in found[0].what
     assert "data=vimeo_septuplet" in found[0].fix
-    assert "it is vimeo_triplet" in faults("vimeo_septuplet", vimeo, tmp_path)[0].what
+    assert "it is vimeo_triplet" in issues("vimeo_septuplet", vimeo, tmp_path)[0].what
     # The lists of the one over the clips of the other, as it comes from unpacking both in one place.
     shutil.copytree(septuplets / CLIP, vimeo / CLIP, dirs_exist_ok=True)
-    mixed = [f for f in faults("vimeo90k", vimeo, tmp_path) if f.kind == "mix-up"]
+    mixed = [f for f in issues("vimeo90k", vimeo, tmp_path) if f.kind == "mix-up"]
     assert [f.what for f in mixed] == [f"{vimeo / CLIP} holds 7 images as in vimeo_septuplet, not 3"]
 
 
@@ -143,7 +143,7 @@ def test_distance_maps_of_another_size_and_missing_ones(tmp_path: Path) -> None:
     root = fabricate("vimeo_septuplet", tmp_path, clips=1)
     np.save(root / "sequences/00001/0001/dis_index_0_1_2.npy", np.zeros((10, 10), np.float16))
     (root / "sequences/00001/0001/dis_index_6_1_0.npy").unlink()
-    found = faults("vimeo_septuplet", root, tmp_path, data={"variant": "D"})
+    found = issues("vimeo_septuplet", root, tmp_path, data={"variant": "D"})
     assert Counter(f.kind for f in found) == {"size": 1, "missing file": 1}
     (size,) = (f for f in found if f.kind == "size")
     assert "dis_index_0_1_2.npy has the shape (10, 10)" in size.what
@@ -160,7 +160,7 @@ def test_videos_where_images_are_expected(tmp_path: Path) -> None:
     writer.write(first)
     writer.release()
     shutil.rmtree(folder)
-    found = faults("x4k1000fps", root, tmp_path)
+    found = issues("x4k1000fps", root, tmp_path)
     assert [f.kind for f in found] == ["layout", "video"]
     assert f"ffmpeg -i {video}" in found[1].fix
 
@@ -169,19 +169,19 @@ def test_a_clip_with_a_frame_too_few(tmp_path: Path) -> None:
     root = fabricate("x4k1000fps", tmp_path, clips=1)
     (folder,) = (root / "train").glob("*/*")
     (folder / "0030.png").unlink()
-    assert [f.what for f in faults("x4k1000fps", root, tmp_path)] == [f"{folder} has 64 images, not 65"]
+    assert [f.what for f in issues("x4k1000fps", root, tmp_path)] == [f"{folder} has 64 images, not 65"]
 
 
 def test_images_of_a_folder_that_differ_in_size(tmp_path: Path) -> None:
     root = fabricate("davis", tmp_path)
     wide(root / "JPEGImages/480p/bear/00002.jpg")
-    (found,) = faults("davis", root, tmp_path, verify={"size": None})
+    (found,) = issues("davis", root, tmp_path, verify={"size": None})
     assert found.kind == "size"
     assert "00002.jpg is 64x100" in found.what
 
 
 def test_images_of_another_size_than_published(vimeo: Path, tmp_path: Path) -> None:
-    found = faults("vimeo90k", vimeo, tmp_path, verify={"size": None})
+    found = issues("vimeo90k", vimeo, tmp_path, verify={"size": None})
     assert len(found) == 15
     assert "im1.png is 64x96 pixels, not 256x448" in found[0].what
 
@@ -190,36 +190,36 @@ def test_a_folder_of_videos(tmp_path: Path) -> None:
     for number in range(3):
         write(tmp_path / "videos" / "a" / f"{number}.png", frame(0, number, (64, 96)))
     (tmp_path / "videos" / "b.mp4").write_bytes(b"no video")
-    (found,) = faults("video", tmp_path / "videos", tmp_path)
+    (found,) = issues("video", tmp_path / "videos", tmp_path)
     assert found.kind == "broken video"
     assert "b.mp4 cannot be read as a video" in found.what
-    found_again = faults("video", tmp_path / "none", tmp_path)
+    found_again = issues("video", tmp_path / "none", tmp_path)
     assert "there is no data.root" in found_again[0].what
 
 
 def test_no_folder_and_no_files(tmp_path: Path) -> None:
-    (found,) = faults("vimeo90k", tmp_path / "gone", tmp_path)
+    (found,) = issues("vimeo90k", tmp_path / "gone", tmp_path)
     assert found.kind == "folder"
     synthetic = config("synthetic", None, tmp_path)
     with pytest.raises(UserError, match=r"data=synthetic reads no files"):
-        verify(synthetic)
+        prepare(synthetic)
 
 
 def test_several_processes_find_the_same(vimeo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vfi_train.prepare.file_checks.CHUNK", 2)
     FAULTS["missing"](vimeo / CLIP / "im2.png")
     FAULTS["cut off"](vimeo / "sequences/00002/0001/im1.png")
-    alone = faults("vimeo90k", vimeo, tmp_path)
-    assert Counter(alone) == Counter(faults("vimeo90k", vimeo, tmp_path, processes=3))
-    assert len(alone) == 2
+    single = issues("vimeo90k", vimeo, tmp_path)
+    assert Counter(single) == Counter(issues("vimeo90k", vimeo, tmp_path, processes=3))
+    assert len(single) == 2
 
 
 def test_the_program_ends_with_a_table_and_a_status(tmp_path: Path) -> None:
     root = fabricate("davis", tmp_path)
     arguments = ["task=verify", "data=davis", f"data.root={root}", "processes=1"]
-    whole = run_program("vfi_train.prepare", *arguments, "verify.subset=true", cwd=tmp_path)
-    assert (whole.returncode, whole.stderr) == (0, whole.stderr)
-    assert "everything is as it should be" in " ".join(whole.stdout.split())  # long paths wrap
+    complete = run_program("vfi_train.prepare", *arguments, "verify.subset=true", cwd=tmp_path)
+    assert (complete.returncode, complete.stderr) == (0, complete.stderr)
+    assert "no issues" in " ".join(complete.stdout.split())  # long paths wrap
     short = run_program("vfi_train.prepare", *arguments, cwd=tmp_path)
     assert short.returncode == 1
     assert "clips: 3 of 90" in short.stdout

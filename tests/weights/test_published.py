@@ -59,7 +59,7 @@ def test_every_wrapper_loads(model: Architecture, wrap: object, suffix: str, tmp
     assert same(model, other)
 
 
-def test_mismatches_are_told_apart_and_change_nothing(model: Architecture, tmp_path: Path) -> None:
+def test_mismatches_are_reported_and_change_nothing(model: Architecture, tmp_path: Path) -> None:
     state = published_state_dict(model)
     name = next(iter(state))
     cases = {
@@ -87,7 +87,7 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
         load_published(fresh(), tmp_path / "nothing.pth")
     for name in ("cut.pth", "cut.safetensors"):
         (tmp_path / name).write_bytes(b"PK\x03\x04 cut short")
-        with pytest.raises(ValueError, match="no whole"):
+        with pytest.raises(ValueError, match="no complete"):
             load_published(fresh(), tmp_path / name)
     ran = tmp_path / "ran"
 

@@ -1,4 +1,4 @@
-"""What all architectures share: how they are called, and what they say about the images they take."""
+"""What all architectures share: how they are called, and which images they take."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Encoding:
     scale: float  # the network works on frames resized by this factor
 
     def repeated(self, count: int) -> Self:
-        """The encoding of each pair `count` times, one after another, to ask for so many times at once."""
+        """The encoding of each pair `count` times, one after another, to predict so many times at once."""
         return _repeated_fields(self, count)
 
 
@@ -36,10 +36,10 @@ class Architecture(nn.Module):
     full_size_multiple: ClassVar[int] = 1  # and before scaling, where the network also works at full size
     min_size: ClassVar[int] = 1  # smallest height and width after scaling
     channel_order: ClassVar[Literal["rgb", "bgr"]] = "rgb"  # of the published weights
-    arbitrary_time: ClassVar[bool] = False  # False: trained and asked for time 0.5 alone
+    arbitrary_time: ClassVar[bool] = False  # False: trained for and called with only time 0.5
     takes_time_map: ClassVar[bool] = False  # `time` may be B 1 H W
     takes_reference: ClassVar[bool] = False  # `reference`, `reference_time` are used
-    contiguous_parts: ClassVar[tuple[str, ...]] = ()  # what stays as it is when the rest is laid channels-last
+    contiguous_parts: ClassVar[tuple[str, ...]] = ()  # what keeps its layout when the rest becomes channels-last
     faster_channels_last: ClassVar[bool] = False  # training on a CPU, by benchmarks/train_step.py
     checkpointed: ClassVar[tuple[str, ...]] = ("*",)  # parts that `checkpointing` computes twice
     published_tta: ClassVar[Literal["flip_hw", "flip_h"]] = "flip_hw"  # flips of its test-time augmentation
@@ -80,7 +80,7 @@ class Architecture(nn.Module):
             scale: flow is estimated on frames resized by this factor (high resolution: 0.5, 0.25).
             target: the true frame, where training needs it inside the network.
             reference, reference_time: another known frame and its time or distance map, where `takes_reference`;
-                without them, frame 0 at time 0. The way there in several steps is the `Interpolator`'s.
+                without them, frame 0 at time 0. Several steps are the `Interpolator`'s work.
 
         Raises:
             UserError: a size, time or reference that this architecture does not take.
@@ -100,7 +100,7 @@ class Architecture(nn.Module):
         scale: float = 1.0,
         reference: Tensor | None = None,
     ) -> None:
-        """Raise a ValueError when these inputs do not suit the network. Looks at shapes alone, never at a GPU."""
+        """Raise a UserError when these inputs do not suit the network. Reads only shapes, never values on a GPU."""
         name = type(self).__name__
         if frame0.ndim != 4 or frame0.shape[1] != 3 or frame0.shape != frame1.shape:
             raise UserError(
@@ -127,13 +127,13 @@ class Architecture(nn.Module):
                 raise UserError(f"{name} takes time maps of the frames' height and width; got {got}")
         elif not self.arbitrary_time and time != 0.5:
             raise UserError(
-                f"{name} predicts the middle frame alone (time 0.5); got time {time}: Interpolator reaches k / 2^n "
+                f"{name} predicts only the middle frame (time 0.5); got time {time}: Interpolator reaches k / 2^n "
                 "by recursive=True"
             )
         elif not 0 <= time <= 1:
             raise UserError(f"{name} takes times from 0 to 1; got {time}")
         if reference is not None and not self.takes_reference:
-            raise UserError(f"{name} has no use for a reference frame; choose a variant whose name ends in r")
+            raise UserError(f"{name} takes no reference frame: choose a variant whose name ends in r")
 
 
 def _repeated_fields(value: Any, count: int) -> Any:

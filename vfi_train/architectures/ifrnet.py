@@ -167,7 +167,7 @@ class IFRNetR(IFRNet):
     def coarse_input(
         self, e: IFRNetEncoding, time: Tensor, reference: Tensor | None, reference_time: Tensor | None
     ) -> list[Tensor]:
-        """See `IFRNet.coarse_input`. The mean that is taken off is that of the two frames alone."""
+        """See `IFRNet.coarse_input`. The mean of only the two frames is subtracted."""
         image, known = known_reference(e.frame0, time, reference, reference_time)
         feature0, feature1, plane = super().coarse_input(e, time, None, None)
         feature = self.encoder(resize(image - e.mean, e.scale))[3]

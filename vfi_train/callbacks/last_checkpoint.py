@@ -13,7 +13,7 @@ from vfi_train.errors import UserError
 from vfi_train.loggers.csv import CSVLog
 from vfi_train.runtime.lightning_internals import complete_step_metrics, step_row
 from vfi_train.runtime.stop_signals import Agreement, Stopped, stop_signals
-from vfi_train.weights.checkpoint_io import LAST
+from vfi_train.weights.load import LAST
 
 
 class LastCheckpoint(Checkpoint):

@@ -10,7 +10,7 @@ from vfi_train.errors import UserError
 from vfi_train.optim.parameters import load_optimizer_state, optimizer_state_by_name
 from vfi_train.runtime.console import say
 from vfi_train.weights import find_weights
-from vfi_train.weights.published import read_checkpoint
+from vfi_train.weights.published_checkpoint import read_checkpoint
 
 
 class OptimizerState(L.Callback):

@@ -1,4 +1,4 @@
-"""Which networks, benchmarks and protocols a command line asks for: each is a configuration of its own."""
+"""The networks, benchmarks and protocols that a command line names: each has a configuration of its own."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from functools import cache
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from vfi_train.config.compose import compose_config
+from vfi_train.config.overrides import parse
 from vfi_train.errors import UserError
 
 
 def chosen(group: str) -> list[str]:
-    """The names that the command line gives for a config group: `model=a` or `model=[a,b]`; none where it does not."""
-    values = [o.value() for o in _parse(HydraConfig.get().overrides.task) if o.key_or_group == group]
+    """The names that the command line gives for a config group: `model=a` or `model=[a,b]`; may be none."""
+    values = [o.value() for o in parse(HydraConfig.get().overrides.task) if o.key_or_group == group]
     if not values or values[-1] in (None, "null"):
         return []
     return list(map(str, values[-1])) if isinstance(values[-1], list) else [str(values[-1])]
 
 
 def configured(group: str, name: str) -> DictConfig:
-    """The block of a choice of a group, with the values of it that the command line gives."""
+    """The block of a config group for one of its names, with the values that the command line gives for the block."""
     given = HydraConfig.get().overrides
-    values = [o.input_line for o in _parse(given.task) if o.key_or_group.startswith(f"{group}.")]
+    values = [o.input_line for o in parse(given.task) if o.key_or_group.startswith(f"{group}.")]
     return _compose(group, name, (*_search_path(), *map(str, values)))
 
 
 def dataset(name: str) -> dict[str, Any]:
-    """The block of conf/data for a dataset."""
+    """The block of conf/data/NAME.yaml."""
     block = OmegaConf.to_container(_compose("data", name, _search_path()), resolve=True)
     assert isinstance(block, dict)
     return block  # type: ignore[return-value]
 
 
 def benchmark_names(names: Sequence[str]) -> tuple[list[str], bool]:
-    """The benchmarks that are meant, sets of them resolved; and whether it was a set (what is not there is skipped)."""
+    """Names of benchmarks, those of sets included; and whether there was a set (absent datasets are skipped)."""
     found: list[str] = []
     is_set = False
     for name in names:
@@ -48,7 +48,7 @@ def benchmark_names(names: Sequence[str]) -> tuple[list[str], bool]:
 
 
 def one_for_each(key: str, value: Any, count: int, of: str) -> list[Any]:
-    """A config value that is one for all, or a list with one for each.
+    """A value for all, or a list of a value for each, as a list.
 
     Raises:
         UserError: a list of another length.
@@ -61,14 +61,10 @@ def one_for_each(key: str, value: Any, count: int, of: str) -> list[Any]:
 
 @cache
 def _compose(group: str, name: str, overrides: tuple[str, ...]) -> DictConfig:
-    """A choice of a group, composed into nothing: Hydra finds a primary configuration in `conf` only."""
+    """A choice of a group, composed without a primary configuration, which Hydra would look for only in `conf`."""
     block: DictConfig = compose_config(None, (f"+{group}={name}", *overrides))[group]
     return block
 
 
 def _search_path() -> tuple[str, ...]:
     return tuple(line for line in HydraConfig.get().overrides.hydra if line.startswith("hydra.searchpath="))
-
-
-def _parse(overrides: Sequence[str]) -> list[Any]:
-    return OverridesParser.create().parse_overrides(list(overrides))

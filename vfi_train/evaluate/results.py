@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from datamodules.storage.atomic_write import write_text
-from vfi_train.errors import UserError
+from vfi_train.errors import UserError, make_folder
 from vfi_train.evaluate.resume_log import Row, to_plain
 
 FORMAT = 2
@@ -148,7 +148,7 @@ def mean(values: Sequence[float]) -> float:
 
 def write_results(folder: Path, results: Sequence[Result], extra: dict[str, Any]) -> None:
     """Write results.json, results.csv (a row for each result) and samples.csv (a row for each sample)."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "output")
     listed = [{**asdict(r), "averages": r.averages(), "positions": r.positions()} for r in results]
     content = {"format": FORMAT, **extra, "results": listed}
     write_text(folder / FILE, json.dumps(to_plain(content), indent=1) + "\n")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.storage.atomic_write import write_text
+from vfi_train.errors import make_folder
 
 Row = dict[str, Any]  # "index", "key", "pair", "time", "ms" and "scores"; or "index", "key" and "broken"
 FORMAT = 1  # increased when the same measurement would give other numbers
@@ -68,7 +69,7 @@ class ResumeLog:
             self._file = None
 
     def _open(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder, "output")
         about = self.folder / "measurement.json"
         if not about.exists():
             write_text(about, self.identity + "\n")

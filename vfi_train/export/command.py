@@ -13,7 +13,7 @@ from datamodules.storage.atomic_write import atomic_file
 from vfi_train.architectures import Architecture
 from vfi_train.config.build_network import build_network
 from vfi_train.config.read_settings import read_settings
-from vfi_train.errors import UserError, nearest
+from vfi_train.errors import UserError, make_folder, nearest
 from vfi_train.export import graphs
 from vfi_train.inference.time_probe import is_time_aware
 from vfi_train.weights import load_weights, published_state_dict
@@ -58,7 +58,7 @@ def export(config: DictConfig) -> None:
     size = _size(s.size)
     model = build_network(config)
     source = load_weights(model, s.weights, s.runs)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent, "output")
     with atomic_file(output, keep_suffix=True) as partial:
         if s.format in WEIGHTS:
             write_weights(model, partial, s.format, {"model": name, "weights": source.name})

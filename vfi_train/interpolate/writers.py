@@ -19,7 +19,7 @@ from PIL import Image
 from datamodules.storage.atomic_write import atomic_file, atomic_folder, write_bytes
 from datamodules.storage.image_io import ImageArray, to_bits
 from datamodules.storage.media import Clip, Frame
-from vfi_train.errors import UserError, is_disk_full, nearest
+from vfi_train.errors import UserError, is_disk_full, make_folder, nearest
 from vfi_train.interpolate.video_writer import CONTAINERS, Encoding, write_video
 
 ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".apng": "PNG"}
@@ -112,7 +112,7 @@ def _target(output: str, clip: Clip, encoding: Encoding, frames: str, overwrite:
             f"output={path} ends in {ending}, which is none of {', '.join(known)}: give one of these, a folder "
             "(no ending), or - for y4m"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent, "output")
     if ending in CONTAINERS:
         return write_video(path, clip, encoding)
     return write_animation(path, clip.rate) if ending in ANIMATIONS else write_image(path)

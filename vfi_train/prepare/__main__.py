@@ -3,4 +3,4 @@
 from vfi_train.config.program import run
 
 if __name__ == "__main__":
-    run("prepare", "vfi_train.prepare.tasks:prepare")
+    run("prepare", "vfi_train.prepare.command:prepare")

@@ -1,4 +1,4 @@
-"""A sheet of small images that shows at a glance what clips were taken."""
+"""A sheet of small images of the clips that were taken."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 TILE = 224  # pixels of an image's longer side
 COLUMNS = 4
 CAPTION = 18  # rows
-MOST = 48  # clips
+MAX_CLIPS = 48
 Image = NDArray[np.uint8]
 
 
 def contact_sheet(clips: Sequence[tuple[str, Image, Image, Image]]) -> Image:
-    """Of each clip: its two ends, one over the other, beside its middle; double edges show the motion.
+    """Each clip: the mean of its first and last frame, whose double edges show the motion, beside its middle frame.
 
     Args:
         clips: a caption, and the first, middle and last frame, H W 3, RGB.

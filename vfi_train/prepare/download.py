@@ -1,79 +1,79 @@
-"""`task=download`: datasets that can be fetched; of the others, what is to be done by hand."""
+"""`task=download`: datasets that can be fetched, and instructions for the others."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlparse
 
-from omegaconf import DictConfig, ListConfig
 from rich.console import Console
 from rich.table import Table
 
 from vfi_train.errors import UserError, nearest
 from vfi_train.prepare import disk
-from vfi_train.prepare.dataset import output_folder
+from vfi_train.prepare.dataset_sources import DATASETS, DatasetSource
 from vfi_train.prepare.fetch import fetch, size_of
-from vfi_train.prepare.published import DATASETS, Published
 
 
-def download(config: DictConfig) -> None:
-    """Fetch `config.what` to `config.output` and unpack it; see conf/prepare.yaml.
+def download(
+    names: Sequence[str],
+    output: Callable[[], Path],
+    mirror: str | None = None,
+    sha256: str | None = None,
+    extract: bool = True,
+) -> None:
+    """Fetch datasets, and unpack them.
+
+    Args:
+        names: of datasets, or addresses of files.
+        output: gives the folder, or an error if there is none; called after the names were checked.
+        mirror: an address to fetch the files from instead.
+        sha256: of a file that is given by its address.
+        extract: unpack zip archives.
 
     Raises:
-        UserError: there is no such dataset, it is to be fetched by hand, or it cannot be fetched.
+        UserError: there is no such dataset, it must be fetched by hand, or it cannot be fetched.
     """
-    wanted = asked(config)
-    if not wanted:
-        show_datasets()
-        return
-    known = [published(name) for name in wanted]
-    folder = output_folder(config)
-    for name, place in zip(wanted, known, strict=True):
-        addresses = [mirrored(url, config.download.mirror) for url in place.files]
-        state(name, place.what, place.terms, addresses, place.about)
+    sources = [find_source(name) for name in names]
+    folder = output()
+    for name, source in zip(names, sources, strict=True):
+        addresses = [mirrored(url, mirror) for url in source.files]
+        announce(name, source.what, source.terms, addresses, source.about)
         for url in addresses:
             path = folder / file_name(url)
-            new = fetch(url, path, config.download.sha256)
-            print(f"{path}: {'fetched' if new else 'is there'}", flush=True)
-            if config.download.extract and path.suffix == ".zip":
-                extract(path, folder)
-    if set(wanted) <= set(DATASETS):
-        print(f"next: python -m vfi_train.prepare task=verify data={wanted[0]} data.root=FOLDER")
+            is_new = fetch(url, path, sha256)
+            print(f"{path}: {'fetched' if is_new else 'exists'}", flush=True)
+            if extract and path.suffix == ".zip":
+                extract_archive(path, folder)
+    if set(names) <= set(DATASETS):
+        print(f"next: python -m vfi_train.prepare task=verify data={names[0]} data.root=FOLDER")
 
 
-def asked(config: DictConfig) -> list[str]:
-    """`config.what` as a list."""
-    if config.what is None:
-        return []
-    return [str(name) for name in config.what] if isinstance(config.what, ListConfig) else [str(config.what)]
-
-
-def published(name: str) -> Published:
-    """What is known of a dataset, or of a bare address.
+def find_source(name: str) -> DatasetSource:
+    """Where a dataset, or the file of an address, comes from.
 
     Raises:
-        UserError: there is no such dataset, or it is to be fetched by hand.
+        UserError: there is no such dataset, or it must be fetched by hand.
     """
     if "://" in name:
-        return Published("an address that you gave", "yours to know", (name,))
+        return DatasetSource("an address that you gave", "not known here", (name,))
     if name not in DATASETS:
         raise UserError(f"what={name} is not known: {nearest(name, DATASETS)}")
-    if not DATASETS[name].files:
-        found = DATASETS[name]
-        raise UserError(f"what={name} is fetched by hand (terms: {found.terms}): {found.by_hand}")
-    return DATASETS[name]
+    source = DATASETS[name]
+    if not source.files:
+        raise UserError(f"what={name} must be fetched by hand (terms: {source.terms}): {source.by_hand}")
+    return source
 
 
-def state(name: str, what: str, terms: str, addresses: Sequence[str], about: str) -> None:
-    """Say what is going to be fetched, under which terms, and how much it is."""
+def announce(name: str, what: str, terms: str, addresses: Sequence[str], about: str) -> None:
+    """Print what will be fetched, under which terms, and its size."""
     sizes = [size_of(url) for url in addresses]
     if all(sizes):
         about = f"{sum(size or 0 for size in sizes) / 1e9:,.3f} GB"
     elif about:
         about = f"about {about}"
-    print(f"{name}: {what}\nterms: {terms}\nsize: {about or 'not told'}\nfrom: {' '.join(addresses)}", flush=True)
+    print(f"{name}: {what}\nterms: {terms}\nsize: {about or 'unknown'}\nfrom: {' '.join(addresses)}", flush=True)
 
 
 def mirrored(url: str, mirror: str | None) -> str:
@@ -85,42 +85,41 @@ def file_name(url: str) -> str:
     """The last part of an address's path."""
     name = PurePosixPath(urlparse(url).path).name
     if not name:
-        raise UserError(f"{url} names no file")
+        raise UserError(f"{url} names no file: give the address of one")
     return name
 
 
-def extract(archive: Path, folder: Path) -> None:
-    """Unpack what is not there yet, each file whole or not at all.
+def extract_archive(archive: Path, folder: Path) -> None:
+    """Unpack the files that do not exist yet, each completely or not at all.
 
     Raises:
         UserError: the archive is broken, or the disk has no room.
     """
     try:
         with zipfile.ZipFile(archive) as content:
-            members = [m for m in content.infolist() if not m.is_dir()]
-            left = [m for m in members if not _is_there(folder, m)]
-            disk.require(folder, sum(m.file_size for m in left), f"what {archive} holds")
+            left = [m for m in content.infolist() if not m.is_dir() and not _exists(folder, m)]
+            disk.require(folder, sum(m.file_size for m in left), f"the content of {archive}")
             print(f"{archive}: unpacking {len(left):,} files to {folder}", flush=True)
-            with disk.told_when_full(folder):
-                for member in left:
-                    member.filename += ".part"
-                    partial = Path(content.extract(member, folder))  # never outside of the folder
-                    partial.replace(partial.with_suffix(""))
+            for member in left:
+                member.filename += ".part"
+                partial = Path(content.extract(member, folder))  # never outside of the folder
+                partial.replace(partial.with_suffix(""))
     except (zipfile.BadZipFile, EOFError) as error:
         raise UserError(f"{archive} is a broken archive ({error}): delete it, and it is fetched again") from error
 
 
 def show_datasets() -> None:
-    """A table of all datasets: terms, size, and how to get them."""
+    """Print a table of all datasets: terms, size, and how to get them."""
     table = Table(title="datasets: task=download what=NAME output=FOLDER", show_lines=True)
     for column in ("name", "what", "terms", "how"):
         table.add_column(column, overflow="fold")
-    for name, place in DATASETS.items():
-        how = f"fetched from {urlparse(place.files[0]).netloc}, about {place.about}" if place.files else place.by_hand
-        table.add_row(name, place.what, place.terms, how)
+    for name, source in DATASETS.items():
+        host = urlparse(source.files[0]).netloc if source.files else ""
+        how = f"fetched from {host}, about {source.about}" if host else source.by_hand
+        table.add_row(name, source.what, source.terms, how)
     Console().print(table)
 
 
-def _is_there(folder: Path, member: zipfile.ZipInfo) -> bool:
+def _exists(folder: Path, member: zipfile.ZipInfo) -> bool:
     path = folder / member.filename
     return path.is_file() and path.stat().st_size == member.file_size

@@ -1,4 +1,4 @@
-"""Files from the internet: resumed where a connection broke, checked, and whole when they appear under their name."""
+"""Files from the internet: resumed after a broken connection, checked, and complete when they get their name."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-from vfi_train.errors import UserError
+from datamodules.storage.atomic_write import partial_path, write_text
+from vfi_train.errors import UserError, make_folder
 from vfi_train.prepare import disk
+from vfi_train.runtime.progress import ProgressReporter
 
 BLOCK = 2**20  # bytes
-TIMEOUT = 30.0  # seconds without an answer
+TIMEOUT = 30.0  # seconds without a response
 TRIES = 5  # without progress
 PAUSE = 2.0  # seconds after a broken connection, times the tries so far
 
@@ -27,7 +25,7 @@ PAUSE = 2.0  # seconds after a broken connection, times the tries so far
 def fetch(url: str, path: Path, sha256: str | None = None) -> bool:
     """Have the file of an address at `path`; whether it had to be fetched.
 
-    Until it is whole it is called `.NAME.part`, beside which `.NAME.part.json` tells which version it is a part of.
+    Until it is complete it is called `.NAME.part`, beside `.NAME.part.json`, which says of which version it is a part.
 
     Args:
         url: http or https.
@@ -39,15 +37,13 @@ def fetch(url: str, path: Path, sha256: str | None = None) -> bool:
     """
     if path.is_file():
         if sha256 is not None and not digest(path).startswith(sha256):
-            raise UserError(f"{path} is there, but its SHA-256 is not {sha256}: delete it, and it is fetched again")
+            raise UserError(f"{path} exists, but its SHA-256 is not {sha256}: delete it, and it is fetched again")
         return False
     if not url.startswith(("http://", "https://")):
-        raise UserError(f"{url} is no address that can be fetched: it begins with neither http:// nor https://")
-    part = path.with_name(f".{path.name}.part")
-    with disk.told_when_full(path.parent), _progress() as bar:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        task = bar.add_task(path.name, total=None)
-        _persist(url, part, lambda done, total: bar.update(task, completed=done, total=total))
+        raise UserError(f"{url} cannot be fetched: give an address that begins with http:// or https://")
+    part = partial_path(path)
+    make_folder(path.parent, "output")
+    _fetch_part(url, part, path.name)
     found = digest(part) if sha256 is not None else None
     if found is not None and not found.startswith(str(sha256)):
         part.unlink()
@@ -58,11 +54,12 @@ def fetch(url: str, path: Path, sha256: str | None = None) -> bool:
 
 
 def size_of(url: str) -> int | None:
-    """Bytes of the file, if the server tells."""
+    """Bytes of the file, if the server says."""
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=TIMEOUT) as answer:
-            return int(answer.headers["Content-Length"]) if answer.headers["Content-Length"] else None
-    except (OSError, http.client.HTTPException, ValueError):
+        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=TIMEOUT) as response:
+            length = response.headers["Content-Length"] or ""
+            return int(length) if length.isdigit() else None
+    except (OSError, http.client.HTTPException):  # the sizes are only shown; `fetch` reports what is wrong
         return None
 
 
@@ -72,18 +69,20 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _persist(url: str, part: Path, report: Callable[[int, int | None], None]) -> None:
-    """Fetch until the part is the whole; connections that break are taken up again."""
+def _fetch_part(url: str, part: Path, title: str) -> None:
+    """Fetch until the part is complete; broken connections are resumed."""
     tries = 0
     while True:
         before = _size(part)
         try:
-            if _continue(url, part, report):
+            if _resume(url, part, title):
                 return
             reason = "the connection ended early"
         except urllib.error.HTTPError as error:
             if error.code < 500:
-                raise UserError(f"{url} answers {error.code} {error.reason}: look whether it has moved") from error
+                raise UserError(
+                    f"{url} responds with {error.code} {error.reason}: check whether it has moved"
+                ) from error
             reason = f"{error.code} {error.reason}"
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
@@ -94,44 +93,47 @@ def _persist(url: str, part: Path, report: Callable[[int, int | None], None]) ->
         time.sleep(PAUSE * tries)
 
 
-def _continue(url: str, part: Path, report: Callable[[int, int | None], None]) -> bool:
-    """Fetch what is missing; whether the part is whole now."""
+def _resume(url: str, part: Path, title: str) -> bool:
+    """Fetch what is missing; whether the part is complete now."""
     done, version = _size(part), _version(part)
     headers = {"Accept-Encoding": "identity"}
     if done and version:
         headers |= {"Range": f"bytes={done}-", "If-Range": version}
     try:
-        answer: Any = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+        response: Any = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code != 416:  # there is nothing after what we have
+        if error.code != 416:  # nothing follows what we have
             raise
-        whole = str(error.headers.get("Content-Range", "")).rpartition("/")[2]
-        if whole == str(done):
+        if str(error.headers.get("Content-Range", "")).rpartition("/")[2] == str(done):
             return True
         part.unlink()
         return False
-    with answer:
-        if answer.status != 206:
+    with response:
+        if response.status != 206:
             done = 0
-        length = answer.headers["Content-Length"]
+        length = response.headers["Content-Length"]
         total = done + int(length) if length else None
         if total is not None:
             disk.require(part.parent, total - done, url)
-        _note(part).write_text(json.dumps({"version": answer.headers["ETag"] or answer.headers["Last-Modified"]}))
-        with part.open("ab" if done else "wb") as file:
-            while block := answer.read(BLOCK):
+        write_text(_note(part), json.dumps({"version": response.headers["ETag"] or response.headers["Last-Modified"]}))
+        mib = None if total is None else total // disk.MIB
+        with (
+            part.open("ab" if done else "wb") as file,
+            ProgressReporter(f"{title}, MiB", mib, completed=done // disk.MIB) as progress,
+        ):
+            while block := response.read(BLOCK):
                 file.write(block)
                 done += len(block)
-                report(done, total)
+                progress.update(done // disk.MIB, lambda: f"{progress.rate():.1f} MiB/s")
     return total is None or done == total
 
 
 def _version(part: Path) -> str | None:
-    """What the server called the version that we have a part of; a weak name does not promise the same bytes."""
-    try:
-        version = json.loads(_note(part).read_text())["version"]
-    except (OSError, ValueError, KeyError):
+    """The server's name of the version that we have a part of; a weak name does not promise the same bytes."""
+    note = _note(part)
+    if not note.is_file():
         return None
+    version = json.loads(note.read_text())["version"]
     return None if version is None or version.startswith("W/") else version
 
 
@@ -141,8 +143,3 @@ def _note(part: Path) -> Path:
 
 def _size(part: Path) -> int:
     return part.stat().st_size if part.is_file() else 0
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))

@@ -1,4 +1,4 @@
-"""Every file of a dataset, looked for, decoded and measured."""
+"""Every file of a dataset: whether it exists, can be decoded, and has the right size."""
 
 from __future__ import annotations
 
@@ -12,43 +12,46 @@ import numpy as np
 
 from datamodules.file_dataset import StoredData
 from datamodules.storage import flow_io
+from datamodules.storage.clips import ClipPath, find_clips
 from datamodules.storage.file_endings import IMAGES
 from datamodules.storage.pack import Pack
 from datamodules.storage.store import Store
+from datamodules.video import Video
 from vfi_train.errors import DataError
-from vfi_train.prepare.faults import DatasetIssue
+from vfi_train.prepare.dataset_issue import DatasetIssue
 from vfi_train.prepare.workers import parallel_map
 
 CHUNK = 256  # files of one job
 FLOWS = (".flo", ".pfm")
+REMAKE_FLOW, REMAKE_MAPS = "make the flow labels again (task=flow)", "make the distance maps again (task=distance)"
 Size = tuple[int, int]  # height, width
 
 
 @dataclass
 class Findings:
-    """What a job found: faults, and the sizes of images in each folder with the first file of that size."""
+    """The issues that a job found, and the sizes of images in each folder with the first file of that size."""
 
-    faults: list[DatasetIssue] = field(default_factory=list)
+    issues: list[DatasetIssue] = field(default_factory=list)
     sizes: dict[str, dict[Size, str]] = field(default_factory=dict)
 
 
-def broken_files(
+def find_file_issues(
     data: StoredData, files: Sequence[tuple[str, str]], size: Size | None, decode: bool, processes: int | None
 ) -> Iterator[DatasetIssue]:
-    """Files that are missing, cannot be read, or have another size than they should.
+    """Files that are missing, cannot be read, or have a wrong size.
 
     Args:
         data: the dataset they belong to.
         files: names in its store, each with the key of a sample.
-        size: of all images; None: those of a folder are to have one.
-        decode: read them; otherwise it is only looked whether they are there.
+        size: of all images; None: those of a folder must have the same one.
+        decode: read them; otherwise only check that they exist.
         processes: see `parallel_map`.
     """
     again = f"extract or fetch it again (from {data.origin})"
     jobs = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
     sizes: dict[str, dict[Size, str]] = {}
     for _, found in parallel_map(partial(check_files, data.store, size, decode, again), jobs, processes, "files"):
-        yield from found.faults
+        yield from found.issues
         for folder, ones in found.sizes.items():
             for found_size, name in ones.items():
                 sizes.setdefault(folder, {}).setdefault(found_size, name)
@@ -60,29 +63,28 @@ def broken_files(
         for name, _ in files:
             try:
                 data.video(name)
-            except (DataError, ValueError, OSError) as error:
+            except DataError as error:
                 yield DatasetIssue("broken file", str(error), again)
 
 
 def check_files(
     store: Store, expected: Size | None, decode: bool, again: str, files: Sequence[tuple[str, str]]
 ) -> Findings:
-    """Look at files one by one; `again` says how to mend one."""
+    """Check files one by one; `again` says how to replace one."""
     found = Findings()
     for name, key in files:
-        path = store.root / name
         if not store.exists(name):
-            found.faults.append(DatasetIssue("missing file", f"{path} (of sample {key})", again))
+            found.issues.append(DatasetIssue("missing file", f"{store.root / name} (of sample {key})", again))
         elif decode:
             try:
                 _check_file(store, name, key, expected, found, again)
             except DataError as error:
-                found.faults.append(DatasetIssue("broken file", str(error), again))
+                found.issues.append(DatasetIssue("broken file", str(error), again))
     return found
 
 
-def broken_arrays(store: Store, processes: int | None) -> Iterator[DatasetIssue]:
-    """Arrays in packs whose numbers are not those that were packed."""
+def find_array_issues(store: Store, processes: int | None) -> Iterator[DatasetIssue]:
+    """Arrays in packs whose checksums are wrong."""
     jobs = [
         (pack, range(start, min(start + CHUNK, len(pack))))
         for pack in store.packs
@@ -95,13 +97,36 @@ def broken_arrays(store: Store, processes: int | None) -> Iterator[DatasetIssue]
 def check_arrays(job: tuple[Pack, range]) -> list[DatasetIssue]:
     """Compare arrays of a pack with their checksums."""
     pack, rows = job
-    faults = []
+    issues = []
     for row in rows:
         if not pack.is_intact(row):
             shard = pack.folder / f"{int(pack.entries['shard'][row]):05d}.bin"
             what = f"{pack.names[row].decode()} in {shard} is not what was packed"
-            faults.append(DatasetIssue("broken pack", what, f"delete {shard} and give the task=pack command again"))
-    return faults
+            issues.append(DatasetIssue("broken pack", what, f"delete {shard} and give the task=pack command again"))
+    return issues
+
+
+def find_video_issues(data: Video, processes: int | None) -> Iterator[DatasetIssue]:
+    """Videos and folders of frames that cannot be decoded from end to end."""
+    try:
+        if data.root is None:
+            raise DataError("data.root is not set: give a video, a folder of videos, or folders of frames")
+        found = find_clips(data.root)
+    except DataError as error:
+        yield DatasetIssue("folder", str(error), "see there")
+        return
+    for clip, reason in parallel_map(check_video, found, processes, "clips"):
+        if reason is not None:
+            yield DatasetIssue("broken video", reason, f"repair {clip.path}, or take it out of data.root")
+
+
+def check_video(clip: ClipPath) -> str | None:
+    """Why a clip cannot be decoded; None if it can."""
+    try:
+        count = sum(1 for _ in clip.images())
+    except DataError as error:
+        return str(error)
+    return None if count > 1 else f"{clip.path} holds {count} frames, which is no video"
 
 
 def _check_file(store: Store, name: str, key: str, expected: Size | None, found: Findings, again: str) -> None:
@@ -112,19 +137,19 @@ def _check_file(store: Store, name: str, key: str, expected: Size | None, found:
         if expected is None:
             found.sizes.setdefault(str(PurePosixPath(name).parent), {}).setdefault(size, name)
         elif size != expected:
-            found.faults.append(_wrong_size(store, name, size, expected, again))
+            found.issues.append(_wrong_size(store, name, size, expected, again))
     elif name.endswith(FLOWS):
         array = store.read_flow(name, key)
         if expected is not None and array.shape[:2] != expected:
-            found.faults.append(_wrong_size(store, name, array.shape[:2], expected, "make the flow labels anew"))
+            found.issues.append(_wrong_size(store, name, array.shape[:2], expected, REMAKE_FLOW))
         if not np.isfinite(array).all():
-            what = f"{store.root / name} holds numbers that are not finite"
-            found.faults.append(DatasetIssue("broken flow", what, "make the flow labels anew"))
+            what = f"{store.root / name} holds values that are not finite"
+            found.issues.append(DatasetIssue("broken flow", what, REMAKE_FLOW))
     elif name.endswith(".npy"):
         array = store.read_array(name, key)
         if expected is not None and not _is_shrunk(array.shape, expected):
-            what = f"{store.root / name} has the shape {array.shape}, no part of {expected[0]}x{expected[1]}"
-            found.faults.append(DatasetIssue("size", what, "make the distance maps anew (task=distance)"))
+            what = f"{store.root / name} has the shape {array.shape}, no fraction of {expected[0]}x{expected[1]}"
+            found.issues.append(DatasetIssue("size", what, REMAKE_MAPS))
     elif name.endswith(tuple(flow_io.FORMATS)):
         flow_io.read(store.root / name)
 
@@ -135,5 +160,5 @@ def _wrong_size(store: Store, name: str, size: Sequence[int], expected: Size, fi
 
 
 def _is_shrunk(shape: tuple[int, ...], size: Size) -> bool:
-    """Whether it is H W, some whole number of times smaller than a frame."""
+    """Whether it is H W, smaller than a frame by an integer factor."""
     return len(shape) == 2 and size[0] // shape[0] == size[1] // shape[1] > 0

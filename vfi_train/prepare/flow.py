@@ -7,46 +7,45 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-
-from omegaconf import DictConfig
+from pathlib import Path
 
 from datamodules.file_dataset import StoredData
 from datamodules.storage.store import Store
 from datamodules.vimeo_septuplet import COUNTS, FRAMES, LAST, VimeoSeptuplet, flow_file, image_files
 from vfi_train.errors import UserError
-from vfi_train.prepare.dataset import name_of, output_folder, stored_dataset
-from vfi_train.prepare.estimators import FlowFunction, Pair, estimator, flows
-from vfi_train.prepare.making import Made, Unit, make
+from vfi_train.prepare.dataset_issue import name_of
+from vfi_train.prepare.derived_files import Arrays, Unit, Writing, write_derived
+from vfi_train.prepare.estimators import FlowEstimator, Pair
 
 Labels = Sequence[tuple[str, Pair]]  # files, and the two images that the flow is between
 
 
-def flow(config: DictConfig) -> None:
-    """Make the flow labels of `config.data`; see conf/prepare.yaml.
+def make_flow(data: StoredData, output: Path, estimator: FlowEstimator, writing: Writing) -> None:
+    """Write the flow labels of a dataset.
+
+    Args:
+        data: the dataset, with its option `flow` on.
+        output: a folder in which `flow/` appears.
+        estimator, writing: how they are computed and written.
 
     Raises:
-        UserError: the dataset takes no labels, or those of another making are there.
+        UserError: the dataset takes no labels, or labels made in another way exist.
     """
-    data = stored_dataset(config, flow=True)
     targets = list(targets_of(data))
     if not targets:
         raise UserError(f"data={name_of(data)} takes no flow labels: data=vimeo90k and data=vimeo_septuplet do")
-    function, facts = estimator(config)
-    at_once = max(1, config.flow.batch_size // len(targets[0]))  # targets
+    at_once = max(1, estimator.batch_size // len(targets[0]))  # targets
     chunks = [
-        [label for target in targets[start : start + at_once] for label in target]
+        [one for target in targets[start : start + at_once] for one in target]
         for start in range(0, len(targets), at_once)
     ]
-    units = [
-        Unit([name for name, _ in labels], LabelsOf(data.store, labels, function, config.flow.batch_size))
-        for labels in chunks
-    ]
+    units = [Unit([name for name, _ in labels], LabelUnit(data.store, labels, estimator)) for labels in chunks]
     height, width = data.store.read(targets[0][0][1][0], targets[0][0][0]).shape[:2]
-    make("flow", units, len(chunks[0]) * height * width * 8, output_folder(config, data.root), facts, config)
+    write_derived("flow", units, len(chunks[0]) * height * width * 8, output, estimator.facts, writing)
 
 
 def targets_of(data: StoredData) -> Iterator[Labels]:
-    """The labels of each target frame, as the dataset calls them; each label once."""
+    """The labels of each target frame, under the dataset's names; each label once."""
     if isinstance(data, VimeoSeptuplet):
         for clip in (clip for name in COUNTS for clip in data.list_lines(name)):
             images = image_files(clip)
@@ -61,14 +60,14 @@ def targets_of(data: StoredData) -> Iterator[Labels]:
             yield [(item.flow[0], (item.target, item.frame0)), (item.flow[1], (item.target, item.frame1))]
 
 
-class LabelsOf:
+class LabelUnit:
     """Computes labels."""
 
-    def __init__(self, store: Store, labels: Labels, function: FlowFunction, batch_size: int) -> None:
-        self.store, self.labels, self.function, self.batch_size = store, labels, function, batch_size
+    def __init__(self, store: Store, labels: Labels, estimator: FlowEstimator) -> None:
+        self.store, self.labels, self.estimator = store, labels, estimator
 
-    def __call__(self) -> Made:
+    def __call__(self) -> Arrays:
         """Their names and flows."""
         names, pairs = zip(*self.labels, strict=True)
-        for name, (_, found) in zip(names, flows(self.store, pairs, self.function, self.batch_size), strict=True):
+        for name, (_, found) in zip(names, self.estimator.flows(self.store, pairs), strict=True):
             yield name, found

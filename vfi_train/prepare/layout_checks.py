@@ -1,4 +1,4 @@
-"""Lists, counts and folders of a dataset: right at first sight?"""
+"""Lists, counts and folders of a dataset, checked without reading images."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from pathlib import Path
 from datamodules.file_dataset import StoredData
 from datamodules.storage.file_endings import VIDEOS
 from vfi_train.errors import DataError
-from vfi_train.prepare.dataset import name_of
-from vfi_train.prepare.faults import DatasetIssue
+from vfi_train.prepare.dataset_issue import DatasetIssue, name_of
 
-MOST_LOOKED_AT = 1000  # videos, and clips
-# Of datasets that are taken for one another: their training list, their folder, and the frames of a clip.
+MAX_CHECKED = 1000  # videos, and clips
+# Datasets that are mistaken for each other: their training list, their folder, and the frames of a clip.
 TWINS = {
     "vimeo90k": ("tri_trainlist.txt", "vimeo_triplet", 3),
     "vimeo_septuplet": ("sep_trainlist.txt", "vimeo_septuplet", 7),
@@ -21,12 +20,12 @@ TWINS = {
 CLIP_LENGTHS = {"x4k1000fps": {"train": 65, "test": 33}}  # frames of the clips two levels below these folders
 
 
-def layout_faults(data: StoredData, subset: bool) -> Iterator[DatasetIssue]:
-    """NonFiniteGuard that need no look into images.
+def find_layout_issues(data: StoredData, subset: bool) -> Iterator[DatasetIssue]:
+    """Issues of lists, counts and folders.
 
     Args:
         data: the dataset.
-        subset: fewer clips than published are no fault.
+        subset: fewer clips than published are no issue.
     """
     yield from _mixed_up(data)
     yield from _blank_lines(data)
@@ -37,7 +36,7 @@ def layout_faults(data: StoredData, subset: bool) -> Iterator[DatasetIssue]:
             yield DatasetIssue(
                 "count",
                 f"{name}: {counts[name]:,} of {expected:,} published",
-                f"extract or fetch what is missing (from {data.origin}); verify.subset=true where a part is meant",
+                f"extract or fetch what is missing (from {data.origin}); verify.subset=true if a part is intended",
             )
     short = list(_wrong_lengths(data))
     yield from short
@@ -46,32 +45,32 @@ def layout_faults(data: StoredData, subset: bool) -> Iterator[DatasetIssue]:
 
 
 def _counted(data: StoredData) -> tuple[dict[str, int], list[DatasetIssue]]:
-    """What the dataset counts, and what it says when it looks for its samples."""
+    """What the dataset counts, and the errors that it raises when it looks for its samples."""
     counts: dict[str, int] = {}
     broken = []
     try:
         counts = data.counts()
     except DataError as error:
-        broken.append(misplaced(data, error))
+        broken.append(layout_issue(data, error))
     for items in (data.train_items, data.val_items) if data.trains else (data.val_items,):
         try:
             items()
         except NotImplementedError:
             pass  # of datasets that draw samples out of clips
         except DataError as error:
-            broken.append(misplaced(data, error))
+            broken.append(layout_issue(data, error))
     return counts, broken
 
 
-def misplaced(data: StoredData, error: DataError) -> DatasetIssue:
-    """What a dataset says when it does not find its way."""
+def layout_issue(data: StoredData, error: DataError) -> DatasetIssue:
+    """The issue of a dataset that does not find its files."""
     return DatasetIssue(
         "layout", str(error), f"compare with the folder {data.folder} as published (from {data.origin})"
     )
 
 
 def _mixed_up(data: StoredData) -> Iterator[DatasetIssue]:
-    """Triplets taken for septuplets and the other way round."""
+    """Triplets mistaken for septuplets, and the other way round."""
     assert data.root is not None
     name = name_of(data)
     if name not in TWINS:
@@ -82,15 +81,15 @@ def _mixed_up(data: StoredData) -> Iterator[DatasetIssue]:
     if data.store.exists(theirs) and not data.store.exists(own):
         yield DatasetIssue("mix-up", f"{data.root} has {theirs} and no {own}: it is {folder}", fix)
         return
-    clips_ = [clip for group in data.store.folders("sequences") for clip in data.store.folders(group)]
-    for clip in clips_[:: len(clips_) // MOST_LOOKED_AT + 1]:
+    clips = [clip for group in data.store.folders("sequences") for clip in data.store.folders(group)]
+    for clip in clips[:: len(clips) // MAX_CHECKED + 1]:
         if len(data.store.listed(clip)) == their_length:
             what = f"{data.root}/{clip} holds {their_length} images as in {folder}, not {length}"
             yield DatasetIssue("mix-up", what, fix)
 
 
 def _blank_lines(data: StoredData) -> Iterator[DatasetIssue]:
-    """Blank lines in the middle of a list; at its end, the published ones have one, too."""
+    """Blank lines inside of a list; published lists have one at their end."""
     for list_ in (name for name in data.published if name.endswith(".txt")):
         for name in (list_, f"eval_modes/{list_}"):
             if not (data.store.root / name).is_file():
@@ -100,12 +99,12 @@ def _blank_lines(data: StoredData) -> Iterator[DatasetIssue]:
                 yield DatasetIssue(
                     "blank line",
                     f"line {number} of {data.root}/{name} is blank",
-                    "delete the line: it is passed over here, but published code takes it for a clip without a name",
+                    "delete the line: it is skipped here, but published code reads it as a clip without a name",
                 )
 
 
 def _wrong_lengths(data: StoredData) -> Iterator[DatasetIssue]:
-    """Clips with another number of frames than all have."""
+    """Clips with a wrong number of frames."""
     for folder, length in CLIP_LENGTHS.get(name_of(data), {}).items():
         for clip in (clip for scene in data.store.folders(folder) for clip in data.store.folders(scene)):
             count = len(data.store.listed(clip))
@@ -118,7 +117,7 @@ def _videos(data: StoredData) -> Iterator[DatasetIssue]:
     """Videos where images were expected."""
     assert data.root is not None
     found = (path for path in data.root.rglob("*") if path.suffix.lower() in VIDEOS and path.is_file())
-    for path in itertools.islice(found, MOST_LOOKED_AT):
+    for path in itertools.islice(found, MAX_CHECKED):
         folder = path.with_suffix("")
         yield DatasetIssue(
             "video",

@@ -1,4 +1,4 @@
-"""Clips of a few frames out of long videos: without cuts and standing images, with motion of a wanted size.
+"""Clips of a few frames out of long videos: without cuts and static frames, with motion of a given size.
 
 Source: Vimeo90K (Xue et al., IJCV 2019), whose triplets were chosen so.
 """
@@ -14,8 +14,28 @@ import numpy as np
 from datamodules.storage.frame_cache import Frames
 from datamodules.video import usable
 
-LONGER_SIDE = 512  # pixels at which motion is measured
+MAX_SIDE = 512  # pixels of the frames in which motion is measured
 FASTEST = 95  # percentile of the image's pixels
+
+
+@dataclass(frozen=True)
+class MiningRules:
+    """Which excerpts to take.
+
+    Args:
+        count: frames of an excerpt, 3 or more.
+        gap: from one frame of an excerpt to the next.
+        cut, static: thresholds, see `datamodules.video.Video`.
+        motion: the least and the most, in pixels.
+        per_video: excerpts of a video, evenly spaced; None: all.
+    """
+
+    count: int
+    gap: int
+    cut: float
+    static: float
+    motion: tuple[float, float]
+    per_video: int | None = None
 
 
 @dataclass(frozen=True)
@@ -26,7 +46,7 @@ class Excerpt:
         video: its name.
         numbers: of the frames in it.
         motion: from the first to the last frame, in pixels, of the fastest 5 % of the image.
-        mean_motion: of the whole image.
+        mean_motion: of the complete image.
     """
 
     video: str
@@ -36,13 +56,13 @@ class Excerpt:
 
 
 @dataclass(frozen=True)
-class Found:
+class MiningResult:
     """What a video gives.
 
     Args:
-        excerpts: those to take.
-        frames: that it has.
-        candidates: excerpts without cuts and standing images that share no frame.
+        excerpts: to take.
+        frames: of the video.
+        candidates: excerpts without cuts and static frames that share no frame.
         slow, fast: how many of them move too little, and too much.
     """
 
@@ -53,30 +73,21 @@ class Found:
     fast: int
 
 
-def mine(
-    frames: Frames, count: int, gap: int, cut: float, still: float, motion: tuple[float, float], most: int | None
-) -> Found:
-    """The excerpts of a video.
-
-    Args:
-        frames: of the video.
-        count: frames of an excerpt, 3 or more.
-        gap: from one frame of an excerpt to the next.
-        cut, still: see `datamodules.video.Video`.
-        motion: the least and the most, in pixels.
-        most: excerpts, evenly spread; None: all.
-    """
-    candidates = [measured(frames, start, count, gap) for start in apart(usable(frames, gap, cut, still), count, gap)]
-    least, largest = motion
-    kept = [found for found in candidates if least <= found.motion <= largest]
+def mine(frames: Frames, rules: MiningRules) -> MiningResult:
+    """The excerpts of a video."""
+    triplets = usable(frames, rules.gap, rules.cut, rules.static)
+    starts = disjoint_starts(triplets, rules.count, rules.gap)
+    candidates = [measure(frames, start, rules.count, rules.gap) for start in starts]
+    least, most = rules.motion
+    kept = [found for found in candidates if least <= found.motion <= most]
     slow = sum(found.motion < least for found in candidates)
-    fast = sum(found.motion > largest for found in candidates)
-    if most is not None and most < len(kept):
-        kept = [kept[i] for i in np.linspace(0, len(kept) - 1, most).round().astype(int)]
-    return Found(kept, len(frames), len(candidates), slow, fast)
+    fast = sum(found.motion > most for found in candidates)
+    if rules.per_video is not None and rules.per_video < len(kept):
+        kept = [kept[i] for i in np.linspace(0, len(kept) - 1, rules.per_video).round().astype(int)]
+    return MiningResult(kept, len(frames), len(candidates), slow, fast)
 
 
-def apart(triplets: Sequence[int], count: int, gap: int) -> list[int]:
+def disjoint_starts(triplets: Sequence[int], count: int, gap: int) -> list[int]:
     """First frames of excerpts that share no frame, out of the first frames of usable triplets."""
     good = set(triplets)
     starts: list[int] = []
@@ -87,11 +98,11 @@ def apart(triplets: Sequence[int], count: int, gap: int) -> list[int]:
     return starts
 
 
-def measured(frames: Frames, start: int, count: int, gap: int) -> Excerpt:
+def measure(frames: Frames, start: int, count: int, gap: int) -> Excerpt:
     """An excerpt with its motion, by OpenCV's DIS flow."""
     numbers = tuple(range(start, start + count * gap, gap))
     height, width = frames.shape[1:3]
-    scale = min(1.0, LONGER_SIDE / max(height, width))
+    scale = min(1.0, MAX_SIDE / max(height, width))
     size = max(32, round(width * scale)), max(32, round(height * scale))
     small = [cv2.resize(frames[number], size, interpolation=cv2.INTER_AREA) for number in (numbers[0], numbers[-1])]
     first, last = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in small)

@@ -1,4 +1,4 @@
-"""`task=pack`: the images, flows and maps of a dataset decoded, into a few large files to be memory-mapped."""
+"""`task=pack`: the images, flows and maps of a dataset decoded, in a few large files to be memory-mapped."""
 
 from __future__ import annotations
 
@@ -12,74 +12,77 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 from PIL import Image
 
+from datamodules.file_dataset import StoredData
 from datamodules.storage import flow_io
+from datamodules.storage.atomic_write import atomic_file, write_text
 from datamodules.storage.file_endings import IMAGES
 from datamodules.storage.pack_writer import finish, is_complete, write_shard
 from datamodules.storage.store import Store, open_store
-from vfi_train.errors import UserError
+from vfi_train.errors import UserError, make_folder
 from vfi_train.prepare import disk
-from vfi_train.prepare.dataset import name_of, output_folder, stored_dataset
+from vfi_train.prepare.dataset_issue import name_of
 from vfi_train.prepare.workers import parallel_map
 
-MEASURED = 400  # files whose size is looked up to estimate that of all
-MIB = 2**20
+SAMPLED = 400  # files whose sizes give an estimate of all sizes
 PACKED = (*IMAGES, *flow_io.FORMATS, ".npy")
 
 
-def pack(config: DictConfig) -> None:
-    """Pack what `config.data` reads to `config.output`, a dataset folder like the given one; see conf/prepare.yaml.
+def pack(data: StoredData, output: Path, name: str, shard: float, processes: int | None) -> None:
+    """Pack what a dataset reads into a dataset folder of the same layout.
+
+    Args:
+        data: the dataset.
+        output: the folder; may be the dataset's own.
+        name: of the pack; what other packs of `output` hold is left out.
+        shard: MiB in a file, approximately.
+        processes: see `parallel_map`.
 
     Raises:
-        UserError: there is nothing to pack, the disk would not hold it, or another pack of that name was begun.
+        UserError: there is nothing to pack, the disk has no room, or another pack of that name was begun.
         DataError: a file is missing or broken.
     """
-    data = stored_dataset(config)
-    output = output_folder(config)
-    others = open_store(output, without=config.pack.name).packs
+    others = open_store(output, without=name).packs
     if data.root is not None and data.root.resolve() == output.resolve():
-        data.store = open_store(output, without=config.pack.name)  # the pack may be broken: it is made whole here
-    files = [name for name, _ in data.files()]
+        data.store = open_store(output, without=name)  # this pack may be incomplete
+    files = [file for file, _ in data.files()]
     names = [n for n in files if n.lower().endswith(PACKED) and not any(p.read(n) is not None for p in others)]
     if not names:
         raise UserError(f"data={name_of(data)} has nothing to pack that {output} does not hold already")
-    write_pack(data.store, names, output / "packed" / config.pack.name, config)
-    for name in beside(data.store, files):
-        _copy(data.store.root / name, output / name)
+    write_pack(data.store, names, output / "packed" / name, shard, processes)
+    for file in unpacked_files(data.store, files):
+        _copy(data.store.root / file, output / file)
     print(f"give data.root={output} to read it")
 
 
-def write_pack(store: Store, names: Sequence[str], folder: Path, config: DictConfig) -> None:
-    """Write the pack `folder`, or what is missing of it."""
+def write_pack(store: Store, names: Sequence[str], folder: Path, shard: float, processes: int | None) -> None:
+    """Write the pack `folder`, or what is missing of it; see `pack`."""
     began = time.monotonic()
     size = estimate(store, names)
-    per_shard = max(1, round(config.pack.shard * MIB * len(names) / size))
+    per_shard = max(1, round(shard * disk.MIB * len(names) / size))
     jobs = [(i, names[s : s + per_shard]) for i, s in enumerate(range(0, len(names), per_shard))]
     begin(folder, names, per_shard)
     left = [job for job in jobs if not is_complete(folder, job[0])]
-    room = f"{disk.free(folder) / disk.GIB:,.1f} GiB are free"
     print(
         f"{len(names):,} files take about {size / disk.GIB:,.2f} GiB in {len(jobs):,} shards; {len(left):,} are to be "
-        f"written to {folder}, where {room}",
+        f"written to {folder}, where {disk.free_bytes(folder) / disk.GIB:,.1f} GiB are free",
         flush=True,
     )
     disk.require(folder, size * len(left) // len(jobs), f"the pack {folder.name}")
-    with disk.told_when_full(folder):
-        for _ in parallel_map(partial(pack_shard, store, folder), left, config.processes, "shards"):
-            pass
-        finish(folder, len(jobs), {"files": len(names)})
+    for _ in parallel_map(partial(pack_shard, store, folder), left, processes, "shards"):
+        pass
+    finish(folder, len(jobs), {"files": len(names)})
     print(f"packed {len(names):,} files in {time.monotonic() - began:,.0f} s")
 
 
 def begin(folder: Path, names: Sequence[str], per_shard: int, facts: Mapping[str, Any] | None = None) -> None:
-    """Make the folder of a pack, or see that it was made for the same contents.
+    """Make the folder of a pack, or check that it was made for the same contents.
 
     Args:
         folder: of the pack.
-        names: of what is to be in it.
-        per_shard: how many of them, or of what they come in, are in a shard.
+        names: of its contents.
+        per_shard: how many of them, or of the units that they come in, are in a shard.
         facts: what else the contents depend on.
 
     Raises:
@@ -92,10 +95,8 @@ def begin(folder: Path, names: Sequence[str], per_shard: int, facts: Mapping[str
             f"{folder} was begun for other files or with other settings: give those again, choose another name or "
             "output=..., or delete it"
         )
-    with disk.told_when_full(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "plan.json.part").write_text(json.dumps(plan) + "\n")
-        (folder / "plan.json.part").replace(note)
+    make_folder(folder, "output")
+    write_text(note, json.dumps(plan) + "\n")
 
 
 def pack_shard(store: Store, folder: Path, job: tuple[int, Sequence[str]]) -> int:
@@ -105,20 +106,20 @@ def pack_shard(store: Store, folder: Path, job: tuple[int, Sequence[str]]) -> in
 
 
 def read_any(store: Store, name: str) -> np.ndarray:
-    """The array that a file holds, by the ending of its name."""
+    """The array in a file, read by the ending of its name."""
     if name.lower().endswith(IMAGES):
         return store.read(name, name)
     return store.read_array(name, name) if name.endswith(".npy") else store.read_flow(name, name)
 
 
 def estimate(store: Store, names: Sequence[str]) -> int:
-    """Bytes that files take when they are packed, by some of them."""
-    chosen = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, MEASURED).round().astype(int))]
+    """Bytes that files take when they are packed, from a sample of them."""
+    chosen = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, SAMPLED).round().astype(int))]
     return int(np.mean([_unpacked_size(store, name) for name in chosen]) * len(names))
 
 
-def beside(store: Store, files: Sequence[str]) -> list[str]:
-    """What goes along as it is: lists, and files of a kind that is not packed."""
+def unpacked_files(store: Store, files: Sequence[str]) -> list[str]:
+    """What is copied as it is: lists, and files of a kind that is not packed."""
     lists = [p.relative_to(store.root).as_posix() for pattern in ("*.txt", "*/*.txt") for p in store.root.glob(pattern)]
     return [*lists, *(name for name in files if not name.lower().endswith(PACKED))]
 
@@ -128,17 +129,14 @@ def _unpacked_size(store: Store, name: str) -> int:
     if not path.is_file() or not name.lower().endswith(IMAGES):
         return path.stat().st_size if path.is_file() else read_any(store, name).nbytes
     try:
-        with Image.open(path) as image:  # reads the header alone
+        with Image.open(path) as image:  # reads only the header
             return image.width * image.height * 3
-    except OSError:
+    except OSError:  # a format that only OpenCV reads, or a broken file, of which read_any says what is wrong
         return read_any(store, name).nbytes
 
 
 def _copy(source: Path, target: Path) -> None:
-    if target.exists():
-        return
-    with disk.told_when_full(target.parent):
+    if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial_copy = target.with_name(f".{target.name}.part")
-        shutil.copyfile(source, partial_copy)
-        partial_copy.replace(target)
+        with atomic_file(target) as partial_copy:
+            shutil.copyfile(source, partial_copy)

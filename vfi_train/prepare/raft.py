@@ -1,6 +1,6 @@
-"""Optical flow by RAFT, as labels to learn from and to make distance index maps of.
+"""Optical flow by RAFT, for flow labels and distance index maps.
 
-torchvision's RAFT computes it; the weights are a file that the user names, nothing is fetched.
+torchvision's network, with weights of a file that the user names.
 
 Source: RAFT (Teed and Deng, ECCV 2020), its checkpoint "raft-things", as InterpAny-Clearer (Zhong et al., ECCV 2024,
 section 3.1) uses it.
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from vfi_train.errors import UserError
 from vfi_train.weights.names import NameMap, to_ours
-from vfi_train.weights.published import load_strict, read_checkpoint, strip_prefixes, unwrap
+from vfi_train.weights.published_checkpoint import load_strict, read_checkpoint, strip_prefixes, unwrap
 
 if TYPE_CHECKING:
     from torchvision.models.optical_flow import RAFT
@@ -35,8 +35,7 @@ def load_raft(path: str | Path) -> RAFT:
             (`Raft_Large_Weights.C_T_V1`, the same weights).
 
     Raises:
-        UserError: there is no such file.
-        UserError: it is no checkpoint of the large RAFT.
+        UserError: there is no such file, or it is no checkpoint of the large RAFT.
     """
     from torchvision.models.optical_flow import raft_large  # slow to import, and few need it
 
@@ -49,7 +48,7 @@ def load_raft(path: str | Path) -> RAFT:
     raft = raft_large(weights=None, progress=False)
     counters = {name: value for name, value in raft.state_dict().items() if name.endswith("num_batches_tracked")}
     ours = {to_ours(name, NAMES): tensor for name, tensor in tensors.items() if ".norm3." not in name}
-    load_strict(raft, counters | ours, str(path))  # counters of batches play no part: a file may lack them
+    load_strict(raft, counters | ours, str(path))  # batch counters are not used: a file may lack them
     return raft.eval().requires_grad_(False)
 
 
@@ -58,8 +57,8 @@ def raft_flow(raft: RAFT, frame0: Tensor, frame1: Tensor, updates: int = UPDATES
     """Flow from `frame0` to `frame1`.
 
     Args:
-        raft: what `load_raft` gives.
-        frame0: B 3 H W, RGB, 0..1, sides of 128 at least. Sides that 8 does not divide are padded by repeating the
+        raft: from `load_raft`.
+        frame0: B 3 H W, RGB, 0..1, sides of at least 128. Sides that 8 does not divide are padded by repeating the
             border, the smaller half at the left and top, and the flow is cropped back.
         frame1: the same shape.
         updates: how often RAFT refines its flow.
@@ -72,11 +71,11 @@ def raft_flow(raft: RAFT, frame0: Tensor, frame1: Tensor, updates: int = UPDATES
     """
     if frame0.shape != frame1.shape or frame0.ndim != 4 or frame0.shape[1] != 3 or min(frame0.shape[2:]) < MIN_SIDE:
         raise UserError(
-            f"RAFT takes two frames B 3 H W of one size, {MIN_SIDE}x{MIN_SIDE} at least; "
+            f"RAFT takes two frames B 3 H W of one size, at least {MIN_SIDE}x{MIN_SIDE}; "
             f"got {tuple(frame0.shape)} and {tuple(frame1.shape)}"
         )
     if updates < 1:
-        raise UserError(f"RAFT refines its flow once at least; got {updates} updates")
+        raise UserError(f"RAFT needs at least one update; got {updates}")
     height, width = frame0.shape[2:]
     rows, columns = -height % MULTIPLE, -width % MULTIPLE
     top, left = rows // 2, columns // 2

@@ -1,100 +1,99 @@
-"""`task=verify`: a dataset on disk compared with what is published, each fault with what mends it."""
+"""`task=verify`: a dataset on disk compared with what is published; each issue with its fix."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
 from datamodules.file_dataset import StoredData
 from datamodules.joint import Joint
+from datamodules.storage.atomic_write import write_text
 from datamodules.video import Video
-from vfi_train.errors import DataError, UserError
-from vfi_train.prepare.dataset import dataset, name_of
-from vfi_train.prepare.faults import DatasetIssue
-from vfi_train.prepare.file_checks import broken_arrays, broken_files
-from vfi_train.prepare.layout_checks import layout_faults, misplaced
-from vfi_train.prepare.video_checks import broken_videos
-
-FAULTY = 1  # exit status
+from vfi_train.errors import DataError, UserError, make_folder
+from vfi_train.prepare.dataset_issue import DatasetIssue, name_of
+from vfi_train.prepare.file_checks import find_array_issues, find_file_issues, find_video_issues
+from vfi_train.prepare.layout_checks import find_layout_issues, layout_issue
 
 
-def verify(config: DictConfig) -> None:
-    """Verify `config.data`; prints a table, and ends the process with status 1 where there is a fault.
+def verify(data: Any, output: Path | None, processes: int | None, **options: Any) -> list[DatasetIssue]:
+    """Print a table of the issues of a dataset, or of each one of a joint dataset.
 
-    `config.output` names a JSON file for the list of all faults.
+    Args:
+        data: a datamodule.
+        output: a JSON file for the list of all issues; None: none is written.
+        processes: see `parallel_map`.
+        **options: decode, subset, size: see `find_issues`.
 
     Raises:
-        UserError: there is nothing on disk to verify.
+        UserError: the dataset reads no files.
     """
-    data = dataset(config)
-    parts = {name: part for name, part in data.datasets.items()} if isinstance(data, Joint) else {name_of(data): data}
-    faults = [fault for name, part in parts.items() for fault in verify_dataset(name, part, config)]
-    if config.output is not None:
-        _write(Path(config.output).expanduser(), faults)
-    if faults:
-        sys.exit(FAULTY)
+    issues = []
+    for name, part in data.datasets.items() if isinstance(data, Joint) else [(name_of(data), data)]:
+        if isinstance(part, StoredData):
+            found = list(dict.fromkeys(find_issues(part, processes, **options)))
+        elif isinstance(part, Video):
+            found = list(find_video_issues(part, processes))
+        else:
+            raise UserError(f"data={name} reads no files: there is nothing to verify")
+        print_issues(f"data={name} data.root={part.root}", found)
+        issues += found
+    if output is not None:
+        make_folder(output.parent, "output")
+        write_text(output, json.dumps([asdict(issue) for issue in issues], indent=1) + "\n")
+        print(f"all issues: {output}")
+    return issues
 
 
-def verify_dataset(name: str, data: Any, config: DictConfig) -> list[DatasetIssue]:
-    """The faults of one dataset, printed as a table."""
-    if isinstance(data, StoredData):
-        faults = list(dict.fromkeys(stored_faults(data, config)))
-    elif isinstance(data, Video):
-        faults = list(broken_videos(data, config.processes))
-    else:
-        raise UserError(f"data={name} reads no files: there is nothing to verify")
-    root = getattr(data, "root", None)
-    print_faults(f"data={name} data.root={root}", faults)
-    return faults
+def find_issues(
+    data: StoredData,
+    processes: int | None = 1,
+    decode: bool = True,
+    subset: bool = False,
+    size: Sequence[int] | None = None,
+) -> Iterator[DatasetIssue]:
+    """Issues of packs, lists, counts and files.
 
-
-def stored_faults(data: StoredData, config: DictConfig) -> Iterator[DatasetIssue]:
-    """NonFiniteGuard of packs, lists, counts and files."""
+    Args:
+        data: the dataset.
+        processes: see `parallel_map`.
+        decode: read the files; otherwise only check that they exist.
+        subset: part of the dataset is expected: fewer clips than published are no issue.
+        size: height and width of all images; None: as published.
+    """
     try:
         store = data.store
     except DataError as error:
         yield DatasetIssue("folder", str(error), "see there")
         return
-    yield from layout_faults(data, subset=config.verify.subset)
-    yield from broken_arrays(store, config.processes)
+    yield from find_layout_issues(data, subset)
+    yield from find_array_issues(store, processes)
     try:
         files = list(data.files())
     except DataError as error:
-        yield misplaced(data, error)
+        yield layout_issue(data, error)
         return
     print(f"{len(files):,} files belong to {name_of(data)}", flush=True)
-    size = data.image_size if config.verify.size is None else tuple(config.verify.size)
-    yield from broken_files(data, files, size, config.verify.decode, config.processes)
+    expected = data.image_size if size is None else (size[0], size[1])
+    yield from find_file_issues(data, files, expected, decode, processes)
 
 
-def print_faults(title: str, faults: list[DatasetIssue]) -> None:
-    """A table with a row for each kind of fault: how many, the first, and what to do."""
+def print_issues(title: str, issues: Sequence[DatasetIssue]) -> None:
+    """A table with a row for each kind of issue: how many, the first, and what to do."""
     console = Console()
-    if not faults:
-        console.print(f"{title}: everything is as it should be")
+    if not issues:
+        console.print(f"{title}: no issues")
         return
-    table = Table(title=f"{title}: {len(faults):,} faults", show_lines=True)
-    for column in ("fault", "how many", "first", "what to do"):
-        table.add_column(column, justify="right" if column == "how many" else "left", overflow="fold")
-    counts = Counter(fault.kind for fault in faults)
-    firsts = {fault.kind: fault for fault in reversed(faults)}
-    for kind, count in counts.items():
+    table = Table(title=f"{title}: {len(issues):,} issues", show_lines=True)
+    for column in ("issue", "count", "first", "fix"):
+        table.add_column(column, justify="right" if column == "count" else "left", overflow="fold")
+    firsts = {issue.kind: issue for issue in reversed(issues)}
+    for kind, count in Counter(issue.kind for issue in issues).items():
         table.add_row(kind, f"{count:,}", firsts[kind].what, firsts[kind].fix)
     console.print(table)
-
-
-def _write(path: Path, faults: list[DatasetIssue]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_text(json.dumps([asdict(fault) for fault in faults], indent=1) + "\n")
-    partial.replace(path)
-    print(f"all faults: {path}")

@@ -1,13 +1,13 @@
-"""`task=weights`: the published weights that metrics, losses and flow labels need, to where they look for them."""
+"""`task=weights`: the published weights that metrics, losses and flow labels need, fetched to where they are read."""
 
 from __future__ import annotations
 
-from omegaconf import DictConfig
+from collections.abc import Sequence
+from pathlib import Path
 
-from losses.backbones import FILES, SOURCE, backbone_folder
+from losses.backbones import FILES, SOURCE
 from vfi_train.errors import UserError, nearest
-from vfi_train.prepare.dataset import output_folder
-from vfi_train.prepare.download import asked, mirrored, state
+from vfi_train.prepare.download import announce, mirrored
 from vfi_train.prepare.estimators import RAFT_FILE
 from vfi_train.prepare.fetch import fetch
 
@@ -17,22 +17,26 @@ GROUPS = {"lpips": ("alexnet", "vgg16", "squeezenet1_1"), "vgg": ("vgg16", "vgg1
 TERMS = "BSD 3-Clause as torchvision's; trained on ImageNet, or for raft on FlyingChairs and FlyingThings3D"
 
 
-def weights(config: DictConfig) -> None:
-    """Fetch `config.what` to `config.output`; see conf/prepare.yaml.
+def fetch_weights(names: Sequence[str], folder: Path, mirror: str | None = None) -> None:
+    """Fetch weights.
+
+    Args:
+        names: of weights or groups of them; none: all.
+        folder: where to.
+        mirror: an address to fetch the files from instead.
 
     Raises:
         UserError: there are no such weights, or they cannot be fetched.
     """
-    wanted = list(dict.fromkeys(name for one in asked(config) or WEIGHTS for name in GROUPS.get(one, (one,))))
-    for name in wanted:
+    expanded = list(dict.fromkeys(name for one in names or WEIGHTS for name in GROUPS.get(one, (one,))))
+    for name in expanded:
         if name not in WEIGHTS:
             raise UserError(f"what={name} is not known: {nearest(name, [*WEIGHTS, *GROUPS])}")
-    folder = output_folder(config, backbone_folder())
-    for name in wanted:
+    for name in expanded:
         file = WEIGHTS[name]
-        url = mirrored(SOURCE + file, config.download.mirror)
+        url = mirrored(SOURCE + file, mirror)
         path = folder / file
         if not path.is_file():
-            state(name, f"weights {file}", TERMS, [url], ABOUT[name])
-        new = fetch(url, path, file.removesuffix(".pth").rpartition("-")[2])
-        print(f"{path}: {'fetched' if new else 'is there, and whole'}", flush=True)
+            announce(name, f"weights {file}", TERMS, [url], ABOUT[name])
+        is_new = fetch(url, path, file.removesuffix(".pth").rpartition("-")[2])
+        print(f"{path}: {'fetched' if is_new else 'exists and is complete'}", flush=True)

@@ -22,7 +22,7 @@ from vfi_train.architectures import Architecture
 from vfi_train.architectures.base import count_parameters
 from vfi_train.config.build_network import build_network
 from vfi_train.config.selection import chosen, configured
-from vfi_train.errors import UserError, nearest
+from vfi_train.errors import UserError, make_folder, nearest
 from vfi_train.inference.padding import padded_size
 from vfi_train.profile.inference_cost import multiply_accumulates, peak_memory
 from vfi_train.runtime.console import MIB
@@ -167,7 +167,7 @@ def time_calls(call: Callable[[], object], warmup: int, repeats: int, device: to
 
 def write(rows: Sequence[Row], output: Path, title: str) -> None:
     """The rows as OUTPUT.md, OUTPUT.csv and OUTPUT.png."""
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent, "output")
     table = [_line(HEADINGS), _line(["---"] * len(HEADINGS)), *(_line(row.cells()) for row in rows)]
     output.with_suffix(".md").write_text(f"{title}\n\n" + "\n".join(table) + "\n")
     with output.with_suffix(".csv").open("w", newline="") as file:

@@ -27,6 +27,7 @@ from vfi_train.training.baselines import mean_of_frames, nearest_frame
 from vfi_train.training.plan import TrainingPlan
 from vfi_train.training.run_directory import RunDirectory
 from vfi_train.weights import load_weights
+from vfi_train.weights.load import BEST
 
 Predictor = Callable[[Batch], Tensor]
 METRICS: dict[str, Callable[[], Metric]] = {"PSNR": PSNR, "SSIM": SSIM}
@@ -43,7 +44,7 @@ def final_report(
 
     Prints and keeps the table. Every process scores its part; the metrics join the parts.
     """
-    best = RunDirectory.of(plan).checkpoints / "best.ckpt"
+    best = RunDirectory.of(plan).checkpoints / BEST
     if best.exists():
         load_weights(module.architecture, best)
     device = trainer.strategy.root_device

@@ -12,7 +12,7 @@ import yaml
 
 from datamodules.storage.atomic_write import write_text
 from vfi_train.config.key_roles import Role, has_role
-from vfi_train.errors import UserError
+from vfi_train.errors import UserError, make_folder
 from vfi_train.training.plan import TrainingPlan
 
 
@@ -80,7 +80,7 @@ class RunDirectory:
             return
         if resume == "force":
             (self.path / "finished.json").unlink(missing_ok=True)
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path, "runs")
         write_text(self._saved, yaml.safe_dump(dict(self.config), sort_keys=False, allow_unicode=True))
 
     def finish(self, summary: dict[str, Any]) -> None:

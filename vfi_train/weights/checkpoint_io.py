@@ -15,9 +15,9 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from datamodules.storage.atomic_write import atomic_file
 from vfi_train.errors import UserError, is_disk_full
 from vfi_train.runtime.console import format_bytes
+from vfi_train.weights.load import BEST, LAST, PREVIOUS
 
 log = logging.getLogger(__name__)
-LAST, PREVIOUS, BEST = "last.ckpt", "last_previous.ckpt", "best.ckpt"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -12,10 +12,17 @@ from typing import Any
 
 from vfi_train.architectures import Architecture
 from vfi_train.errors import UserError, nearest
-from vfi_train.weights.published import is_published_folder, load_published, load_strict, read_checkpoint, unwrap
+from vfi_train.weights.published_checkpoint import (
+    is_published_folder,
+    load_published,
+    load_strict,
+    read_checkpoint,
+    unwrap,
+)
 
+LAST, PREVIOUS, BEST = "last.ckpt", "last_previous.ckpt", "best.ckpt"  # files in a run's folder `checkpoints`
 OURS = "architecture."  # the network's prefix in our own checkpoints
-CHECKPOINTS = {None: ("best.ckpt", "last.ckpt"), "best": ("best.ckpt", "last.ckpt"), "last": ("last.ckpt",)}  # of runs
+CHECKPOINTS = {None: (BEST, LAST), "best": (BEST, LAST), "last": (LAST,)}
 
 
 def load_weights(model: Architecture, weights: str | Path, runs: str | Path = "runs") -> Path:
@@ -25,16 +32,14 @@ def load_weights(model: Architecture, weights: str | Path, runs: str | Path = "r
         model: the network.
         weights: a file (ours or a published one), a folder of published files that belong together, a run (its name
             or its folder: the best checkpoint), or the name of weights that are shipped with the package
-            (`list_shipped`). "RUN:last" is a run's last checkpoint; of a checkpoint or a run with an average of
-            weights, "RUN:ema" means that.
-        runs: the folder where runs are looked for by name.
+            (`list_shipped`). "RUN:last" is a run's last checkpoint, "RUN:ema" or "FILE:ema" an average of weights.
+        runs: the folder of the runs.
 
     Returns:
         The file or folder that was read.
 
     Raises:
-        UserError: nothing is called so, with the nearest names.
-        UserError: the file does not fit the model.
+        UserError: there are no such weights, or they do not fit the model.
     """
     if is_published_folder(model.family, Path(weights)):
         load_published(model, weights)
@@ -48,7 +53,7 @@ def load_weights(model: Architecture, weights: str | Path, runs: str | Path = "r
     elif path.parent == shipped_folder():
         load_strict(model, tensors, str(path))
     else:
-        report_dropped(path, tuple(load_published(model, path)))
+        report_dropped(path, tuple(load_published(model, content, str(path))))
     return path
 
 
@@ -61,7 +66,7 @@ def report_dropped(path: Path, names: tuple[str, ...]) -> None:
 
 
 def find_weights(weights: str | Path, runs: str | Path = "runs") -> Path:
-    """The file that `weights` means."""
+    """The file that `weights` names; see `load_weights`."""
     source, kind = _split(weights)
     given = Path(source)
     if given.is_file():

@@ -1,8 +1,8 @@
 """Names of tensors in published checkpoints, translated both ways.
 
 A family's map is a list of pairs of templates, (published, ours): `("dec{k}.up.{rest}", "decoders.{k}.{rest}")`.
-A placeholder stands for one dotted part, `{rest}` for one or more. The first pair that fits a whole name
-translates it; a name that none fits keeps its spelling. A family without a map uses the published names.
+A placeholder stands for one dotted part, `{rest}` for one or more. The first pair that fits a complete name
+translates it; a name that none fits stays. A family without a map uses the published names.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -27,58 +28,36 @@ def to_published(name: str, names: NameMap) -> str:
     return _translate(name, [(ours, published) for published, ours in names])
 
 
-def family_names(family: str) -> tuple[NameMap, list[str]]:
-    """The map of a family and the patterns of published tensors that it leaves out (buffers made anew).
+@dataclass(frozen=True)
+class FamilyFiles:
+    """What published checkpoints of a family look like; see `find_family`.
 
-    They stand in `vfi_train/weights/families/FAMILY.py` as `NAMES` and `DROPPED`, where the file exists.
+    Args:
+        names: the map of the names.
+        dropped: patterns of published tensors that are left out (buffers that are computed).
+        optional: patterns of our tensors, each of a part that a checkpoint or a model may lack (RIFE's teacher).
+        parts: patterns of our tensors that are published in files of their own, with the files' names. A file may be
+            loaded by itself, and a folder that holds all of them.
+        layouts: what the files hold, for the table of models.
+        variant: gives the variant that tensors of these names and shapes are of; None where it is not known.
     """
+
+    names: NameMap = field(default_factory=list)
+    dropped: Sequence[str] = ()
+    optional: Sequence[str] = ()
+    parts: Mapping[str, str] = field(default_factory=dict)
+    layouts: str = "state dict"
+    variant: Callable[[Mapping[str, Tensor]], str | None] = lambda tensors: None
+
+
+def find_family(family: str) -> FamilyFiles:
+    """`NAMES`, `DROPPED`, `OPTIONAL`, `PARTS`, `LAYOUTS` and `variant` of families/FAMILY.py, where it exists."""
     module = f"vfi_train.weights.families.{family}"
     if importlib.util.find_spec(module) is None:
-        return [], []
-    found = importlib.import_module(module)
-    return getattr(found, "NAMES", []), getattr(found, "DROPPED", [])
-
-
-def family_options(family: str) -> list[str]:
-    """Patterns of our tensors, each of a part that a checkpoint or a model may do without (RIFE's teacher).
-
-    They stand beside `NAMES` as `OPTIONAL`.
-    """
-    module = f"vfi_train.weights.families.{family}"
-    if importlib.util.find_spec(module) is None:
-        return []
-    return getattr(importlib.import_module(module), "OPTIONAL", [])
-
-
-def family_variant(family: str, tensors: Mapping[str, Tensor]) -> str | None:
-    """Which variant of a family a published checkpoint is of, by the names and shapes of its tensors.
-
-    The family's `variant` stands beside `NAMES`; None where there is none, or where it does not know.
-    """
-    module = f"vfi_train.weights.families.{family}"
-    if importlib.util.find_spec(module) is None:
-        return None
-    find = getattr(importlib.import_module(module), "variant", None)
-    return find(tensors) if find else None
-
-
-def family_parts(family: str) -> dict[str, str]:
-    """Parts of a network that are published in files of their own: a pattern of our tensors to the file's name.
-
-    They stand beside `NAMES` as `PARTS`. A file may be loaded by itself, and a folder that holds all of them.
-    """
-    module = f"vfi_train.weights.families.{family}"
-    if importlib.util.find_spec(module) is None:
-        return {}
-    return getattr(importlib.import_module(module), "PARTS", {})
-
-
-def family_layouts(family: str) -> str:
-    """What published checkpoints of a family look like, in words for the table of models."""
-    module = f"vfi_train.weights.families.{family}"
-    if importlib.util.find_spec(module) is None:
-        return "state dict"
-    return getattr(importlib.import_module(module), "LAYOUTS", "state dict")
+        return FamilyFiles()
+    found = vars(importlib.import_module(module))
+    keys = ("NAMES", "DROPPED", "OPTIONAL", "PARTS", "LAYOUTS", "variant")
+    return FamilyFiles(**{key.lower(): found[key] for key in keys if key in found})
 
 
 def _translate(name: str, pairs: Iterable[tuple[str, str]]) -> str:

@@ -15,13 +15,13 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from vfi_train.weights.load import OURS, shipped_folder
-from vfi_train.weights.published import read_checkpoint
+from vfi_train.weights.load import BEST, OURS, shipped_folder
+from vfi_train.weights.published_checkpoint import read_checkpoint
 
 
 def ship(run: Path, name: str) -> Path:
     """Write `NAME.safetensors` and `NAME.md` from a finished run; the weights' path."""
-    checkpoint = read_checkpoint(run / "checkpoints" / "best.ckpt")
+    checkpoint = read_checkpoint(run / "checkpoints" / BEST)
     tensors = {
         key.removeprefix(OURS): tensor.to(torch.float16).contiguous()
         for key, tensor in checkpoint["state_dict"].items()
@@ -34,7 +34,7 @@ def ship(run: Path, name: str) -> Path:
 
 
 def card(run: Path, name: str, step: int) -> str:
-    """What a user of the weights must know."""
+    """What a user of the weights must know, as Markdown."""
     config = yaml.safe_load((run / "config.yaml").read_text())
     report: dict[str, Any] = json.loads((run / "report.json").read_text())
     with (run / "metrics.csv").open(newline="") as file:
@@ -42,15 +42,15 @@ def card(run: Path, name: str, step: int) -> str:
     optimizer, schedule, data = config["optimizer"], config["schedule"], config["data"]
     experiment = run.name.partition("-")[0]
     start = "from scratch" if config["weights"] is None else f"from `weights={config['weights']}`"
-    told = ["- told the time by a distance map"] if data.get("maps") else []
+    time = ["- takes the time as a distance map"] if data.get("maps") else []
     lines = [
         f"# {name}",
         "",
         f"Trained {start} by this project on scenes that it draws itself (`data=synthetic`); licence: Apache-2.0.",
-        "They know the motion of such scenes, up to a few pixels, and are meant for trying, testing and fine-tuning.",
+        "They know the motion of such scenes, up to a few pixels: for trying, testing and fine-tuning.",
         "",
         f"- architecture: `{config['model']['_target_'].rpartition('.')[2]}`, weights in half precision, RGB",
-        *told,
+        *time,
         f"- recipe: `conf/experiment/{experiment}.yaml`, {config['trainer']['max_steps']:,} steps, batch "
         f"{data['batch_size']} of {data['size']}x{data['size']}, learning rate {optimizer['lr']:g} to "
         f"{schedule['floor']:g}, {schedule['warmup_steps']} steps of warm-up, "

@@ -46,7 +46,7 @@ class AMTEncoding(Encoding):
 
 @dataclass
 class Moment:
-    """How the network is told of the target time; variants add maps and references here."""
+    """The target time as the network takes it; variants add maps and references."""
 
     coarse: Tensor  # B k h w at 1/16: what decoder 4 is given beside both frames' features
     lookup_time: Tensor  # B 1 1 1, or B 1 h w at 1/8: what flows are divided by for the lookup
@@ -164,7 +164,7 @@ class AMT(Architecture):
         twice = self.high_updates and level < 4
         low: UpdateBlock = getattr(self, f"update{level}_low" if twice else f"update{level}")
         small = resize_flow(flow, 1 / low.factor)
-        # Exchanged from what linear motion would ask for; the published weights were trained so.
+        # Swapped, compared with linear motion; the published weights were trained so.
         to1 = small[:, 2:] / (moment.lookup_time + self.time_guard)
         to0 = small[:, :2] / (1 - moment.lookup_time + self.time_guard)
         correlation = e.correlation.lookup(to1, to0)
@@ -208,7 +208,7 @@ class AMT(Architecture):
         scale: float = 1.0,
         reference: Tensor | None = None,
     ) -> None:
-        """See `Architecture.check`; refuses times 0 and 1 too where the lookup divides by them."""
+        """See `Architecture.check`; also refuses times 0 and 1 where the lookup divides by them."""
         super().check(frame0, frame1, time, scale=scale, reference=reference)
         if not isinstance(time, Tensor) and time in (0, 1) and not self.time_guard:
             raise UserError(

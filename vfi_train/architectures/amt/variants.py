@@ -23,7 +23,7 @@ class AMTd(AMT):
     time_guard = 1e-6
 
     def moment(self, e: AMTEncoding, time: Tensor, reference: Tensor | None, reference_time: Tensor | None) -> Moment:
-        """The map at 1/16 for decoder 4 and, from the whole map again, at 1/8 for the lookup."""
+        """The map at 1/16 for decoder 4 and, from the full-size map again, at 1/8 for the lookup."""
         coarse, lookup = e.features[3].shape[-2:], e.correlation.grid.shape[-2:]
         return Moment(time_plane(time, coarse), time_plane(time, lookup))
 
@@ -39,7 +39,7 @@ class ReferenceMoment(Moment):
 class AMTdr(AMTd):
     """AMT that starts from a reference frame with a known distance map; without one, from frame 0 at map 0.
 
-    Decoder 4 reads the reference's features at 1/16, unwarped, and its map; the lookup knows the target map alone.
+    Decoder 4 reads the reference's features at 1/16, unwarped, and its map; the lookup uses only the target map.
 
     Args:
         size, fields, levels, radius: see `AMT`.
@@ -59,7 +59,7 @@ class AMTdr(AMTd):
         super().__init__(size, fields, levels, radius, (size.widths[3] + 2, *extra_inputs))
 
     def moment(self, e: AMTEncoding, time: Tensor, reference: Tensor | None, reference_time: Tensor | None) -> Moment:
-        """See `AMTd.moment`. The mean that is taken off the reference is that of the two frames alone."""
+        """See `AMTd.moment`. The mean of only the two frames is subtracted from the reference."""
         image, known = known_reference(e.frame0, time, reference, reference_time)
         target = super().moment(e, time, None, None)
         features = self.encoder(resize(image - e.mean, e.scale))

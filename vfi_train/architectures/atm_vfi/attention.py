@@ -1,4 +1,4 @@
-"""Window attention: between frames, where its weights tell the motion, and inside each frame."""
+"""Window attention: between frames, whose weights give the motion, and inside each frame."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEADS = 8
 
 
 class MotionBlock(nn.Module):
-    """Attention between the frames, then a feed-forward layer; tells the motion too.
+    """Attention between the frames, then a feed-forward layer; also gives the motion.
 
     Args:
         width: channels.
@@ -54,7 +54,7 @@ class SelfBlock(nn.Module):
 
 
 class MotionAttention(nn.Module):
-    """Every token asks the other frame's tokens of its window; where it finds itself is its motion.
+    """Every token attends to the other frame's tokens of its window; the offset of its match is its motion.
 
     Per head, the attention weights give the mean displacement between a token and what it attends to; a small
     network shared by x and y makes one displacement of the heads' eight.

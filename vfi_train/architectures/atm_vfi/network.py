@@ -1,6 +1,6 @@
 """The ATM-VFI network: base, lite, or any width.
 
-Window attention between the frames tells where each token went. A local branch at 1/8 does so for every pair;
+Window attention between the frames gives the motion of each token. A local branch at 1/8 does so for every pair;
 a global branch at 1/16, which may be switched off, first moves features and frames by the large motion. A
 decoder predicts flows and a mask afresh at each scale; a small U-Net corrects the blend.
 """
@@ -89,13 +89,13 @@ class ATMEncoding(Encoding):
     """Features of both frames, stacked along the batch: those of frame0 first."""
 
     frames: Tensor  # 2B 3 H W, at the network's working size
-    inputs: Tensor  # 2B C H W, what the encoder reads: the frames alone, or more
+    inputs: Tensor  # 2B C H W, what the encoder reads: only the frames, or more
     levels: list[Tensor]  # full size to 1/8
     tokens: Tensor  # 2B H/8 W/8 C
 
 
 class ATMVFI(Architecture):
-    """ATM-VFI of any width. It has no time input: the answer is the middle frame.
+    """ATM-VFI of any width. It has no time input: it predicts the middle frame.
 
     Args:
         widths: channels of the pyramid, full size to 1/16.
@@ -108,7 +108,7 @@ class ATMVFI(Architecture):
             flows that align its frames best. An attribute too; of no effect without `global_motion`.
         local_window, global_window: side of the attention's windows at 1/8 and 1/16, in tokens.
 
-    The parameters of the global branch, and they alone, are named `global_*`; those of the residual's U-Net
+    Only the parameters of the global branch are named `global_*`; those of the residual's U-Net
     `refinement.*`.
     """
 

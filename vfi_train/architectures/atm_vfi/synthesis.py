@@ -105,7 +105,7 @@ def blend(frames: Tensor, flow: Tensor, logit: Tensor, flow_before: Tensor | Non
         frames: 2B 3 h w, those of frame0 first; already warped by `flow_before` where that is given.
         flow: 2B 2 h w, pixels of this scale.
         logit: B 1 h w, the mask before its sigmoid.
-        flow_before: 2B 2 h w. The answer's flow then is the way through both: flow, and flow_before at the
+        flow_before: 2B 2 h w. The resulting flow then follows both: flow, and flow_before at the
             place where flow points.
     """
     if flow_before is None:

@@ -1,4 +1,4 @@
-"""EMA-VFI as a whole: features once per pair, then flow, blend and residual for each time."""
+"""EMA-VFI: features once per pair, then flow, blend and residual for each time."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class CorrelationPyramid:
             # All displacements of a pair are looked up in one copy of its volume.
             pairs = index.unflatten(0, (len(self.shared.volume), -1)).transpose(1, 2)
             window = self.shared.gather(pairs.flatten(2)).view(pairs.shape).transpose(1, 2).flatten(0, 1)
-            # One fraction serves a whole window: bilinear sampling is a mix along y, then a mix along x.
+            # One fraction serves all of a window: bilinear sampling is a mix along y, then a mix along x.
             (before_x, before_y), (after_x, after_y) = before.unbind(3), after.unbind(3)
             window = window[..., :-1] * before_y.unsqueeze(-2) + window[..., 1:] * after_y.unsqueeze(-2)
             window = window[..., :-1, :] * before_x.unsqueeze(-1) + window[..., 1:, :] * after_x.unsqueeze(-1)
@@ -111,7 +111,7 @@ def correlate(features0: Tensor, features1: Tensor, levels: int = 4, radius: int
 class SharedVolume:
     """A large tensor that is looked up several times; the lookups share one gradient.
 
-    PyTorch's own `gather` fills a whole volume with zeros in the backward pass of each lookup, and adds them up.
+    PyTorch's own `gather` fills a volume with zeros in the backward pass of each lookup, and adds them up.
 
     Args:
         volume: N R C.
@@ -121,7 +121,7 @@ class SharedVolume:
         self.volume = volume
         self.gradient: list[Tensor] = []  # what lookups have added up so far in a backward pass
         self.is_trained = volume.requires_grad and not torch.compiler.is_compiling()
-        # The lookups hang on a number that hangs on the volume, so that its gradient is asked for when all are done.
+        # Lookups depend on a number that depends on the volume, so that its gradient is requested after all of theirs.
         self.knot = _Tie.apply(volume, self.gradient) if self.is_trained else None  # type: ignore[no-untyped-call]
 
     def gather(self, index: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ class PReLU(nn.PReLU):
 
     PyTorch's own backward pass on a CPU is not vectorised, and makes a second map for the slopes. This one is made of
     operations that are vectorised, and works in blocks that stay in the processor's cache from one to the next.
-    Where every slope is above zero, what comes out tells what went in, and is kept in its stead: the convolution that
+    Where every slope is above zero, the output determines the input, and is kept instead of it: the convolution that
     follows keeps it anyway.
     """
 

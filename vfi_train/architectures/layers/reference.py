@@ -21,7 +21,7 @@ def known_reference(
         return reference, reference_time
     if reference is not None or reference_time is not None:
         given = "reference" if reference_time is None else "reference_time"
-        raise UserError(f"`reference` and its `reference_time` belong together; got `{given}` alone: give both")
+        raise UserError(f"`reference` and its `reference_time` belong together; got only `{given}`: give both")
     return frame0, torch.zeros_like(time)
 
 

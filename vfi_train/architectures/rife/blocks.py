@@ -53,7 +53,7 @@ class FlowBlock(nn.Module):
             last: None before the first block.
             frames: 2B 3 H W, frame 0's first.
             images: both beside each other at the block's size, B 6 H/shrink W/shrink.
-            index: full-size maps that tell of the time.
+            index: full-size maps that hold the time.
             shrink: how many times smaller than the frames the block works.
             target: the true frame, for the teacher.
         """

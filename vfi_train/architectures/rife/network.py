@@ -39,7 +39,7 @@ class RIFE(Architecture):
     Args:
         widths: channels of the flow blocks, coarse to fine; the teacher has the last.
         stride: of the first convolutions: 2, or 1 for twice the working resolution.
-        teacher: build the privileged teacher, which answers when `target` is given. A network that is not
+        teacher: build the privileged teacher, which is used when `target` is given. A network that is not
             trained can do without; `load_published` takes both kinds of checkpoint into both.
 
     The prediction's `merged`, `flow0`, `flow1` and `mask` have three full-size entries, one per flow block.
@@ -53,7 +53,7 @@ class RIFE(Architecture):
     channel_order = "bgr"
     faster_channels_last = True
     checkpointed = ("block*", "contextnet.*", "unet.*")
-    index_channels: ClassVar[int] = 0  # channels beside the frames that tell of the time
+    index_channels: ClassVar[int] = 0  # channels beside the frames that hold the time
 
     def __init__(self, widths: tuple[int, int, int] = (240, 150, 90), stride: int = 2, teacher: bool = True) -> None:
         super().__init__()
@@ -100,12 +100,12 @@ class RIFE(Architecture):
         reference: Tensor | None = None,
         reference_time: Tensor | None = None,
     ) -> Prediction:
-        """Predict the frame at `time`; `target` adds the teacher's answer, where there is a teacher."""
+        """Predict the frame at `time`; `target` adds the teacher's prediction, if there is a teacher."""
         assert isinstance(encoding, RIFEEncoding)
         return self.predict(encoding, self.index(encoding, time), target)
 
     def index(self, encoding: RIFEEncoding, time: Tensor) -> list[Tensor]:
-        """What tells the flow blocks of the time, each B C H W."""
+        """Inputs of the flow blocks that hold the time, each B C H W."""
         return []
 
     def predict(self, encoding: RIFEEncoding, index: list[Tensor], target: Tensor | None) -> Prediction:
@@ -132,7 +132,7 @@ class RIFE(Architecture):
     def teach(
         self, student: Stage, encoding: RIFEEncoding, index: list[Tensor], target: Tensor | None
     ) -> Prediction | None:
-        """The teacher's answer, where there is a teacher. Its gradients reach the student too."""
+        """The teacher's prediction, if there is a teacher. Its gradients also reach the student."""
         if self.block_tea is None or target is None:
             return None
         stage = self.block_tea(student, encoding.frames, encoding.pair, index, 1.0, target)

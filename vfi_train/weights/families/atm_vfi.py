@@ -16,7 +16,7 @@ _MODULES = {
     "refine_head": "refinement.head",
     **{part: f"refinement.{part}" for part in ("proj", "down1", "down2", "down3", "up1", "up2", "up3")},
 }
-# Names of the first training runs; the published checkpoints have those above.
+# Names in the first training runs; published checkpoints have those above.
 _EARLY_MODULES = {
     "local_motion_transformer": "local_estimator.attention",
     "global_motion_transformer": "global_estimator.attention",
@@ -27,7 +27,7 @@ NAMES: NameMap = [
     (f"{published}.{{rest}}", f"{ours}.{{rest}}") for published, ours in (*_MODULES.items(), *_EARLY_MODULES.items())
 ]
 
-# Coordinate tables and the masks of the last frame size: computed anew.
+# Coordinate tables and masks of the last frame size, which are computed.
 DROPPED = ["*relative_coord*", "*attn_mask*", "*HW*"]
 
 LAYOUTS = "`model_state_dict` in a dict or bare, masks and coordinate tables dropped, names of early runs too"

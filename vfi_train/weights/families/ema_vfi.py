@@ -1,4 +1,4 @@
-"""EMA-VFI: our names are the published ones; window masks that its blocks had stored are made anew."""
+"""EMA-VFI: our names are the published ones; window masks that its blocks had stored are computed."""
 
 DROPPED = ["*.attn_mask", "*.HW"]
 

@@ -13,7 +13,7 @@ NAMES: NameMap = [("encode.{rest}", "head.{rest}")]
 # Parts of the authors' training that stayed in some files: a teacher, and a net of unknown use.
 DROPPED = ["teacher.*", "caltime.*"]
 
-# Our teacher serves training, and is not the published one.
+# Our teacher is only for training, and not the published one.
 OPTIONAL = ["teacher.*"]
 
 LAYOUTS = (

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DatasetIssue:
-    """One fault.
+    """One thing that is wrong.
 
     Args:
-        kind: a word or two; faults are counted by it.
+        kind: a word or two; issues are counted by it.
         what: which file or list, and what is wrong with it.
         fix: what to do.
     """
@@ -18,3 +18,8 @@ class DatasetIssue:
     kind: str
     what: str
     fix: str
+
+
+def name_of(data: object) -> str:
+    """The name of a dataset's file in `datamodules`, and in conf/data."""
+    return type(data).__module__.rpartition(".")[2]

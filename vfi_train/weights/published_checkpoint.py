@@ -14,59 +14,57 @@ from torch import Tensor
 
 from vfi_train.architectures import Architecture
 from vfi_train.errors import UserError
-from vfi_train.weights.names import (
-    family_names,
-    family_options,
-    family_parts,
-    family_variant,
-    to_ours,
-    to_published,
-)
+from vfi_train.weights.names import find_family, to_ours, to_published
 
-# Where published training scripts put the network's tensors in what they save.
+# Keys of the network's tensors in what published training scripts save, and prefixes of their names.
 WRAPPERS = ("state_dict", "model", "model_state_dict", "params", "params_ema", "network", "net")
 PREFIXES = ("module.", "_orig_mod.", "net.", "model.")
 
 
-def load_published(model: Architecture, source: str | Path | Mapping[str, Any]) -> list[str]:
+def load_published(
+    model: Architecture, source: str | Path | Mapping[str, Any], origin: str = "the state dict"
+) -> list[str]:
     """Load a published checkpoint into `model`, strictly.
 
     Args:
         model: an architecture of the checkpoint's variant.
-        source: a file (.pth, .pt, .pkl, .ckpt, .safetensors) or a state dict, in whatever wrapper and with
-            whatever prefix the published scripts gave it. Where a family is published in several files: their
-            folder, or one of them, which leaves the rest of the model as it is and warns.
+        source: a file (.pth, .pt, .pkl, .ckpt, .safetensors) or a state dict, with any wrapper and prefix that the
+            published scripts gave it. Where a family is published in several files: their folder, or one of them,
+            which leaves the rest of the model as it is and warns.
+        origin: what messages call a state dict.
 
     Returns:
-        Published names of tensors that were not loaded: buffers that are computed again, parts that only training uses.
+        Published names of tensors that were not loaded: buffers that are computed, parts that only training uses.
 
     Raises:
-        UserError: there is no such file.
-        UserError: it is no checkpoint, holds more than tensors, or does not fit; the message says how.
+        UserError: there is no such file, it is no checkpoint, holds more than tensors, or does not fit.
     """
-    origin = "the state dict" if isinstance(source, Mapping) else str(source)
+    if isinstance(source, Mapping):
+        contents = [source]
+    else:
+        contents, origin = _read_files(model.family, Path(source)), str(source)
     tensors: dict[str, Tensor] = {}
-    for content in [source] if isinstance(source, Mapping) else _read_files(model.family, Path(source)):
+    for content in contents:
         tensors |= strip_prefixes(unwrap(content, origin))
-    names, patterns = family_names(model.family)
-    dropped = [name for name in tensors if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
-    ours = {to_ours(name, names): tensor for name, tensor in tensors.items() if name not in set(dropped)}
-    found = family_variant(model.family, tensors)
-    other = found != family_variant(model.family, published_state_dict(model))
+    family = find_family(model.family)
+    dropped = [name for name in tensors if any(fnmatch.fnmatchcase(name, pattern) for pattern in family.dropped)]
+    ours = {to_ours(name, family.names): tensor for name, tensor in tensors.items() if name not in set(dropped)}
+    found = family.variant(tensors)
+    is_other = found != family.variant(published_state_dict(model))
     kept = match_optional_parts(model, ours)
-    load_strict(model, match_separate_parts(model, kept, origin), origin, variant=found if other else None)
-    return dropped + [to_published(name, names) for name in ours if name not in kept]
+    load_strict(model, match_separate_parts(model, kept, origin), origin, variant=found if is_other else None)
+    return dropped + [to_published(name, family.names) for name in ours if name not in kept]
 
 
 def is_published_folder(family: str, path: Path) -> bool:
     """Whether the folder holds the files that the family is published in."""
-    files = family_parts(family).values()
+    files = find_family(family).parts.values()
     return bool(files) and all((path / name).is_file() for name in files)
 
 
 def match_separate_parts(model: Architecture, tensors: dict[str, Tensor], origin: str) -> dict[str, Tensor]:
     """Keep the model's own of each part that is published in a file of its own and is missing completely."""
-    own, parts = model.state_dict(), family_parts(model.family)
+    own, parts = model.state_dict(), find_family(model.family).parts
     absent = [pattern for pattern in parts if not fnmatch.filter(tensors, pattern)]
     if len(absent) == len(parts):
         return tensors  # none of it fits: load_strict says what is missing
@@ -77,9 +75,9 @@ def match_separate_parts(model: Architecture, tensors: dict[str, Tensor], origin
 
 
 def match_optional_parts(model: Architecture, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Leave out an optional part that the model lacks; keep the model's where the checkpoint lacks it whole."""
+    """Leave out an optional part that the model lacks; keep the model's where the checkpoint lacks it."""
     own = model.state_dict()
-    for pattern in family_options(model.family):
+    for pattern in find_family(model.family).optional:
         given = fnmatch.filter(tensors, pattern)
         wanted = fnmatch.filter(own, pattern)
         if not wanted:
@@ -91,7 +89,7 @@ def match_optional_parts(model: Architecture, tensors: dict[str, Tensor]) -> dic
 
 def published_state_dict(model: Architecture) -> dict[str, Tensor]:
     """The tensors of `model` under the names that its published repository uses."""
-    names, _ = family_names(model.family)
+    names = find_family(model.family).names
     return {to_published(name, names): tensor for name, tensor in model.state_dict().items()}
 
 
@@ -106,26 +104,26 @@ def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
 
         try:
             return load_file(path)
-        except SafetensorError as error:
-            raise UserError(f"{path} is no whole safetensors file ({error}): fetch it again") from None
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{path} is no complete safetensors file ({error}): fetch it again") from None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
         raise UserError(
             f"{path} holds more than tensors and plain containers, and was not run ({reason[:200]}): "
-            "save its state dict alone, in a place where you trust the file"
+            "save only its state dict, where you trust the file"
         ) from None
-    except (EOFError, RuntimeError, OSError, ValueError) as error:
+    except (EOFError, RuntimeError, OSError, ValueError) as error:  # of torch.load, which runs no code of the file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} is no whole checkpoint ({reason}): fetch or save it again") from None
+        raise UserError(f"{path} is no complete checkpoint ({reason}): fetch or save it again") from None
     if not isinstance(content, Mapping):
         raise UserError(f"{path} holds a {type(content).__name__}, not a state dict")
     return content
 
 
 def unwrap(content: Mapping[str, Any], origin: str) -> dict[str, Tensor]:
-    """The dict of tensors inside of a saved checkpoint."""
+    """The dict of tensors in a saved checkpoint."""
     for _ in range(3):
         tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
         if tensors:
@@ -184,5 +182,5 @@ def load_strict(model: torch.nn.Module, tensors: Mapping[str, Tensor], origin: s
 
 def _read_files(family: str, path: Path) -> list[Mapping[str, Any]]:
     if is_published_folder(family, path):
-        return [read_checkpoint(path / name) for name in family_parts(family).values()]
+        return [read_checkpoint(path / name) for name in find_family(family).parts.values()]
     return [read_checkpoint(path)]
