@@ -46,9 +46,10 @@ def splat(image: Tensor, flow: Tensor, metric: Tensor | None = None, *, mode: Mo
     Raises:
         UserError: shapes that do not belong together, a mode without its metric, or a metric that it has no use for.
 
-    On a GPU sums of several pixels are added in any order, and differ by 1e-7 or so from run to run, except under
-    `torch.use_deterministic_algorithms(True)`. Average, linear and softmax splatting are discontinuous where the
-    weight that arrives at a pixel goes to zero.
+    On a CPU a call always gives the same bits. On a GPU sums of several pixels are added in any order, and differ
+    by 1e-7 or so from run to run, except under `torch.use_deterministic_algorithms(True)`: PyTorch then sorts what is
+    added by its place, which costs time, and memory for an index of each number. Average, linear and softmax splatting
+    are discontinuous where the weight that arrives at a pixel goes to zero.
 
     Source: Niklaus and Liu, "Softmax Splatting for Video Frame Interpolation", CVPR 2020, section 3.
     """
