@@ -43,6 +43,7 @@ def card(run: Path, name: str, step: int) -> str:
     experiment = run.name.partition("-")[0]
     start = "from scratch" if config["weights"] is None else f"from `weights={config['weights']}`"
     told = ["- told the time by a distance map"] if data.get("maps") else []
+    told += ["- any time from 0 to 1"] if data.get("times") == "uniform" and not told else []
     lines = [
         f"# {name}",
         "",
