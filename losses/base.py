@@ -26,9 +26,7 @@ class Term(nn.Module):
     """
 
     reads: tuple[str, ...] = ()
-    skipped_at_zero = (
-        False  # not computed while its weight is 0: for terms that no parameter's gradient depends on alone
-    )
+    skipped_at_zero = False  # not computed while its weight is 0: allowed where each parameter has other gradients
 
     def __init__(self, weight: Weight = 1.0) -> None:
         super().__init__()

@@ -43,6 +43,7 @@ def card(run: Path, name: str, step: int) -> str:
     experiment = run.name.partition("-")[0]
     start = "from scratch" if config["weights"] is None else f"from `weights={config['weights']}`"
     time = ["- takes the time as a distance map"] if data.get("maps") else []
+    time += ["- any time from 0 to 1"] if data.get("times") == "uniform" and not time else []
     lines = [
         f"# {name}",
         "",
