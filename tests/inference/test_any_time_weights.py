@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from datamodules.scenes.style import SceneStyle
-from datamodules.synthetic import , to_uint8
+from datamodules.synthetic import VAL_EPOCH, to_uint8
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.inference.time_probe import MOTION, is_time_aware, moving_texture
 
@@ -43,7 +43,7 @@ def test_each_of_seven_frames_of_a_moving_texture_is_the_one_of_its_time(interpo
 def test_seven_frames_of_drawn_scenes(interpolate: Interpolator) -> None:
     scores = []
     for index in range(16):
-        scene = SceneStyle().draw(np.random.default_rng((0, , index)))
+        scene = SceneStyle().draw(np.random.default_rng((0, VAL_EPOCH, index)))
         frame0, frame1 = (to_uint8(scene.render(time)) for time in (0, 1))
         truth = [to_uint8(scene.at(time).image()) for time in TIMES]
         blends = [frame0 * (1 - time) + frame1 * time for time in TIMES]
