@@ -25,13 +25,9 @@ ROOT = Path(__file__).parents[1]
 SIZE = (720, 1280)
 COLUMNS = ("model", "parameters (M)", "GMACs", "time", "largest difference")
 FAMILIES = {
-    "ifrnet": "IFRNet",
-    "amt": "AMT",
-    "ema_vfi": "EMA-VFI",
-    "atm_vfi": "ATM-VFI",
-    "rife": "RIFE",
-    "rife4": "RIFE 4",
-}
+    "ifrnet": "IFRNet", "amt": "AMT", "ema_vfi": "EMA-VFI", "atm_vfi": "ATM-VFI", "rife": "RIFE", "rife4": "RIFE 4",
+    "ebme": "EBME",
+}  # fmt: skip
 
 
 def main() -> None:
