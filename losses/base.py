@@ -26,7 +26,7 @@ class Term(nn.Module):
     """
 
     reads: tuple[str, ...] = ()
-    skipped_at_zero = False  # not computed while its weight is 0: allowed where each parameter has other gradients
+    skipped_at_zero = False  # while the weight is 0; not for terms that are some parameter's only source of gradient
 
     def __init__(self, weight: Weight = 1.0) -> None:
         super().__init__()

@@ -14,19 +14,19 @@ from vfi_train.errors import UserError
 
 
 class BlendedLaplacian(Term):
-    """Laplacian losses of the blends after each flow block, each with a weight of its own, summed.
+    """Weighted sum of the Laplacian losses of the blends after each flow block.
 
-    With n blends, blend k from coarse to fine (0 to n - 1) weighs decay^(n - 1 - k): the last one 1. Sides are
+    Of n blends, blend k from coarse to fine (0 to n - 1) has weight decay^(n - 1 - k). Sides must be
     multiples of 2^levels and at least 2^(levels + 1): 64 for five levels.
 
     Args:
         weight: see `Term`.
-        decay: what each blend weighs relative to the next finer one; 0: the last one counts, and no other.
-        weights: one number per blend, coarse to fine, in place of `decay`; a blend of weight 0 is not compared.
+        decay: weight of each blend relative to the next finer one; 0: only the last one counts.
+        weights: of the blends, coarse to fine, in place of `decay`; a blend of weight 0 is not compared.
         levels: bands of the pyramids, as in `losses.laplacian.Laplacian`.
 
-    Source: ours. RAFT (Teed and Deng, ECCV 2020), section 3.3, weighs its estimates by 0.8^(n - 1 - k) likewise; the
-    pyramid is RIFE's.
+    Source: ours. RAFT (Teed and Deng, ECCV 2020), section 3.3, has the same weights, with decay 0.8; the pyramid is
+    RIFE's.
     """
 
     reads = ("merged",)
@@ -48,7 +48,7 @@ class BlendedLaplacian(Term):
         """A scalar; see `Term.forward`.
 
         Raises:
-            UserError: `weights` are not as many as there are blends, or a blend is not of the target's size.
+            UserError: `weights` has another length than the list of blends, or a blend is not of the target's size.
         """
         assert prediction.merged is not None
         target = batch["target"]
@@ -61,7 +61,7 @@ class BlendedLaplacian(Term):
                 )
             if weight:
                 differences.append(weight * (blend - target))
-        # The pyramid is linear: one for all blends, whose weights stand in their differences.
+        # The pyramid is linear: one for all blends, whose differences are already weighted.
         return len(differences) * self.pyramid.size(torch.cat(differences), self.levels)
 
     def weights_of(self, count: int) -> tuple[float, ...]:

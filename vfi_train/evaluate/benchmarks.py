@@ -1,4 +1,4 @@
-"""Benchmarks: their splits, where their data lies, and their samples."""
+"""Benchmarks: their splits, the folders of their data, and their samples."""
 
 from __future__ import annotations
 
