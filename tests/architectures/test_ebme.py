@@ -255,7 +255,7 @@ def test_one_file_leaves_the_other_part_as_it_is_and_warns(tmp_path: Path) -> No
     model = create_model("ebme_h")
     before = published_state_dict(model)
     before = {name: tensor.clone() for name, tensor in before.items()}
-    with pytest.warns(UserWarning, match=r"bi-flownet\.pkl has nothing of fusionnet\.pkl: fusion\.\* stays"):
+    with pytest.warns(UserWarning, match=r"bi-flownet\.pkl has nothing of fusionnet\.pkl: fusion\.\* keeps"):
         load_published(model, tmp_path / "bi-flownet.pkl")
     for name, tensor in published_state_dict(model).items():
         expected = tensors if name.startswith(FILES["bi-flownet.pkl"]) else before
