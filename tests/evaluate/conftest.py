@@ -1,4 +1,4 @@
-"""Fabricated benchmarks, and the program inside the test's own process."""
+"""Fabricated benchmarks, measured inside the test's own process."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_module
-from hydra.core.hydra_config import HydraConfig
 from lightning.fabric import Fabric
-from omegaconf import DictConfig, OmegaConf
 
 from datamodules import x4k1000fps
 from tests.helpers import toy_benchmark as toy
+from tests.helpers.evaluation import composed
 from tests.helpers.layouts import fabricate
 from vfi_train.config.selection import configured
 from vfi_train.evaluate.benchmarks import open_split
-from vfi_train.evaluate.command import evaluate
 from vfi_train.evaluate.jobs import Job, run_job
 from vfi_train.evaluate.networks import EvaluatedModel
 from vfi_train.evaluate.options import read_benchmark, read_options, read_protocol
@@ -107,18 +104,3 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     window = np.outer(taps, taps) / taps.sum() ** 2
     np.savez(path, mu_pris_param=rng.random((1, 36)), cov_pris_param=np.eye(36), gaussian_window=window)
     return path
-
-
-def composed(*overrides: str) -> DictConfig:
-    """The configuration of `python -m vfi_train.evaluate OVERRIDES`."""
-    with initialize_config_module("conf", version_base="1.3"):
-        config = compose("evaluate", overrides=list(overrides), return_hydra_config=True)
-        HydraConfig.instance().set_config(config)
-        return config
-
-
-def evaluated(folder: Path, *overrides: str) -> list[Result]:
-    """Run the program in this process; results go to FOLDER."""
-    config = composed(f"output={folder}", "device=cpu", *overrides)
-    OmegaConf.set_struct(config, True)
-    return evaluate(config)

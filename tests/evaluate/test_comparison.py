@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 import scipy.stats
 
+from tests.helpers.evaluation import result
 from vfi_train.evaluate.bootstrap import comparable, compare, compare_all
-from vfi_train.evaluate.results import Result
-
-
-def result(label: str, scores: Any, *, pair: int = 1, column: str = "psnr", **settings: Any) -> Result:
-    """A result with these scores; each `pair` neighbours lie between the same frames."""
-    rows = [
-        {"index": i, "key": f"s{i // 10}/{i}", "pair": f"p{i // pair}", "time": 0.5, "ms": 1.0, "scores": {column: s}}
-        for i, s in enumerate(map(float, scores))
-    ]
-    stated = {"metrics": {column: {}}, "average": "image", **settings}
-    about = (label, label, {}, None, None, None, "b", "B", "test", "common")
-    return Result(*about, stated, {}, None, len(rows), 1, "fp32", "cpu", rows)
 
 
 def test_a_constant_difference_has_no_width() -> None:

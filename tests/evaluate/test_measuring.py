@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.evaluate.conftest import evaluated
 from tests.helpers import direct_evaluation as direct
 from tests.helpers.direct_evaluation import Sample, predicted, psnr, samples, ssim
+from tests.helpers.evaluation import evaluated
 from tests.helpers.in_process import train_tiny
 from tests.helpers.layouts import fabricate, frame, write
 from vfi_train.errors import DataError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.evaluate.conftest import evaluated
+from tests.helpers.evaluation import evaluated
 from tests.helpers.programs import run_program
 from vfi_train.errors import DataError, UserError
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.evaluate.conftest import evaluated
 from tests.helpers.direct_evaluation import predicted, psnr, samples
+from tests.helpers.evaluation import evaluated
 from tests.helpers.layouts import FAULTS, fabricate, frame, write
 from tests.helpers.programs import run_program
 from tests.helpers.toy_benchmark import ToyInterrupted

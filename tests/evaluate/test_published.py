@@ -9,8 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import conf
-from tests.evaluate.conftest import composed
-from tests.evaluate.test_comparison import result
+from tests.helpers.evaluation import composed, result
 from vfi_train.evaluate.console_table import published_lines
 from vfi_train.evaluate.options import protocol_names, read_protocol
 from vfi_train.evaluate.protocol import choose_protocol, resolve

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.evaluate.conftest import composed, evaluated
+from tests.helpers.evaluation import composed, evaluated
 from tests.helpers.layouts import fabricate
 from vfi_train.evaluate.command import evaluate
 from vfi_train.evaluate.results import read_results
