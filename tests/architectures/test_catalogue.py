@@ -93,6 +93,13 @@ def assert_same(got: Prediction, expected: Prediction, tolerance: float = 0) -> 
 
 
 @pytest.mark.parametrize("name", ALL)
+def test_a_name_begins_with_its_module(name: str) -> None:
+    """So that `create_model` imports no other family."""
+    module = type(outline(name)).__module__.removeprefix("vfi_train.architectures.").partition(".")[0]
+    assert name.startswith(module)
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_number_of_parameters(name: str) -> None:
     assert count_parameters(outline(name)) == PARAMETERS[name]
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.helpers.golden_cases import frame
-from tests.helpers.in_process import composed
+from tests.helpers.in_process import planned
 from vfi_train.contract import Batch
 from vfi_train.errors import UserError
 from vfi_train.modules.interpolation_module import InterpolationModule
@@ -21,7 +21,7 @@ LAST = 287_700  # steps
 
 def module(*overrides: str) -> InterpolationModule:
     torch.manual_seed(0)
-    return build_module(composed(NARROW, *overrides))
+    return build_module(planned(NARROW, *overrides))
 
 
 def batch() -> Batch:
@@ -34,9 +34,9 @@ def batch() -> Batch:
 )
 def test_crops_that_do_not_suit_the_network_are_refused(model: str, size: int, multiple: int) -> None:
     crop = f"data.transforms=[{{_target_:datamodules.transforms.RandomCrop,size:{size}}}]"
-    config = composed("experiment=rife_v4_25_septuplet", "loss=rife4", f"model={model}", crop)
+    plan = planned("experiment=rife_v4_25_septuplet", "loss=rife4", f"model={model}", crop)
     with pytest.raises(UserError, match=f"multiples of {multiple} .*got {size}x{size}.* change the crop"):
-        describe_recipe(config)
+        describe_recipe(plan)
 
 
 def test_vgg_is_run_in_the_last_part_of_the_training_only(backbones: Path, monkeypatch: pytest.MonkeyPatch) -> None:
