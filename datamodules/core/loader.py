@@ -22,16 +22,26 @@ cv2.setNumThreads(0)  # workers are the parallelism, and a forked one would wait
 
 
 class Loader(DataLoader):
-    """A DataLoader that waits before it forks its workers.
+    """A DataLoader that forks its workers with care.
 
-    After a collective, a thread of torch.distributed still releases Python objects. A worker that is forked in that
-    moment may wait for ever for a lock of CPython's that the thread held (seen with gloo and Python 3.11).
+    It waits first: after a collective, a thread of torch.distributed still releases Python objects, and a worker that
+    is forked in that moment may wait for ever for a lock of CPython's that the thread held (gloo, Python 3.11).
+
+    Workers are forked with SIGTERM blocked: torch may start threads in them before `init_worker` can block it.
     """
 
     def __iter__(self) -> Any:
-        if self.num_workers and self._iterator is None and dist.is_available() and dist.is_initialized():
+        if not self.num_workers or self._iterator is not None:
+            return super().__iter__()
+        if dist.is_available() and dist.is_initialized():
             time.sleep(FORK_DELAY)
-        return super().__iter__()
+        if not hasattr(signal, "pthread_sigmask"):
+            return super().__iter__()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            return super().__iter__()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class TrainLoader(Loader):

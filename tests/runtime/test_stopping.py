@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -134,11 +136,15 @@ def test_a_signal_after_the_end_changes_nothing(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_workers_outlive_signals_that_go_to_all_processes() -> None:
+    forking = [True]  # torch, too, starts threads in a worker before it is set up
+    start = lambda: forking and threading.Thread(target=time.sleep, args=(60,), daemon=True).start()  # noqa: E731
+    os.register_at_fork(after_in_child=start)
     data = NumbersData(batch_size=4, num_workers=2, train=200)
     data.setup()
     batches = iter(data.train_dataloader())
     for _ in range(2):  # one of each worker: both are up
         next(batches)
+    forking.clear()
     workers = [process for process in multiprocessing.active_children() if process.daemon]
     assert len(workers) == 2
     with multiprocessing.get_context("fork").Pool(1) as stranger:  # of a terminal or SLURM, not the parent

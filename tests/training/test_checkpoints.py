@@ -91,7 +91,9 @@ def test_a_full_disk_is_one_sentence_wherever_it_is_met(tmp_path: Path) -> None:
         log.log_metrics({"a": 2.0}, 2)
     message = explain(raised.value, [], "train")
     assert message is not None
-    assert message.startswith("the disk is full ([Errno 28] No space left on device): what was saved before is whole;")
+    assert message.startswith(
+        "the disk is full ([Errno 28] No space left on device): what was saved before is complete;"
+    )
 
 
 def test_a_training_resumes_from_the_one_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
