@@ -122,7 +122,10 @@ class VideoFile:
 
     def _open(self, stream: BinaryIO | None) -> Any:
         try:
-            container = av.open(str(self.path)) if stream is None else av.open(_Pipe(stream), format="yuv4mpegpipe")
+            if stream is None:
+                container = av.open(str(Path(self.name).absolute()))  # FFmpeg reads "a: b.mp4" as a protocol "a"
+            else:
+                container = av.open(_Pipe(stream), "r", format="yuv4mpegpipe")
         except av.error.FFmpegError as error:
             expected = "a video" if stream is None else "y4m (ffmpeg -i FILE -f yuv4mpegpipe - | ...)"
             raise DataError(

@@ -1,4 +1,4 @@
-"""Mistakes in a configuration end in one sentence, exit code 2, no traceback."""
+"""Mistakes in a configuration: one sentence, exit status 2, no traceback."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
         (0, bool, False), ("x", list[int], False), ("x", Path | str, True), (1, object, True),
     ],
 )  # fmt: skip
-def test_values_are_judged_by_type_hints(value: object, hint: object, good: bool) -> None:
+def test_values_are_compared_with_type_hints(value: object, hint: object, good: bool) -> None:
     assert fits(value, hint) is good
 
 

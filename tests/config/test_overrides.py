@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.programs import run_program, train
+from tests.helpers.videos import pan, write_video
 from vfi_train.config.overrides import hydra_arguments, parse, quote
 
 PATHS = (
@@ -72,6 +73,14 @@ def test_patterns_stand_for_names() -> None:
     assert expanded("model=[rife, 'amt_?', amt_s]") == "model=[rife,amt_g,amt_l,amt_s]"
     assert expanded("model=rife") == "model=rife"
     assert expanded("output=a*") == "output=a*"
+
+
+def test_videos_take_such_paths(tmp_path: Path) -> None:
+    write_video(tmp_path / "a: b.mp4", pan(3))
+    arguments = ["model=ifrnet_tiny", "weights=ifrnet_tiny_synthetic", "input=a: b.mp4", "output=é=1, 2.mp4"]
+    result = run_program("vfi_train.interpolate", *arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "é=1, 2.mp4").is_file()
 
 
 def test_programs_take_such_paths(tmp_path: Path) -> None:

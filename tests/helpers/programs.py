@@ -13,7 +13,7 @@ from pathlib import Path
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline", "COLUMNS": "120"}
 
-# Importing torch and Lightning takes longer than most of what is tested: one clean process does it once, and every
+# Importing torch and Lightning takes longer than most tests: one clean process does it once, and every
 # program starts as a fork of it.
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(
@@ -22,7 +22,7 @@ _processes.set_forkserver_preload(
 
 
 def start_program(module: str, *arguments: str, cwd: Path, output: Path) -> ForkServerProcess:
-    """Start `python -m MODULE ARGUMENTS` in the folder `cwd`; what it writes goes to OUTPUT.stdout and .stderr."""
+    """Start `python -m MODULE ARGUMENTS` in the folder `cwd`; its output goes to OUTPUT.stdout and .stderr."""
     outputs = [f"{output}.stdout", f"{output}.stderr"]
     process = _processes.Process(target=_main, args=(module, arguments, str(cwd), ENVIRONMENT, outputs))
     process.start()
@@ -63,7 +63,7 @@ def is_alive(pid: int) -> bool:
 
 
 def _main(module: str, arguments: tuple[str, ...], cwd: str, environment: dict[str, str], outputs: list[str]) -> None:
-    """The life of a forked program."""
+    """What a forked process runs."""
     for number, path in enumerate([os.devnull, *outputs]):
         file = os.open(path, os.O_RDWR | os.O_CREAT)
         os.dup2(file, number)
@@ -72,7 +72,7 @@ def _main(module: str, arguments: tuple[str, ...], cwd: str, environment: dict[s
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
-    multiprocessing.set_start_method(None, force=True)  # type: ignore[arg-type]  # what a program would have
+    multiprocessing.set_start_method(None, force=True)  # type: ignore[arg-type]  # as in a program
     sys.argv = [module, *arguments]
     sys.path[0] = cwd  # as python -m has it
     sys.modules.pop(module, None)  # a preloaded module that is run would be there twice

@@ -38,10 +38,8 @@ class Toy(Architecture):
         merged = mask * encoding.frame0 + (1 - mask) * encoding.frame1
         return Prediction(frame=merged, merged=[merged], mask=[mask])
 '''
-MODEL = """# @package _global_
-model:
-  _target_: toy_network.toy
-  width: 4
+MODEL = """_target_: toy_network.toy
+width: 4
 """
 LOSS = """_target_: losses.LossSet
 terms:

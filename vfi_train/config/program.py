@@ -30,7 +30,7 @@ def run(config_name: str, entry: str, patterns_of: str | None = None) -> None:
     try:
         _run(config_name, entry, patterns_of)
     except KeyboardInterrupt:
-        _stop("interrupted: the same command goes on from the last checkpoint", 130)
+        _stop("interrupted: the same command resumes from the last checkpoint", 130)
     except Exception as error:
         _report(error, config_name)
 

@@ -220,7 +220,7 @@ class Sound:
     """The sound of a file, copied packet by packet."""
 
     def __init__(self, path: Path, target: Any, name: str) -> None:
-        self._source = av.open(str(path))
+        self._source = av.open(str(path.absolute()))  # FFmpeg reads "a: b.mp4" as a protocol "a"
         streams = list(self._source.streams.audio)
         self.codecs = [stream.codec_context.name for stream in streams]
         try:
