@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import signal
 import threading
@@ -59,6 +60,7 @@ def init_worker(worker: int) -> None:
 
     A terminal or SLURM sends signals to all processes; the main process handles them, and still needs the batches.
     """
+    gc.freeze()  # garbage of the main process, such as a decoder, may wait for threads that a fork does not have
     _ignore_signals_except_from(os.getppid())
     with contextlib.suppress(OSError, AttributeError):  # other C libraries than glibc
         libc = ctypes.CDLL(None)

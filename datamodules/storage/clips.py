@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -55,7 +56,7 @@ class VideoFile:
         self._container = self._open(stream)
         video = self._container.streams.video[0]
         video.thread_type = "AUTO"
-        self._decoded = self._decode()
+        self._decoded = _decode(self._container, self.name)
         first = next(self._decoded, None)
         if first is None:
             raise DataError(f"{self.name} holds no frame that can be decoded: repair or replace it")
@@ -68,7 +69,7 @@ class VideoFile:
         """See `FrameSource`."""
         clip, number, last = self.clip, 0, None
         with self._container:
-            for decoded in self._all():
+            for decoded in chain([self._first], self._decoded):
                 orientation = Orientation.of(decoded)
                 size = orientation.size(decoded.height, decoded.width)
                 if size != (clip.height, clip.width):
@@ -135,21 +136,6 @@ class VideoFile:
             container.close()
             raise DataError(f"{self.name} holds no video: replace it")
         return container
-
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        number = 0
-        try:
-            for frame in self._container.decode(video=0):
-                yield frame
-                number += 1
-        except av.error.FFmpegError as error:
-            raise DataError(
-                f"{self.name} cannot be decoded after {number} frames ({error.strerror}): repair it, or cut it there"
-            ) from error
-
-    def _all(self) -> Iterator[av.VideoFrame]:
-        yield self._first
-        yield from self._decoded
 
 
 class ImageFiles:
@@ -247,6 +233,19 @@ def scaled_size(height: int, width: int, max_side: int | None) -> tuple[int, int
         return height, width
     factor = max_side / max(height, width)
     return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def _decode(container: Any, name: str) -> Iterator[av.VideoFrame]:
+    """Without a reference to the `VideoFile`: a decoder with threads must not wait for the garbage collector."""
+    number = 0
+    try:
+        for frame in container.decode(video=0):
+            yield frame
+            number += 1
+    except av.error.FFmpegError as error:
+        raise DataError(
+            f"{name} cannot be decoded after {number} frames ({error.strerror}): repair it, or cut it there"
+        ) from error
 
 
 class _Pipe:

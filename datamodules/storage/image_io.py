@@ -24,9 +24,9 @@ def read_image(path: Path) -> ImageArray:
     """
     content = _read_bytes(path)
     # Decoders fill the missing part of a PNG with grey, without an error.
-    cut_off = path.suffix.lower() == ".png" and b"IEND" not in content[-12:]
+    cut_off = not content or (content.startswith(b"\x89PNG") and b"IEND" not in content[-12:])
     image = None
-    if content and not cut_off:
+    if not cut_off:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if image is None or image.dtype not in (np.uint8, np.uint16):
         state = "is cut off" if cut_off else "is not an image that can be decoded"

@@ -16,7 +16,7 @@ from datamodules.storage.yuv import to_rgb
 from tests.helpers.layouts import FAULTS, LAYOUTS, data, fabricate
 from vfi_train.errors import DataError
 
-# Of the layouts: training samples, held-out samples, the first held-out key and its pair, time and size.
+# Of the layouts: training samples, validation samples, the first validation key and its pair, time and size.
 STATED = {  # the published counts, as papers and lists state them
     "vimeo90k": {"tri_trainlist.txt": 51_312, "tri_testlist.txt": 3_782},
     "vimeo_septuplet": {"sep_trainlist.txt": 64_612, "sep_testlist.txt": 7_824},
@@ -109,15 +109,15 @@ def test_counts_are_those_of_the_files(name: str, roots: dict[str, Path]) -> Non
         "co3d": {"objects": 4},
         "davis": {"clips": 3},
     }
-    whole = {"gopro", "middlebury", "hd", "adobe240"}
-    assert counts == here.get(name, STATED[name] if name in whole else dict.fromkeys(STATED[name], 3))
+    full = {"gopro", "middlebury", "hd", "adobe240"}
+    assert counts == here.get(name, STATED[name] if name in full else dict.fromkeys(STATED[name], 3))
     names = [file for file, _ in module.files()]
     assert len(names) == len(set(names))
     assert all((roots[name] / file).is_file() for file in names)
 
 
 def test_images_that_no_sample_needs_are_not_looked_for(roots: dict[str, Path]) -> None:
-    """49 frames, of which the two after the last whole group are in no sample."""
+    """49 frames, of which the two after the last full group are in no sample."""
     used = {name for name, _ in data("gopro", roots["gopro"]).files() if "GOPR0372_07_00" in name}
     assert len(used) == 25
     assert len(list((roots["gopro"] / "train" / "GOPR0372_07_00").iterdir())) == 27
@@ -125,7 +125,7 @@ def test_images_that_no_sample_needs_are_not_looked_for(roots: dict[str, Path]) 
 
 @pytest.mark.parametrize("name", [n for n in LAYOUTS if n != "hd"])
 def test_a_packed_dataset_gives_the_same_samples(name: str, roots: dict[str, Path], tmp_path: Path) -> None:
-    """Without one of its files: lists alone stay."""
+    """Without one of its files: only lists stay."""
     options = {"variant": "DR", "flow": True} if name == "vimeo_septuplet" else {}
     module = data(name, roots[name], **options)
     packed = tmp_path / "packed" / "all"
@@ -250,14 +250,14 @@ def test_snu_films_lists_may_lie_apart(roots: dict[str, Path], tmp_path: Path) -
 
 
 def test_xiph_at_2k_is_shrunk_by_area_and_at_4k_cut_out(roots: dict[str, Path]) -> None:
-    whole = cv2.imread(str(roots["xiph"] / "Tango/004.png"))[..., ::-1]
-    blocks = whole.reshape(32, 2, 48, 2, 3).astype(np.float64).mean(axis=(1, 3))
+    full = cv2.imread(str(roots["xiph"] / "Tango/004.png"))[..., ::-1]
+    blocks = full.reshape(32, 2, 48, 2, 3).astype(np.float64).mean(axis=(1, 3))
     small = data("xiph", roots["xiph"]).val_source().sample(15, None)
     assert small["key"] == "Tango/004"
     assert small["target"].dtype == np.uint8
     assert np.abs(small["target"] - blocks).max() <= 0.5  # rounded to 8 bits
     middle = data("xiph", roots["xiph"], resolution="4k").val_source().sample(15, None)
-    np.testing.assert_array_equal(middle["target"], whole[16:-16, 24:-24])  # as 540:-540, 1024:-1024 of 2160x4096
+    np.testing.assert_array_equal(middle["target"], full[16:-16, 24:-24])  # as 540:-540, 1024:-1024 of 2160x4096
 
 
 def test_x_test_asks_for_one_time_or_seven_of_a_pair(roots: dict[str, Path]) -> None:
@@ -274,9 +274,9 @@ def test_x_test_asks_for_one_time_or_seven_of_a_pair(roots: dict[str, Path]) -> 
 def test_x_test_at_2k_is_shrunk_unrounded(roots: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("datamodules.x4k1000fps.SIZE_2K", (24, 32))
     sample = data("x4k1000fps", roots["x4k1000fps"], resolution="2k").val_source().sample(0, None)
-    whole = cv2.imread(str(roots["x4k1000fps"] / "test/Type1/TEST01_003_f0433/0016.png"))[..., ::-1] / 255
+    full = cv2.imread(str(roots["x4k1000fps"] / "test/Type1/TEST01_003_f0433/0016.png"))[..., ::-1] / 255
     assert sample["target"].dtype == np.float32
-    assert np.abs(sample["target"] - whole.reshape(24, 2, 32, 2, 3).mean(axis=(1, 3))).max() <= 2e-7
+    assert np.abs(sample["target"] - full.reshape(24, 2, 32, 2, 3).mean(axis=(1, 3))).max() <= 2e-7
 
 
 def test_middleburys_evaluation_set_has_no_target(roots: dict[str, Path]) -> None:

@@ -54,7 +54,7 @@ def test_a_group_played_backwards_keeps_its_times() -> None:
 
 @pytest.mark.parametrize("always_turn_time", [False, True])
 def test_amts_time_reversal(always_turn_time: bool) -> None:
-    """The published loader turns the time whether it exchanges the frames or not; we do so when asked."""
+    """The published loader reverses the time whether it exchanges the frames or not; here this is an option."""
     rows = load("functions_AMT", "gopro_time_reversal").info["table"]
     assert [row["swapped"] for row in rows] == [True, False]
     frames = {name: np.full((2, 2, 3), number, np.uint8) for name, number in (("frame 0", 0), ("frame 8", 8))}

@@ -90,7 +90,7 @@ def test_datasets_alternate_by_step(tmp_path: Path) -> None:
     own = [{key.partition(":")[0] for key in keys} for keys in firsts[0:6:2]]
     assert len(set.union(*own)) == 12
     augmented = [key for keys in firsts[1::2] for key in keys]
-    assert len(set(augmented)) == len(augmented)  # b began anew after each step, with other random numbers
+    assert len(set(augmented)) == len(augmented)  # b began again after each step, with other random numbers
 
 
 @pytest.mark.parametrize("every", ["epoch", "step"])
@@ -111,22 +111,22 @@ def test_each_epoch_of_a_part_is_the_dataset_alone(every: Every) -> None:
 @pytest.mark.parametrize(("accumulate", "after"), [(1, 1), (2, 1), (2, 2), (1, 2)])
 def test_resumed_from_each_checkpoint(tmp_path: Path, every: Every, accumulate: int, after: int) -> None:
     """Also with another number of accumulated micro-batches, and from the middle of a step, which begins again."""
-    whole = steps(run(tmp_path, every, "on_train_batch_end", accumulate=accumulate))
-    assert sorted(whole) == list(range(15))
+    full = steps(run(tmp_path, every, "on_train_batch_end", accumulate=accumulate))
+    assert sorted(full) == list(range(15))
     checkpoints = saved(tmp_path, "on_train_batch_end")
     assert len(checkpoints) == 15 * accumulate
     for done, path in checkpoints[:: 2 if accumulate == 1 else 3]:
         rest = steps(run(tmp_path / "rest", every, ckpt=path, accumulate=after))
-        assert rest == {step: keys for step, keys in whole.items() if step >= done // accumulate}, f"after {done}"
+        assert rest == {step: keys for step, keys in full.items() if step >= done // accumulate}, f"after {done}"
 
 
 @pytest.mark.parametrize("hook", ["on_validation_end", "on_train_epoch_end"])
 def test_resumed_from_checkpoints_of_other_moments(tmp_path: Path, hook: str) -> None:
-    whole = micro_batches(run(tmp_path, "epoch", hook))
+    full = micro_batches(run(tmp_path, "epoch", hook))
     checkpoints = saved(tmp_path, hook)
     assert len(checkpoints) >= 4
     for done, path in checkpoints:
-        assert micro_batches(run(tmp_path / "rest", "epoch", ckpt=path, num_workers=int(done == 4))) == whole[done:]
+        assert micro_batches(run(tmp_path / "rest", "epoch", ckpt=path, num_workers=int(done == 4))) == full[done:]
 
 
 @pytest.mark.parametrize(("world", "per_device"), [(2, 2), (1, 2), (2, 1)])
@@ -154,7 +154,7 @@ def test_one_dataset_is_validated_on(tmp_path: Path) -> None:
 
 
 def test_batch_sizes_that_do_not_go_together_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^data\.batch_size=4 is to be that of .*data\.datasets\.b\.batch_size=2$"):
+    with pytest.raises(ValueError, match=r"^data\.batch_size=4 must be that of .*data\.datasets\.b\.batch_size=2$"):
         Joint(datasets={"b": NamedData("b", 2, batch_size=2)}, batch_size=4)
     with pytest.raises(ValueError, match=r"^data\.datasets is empty"):
         Joint(datasets={}, batch_size=4)

@@ -50,7 +50,7 @@ def soft_edges(scene: Scene, time: float) -> np.ndarray:
 @pytest.mark.parametrize("nonuniform", [0.0, 1.0])
 @pytest.mark.parametrize(("time", "end"), [(0.5, 0), (0.5, 1), (0.2, 1), (0.9, 0)])
 def test_warping_an_end_by_its_flow_gives_the_target(nonuniform: float, time: float, end: int) -> None:
-    """On pixels that are in view at both times and one layer alone: bilinear error of a smooth texture."""
+    """On pixels that are in view at both times and only one layer: bilinear error of a smooth texture."""
     for scene in scenes(6, nonuniform=nonuniform):
         snapshot = scene.at(time)
         flow, target = snapshot.flow(end), snapshot.image()
@@ -182,10 +182,10 @@ def test_an_object_looks_the_same_through_its_window_and_through_the_whole_image
         for layer, to_layer, (rows, columns), opacity in zip(
             scene.layers[1:], snapshot.to_layer[1:], snapshot.windows[1:], snapshot.opacities, strict=True
         ):
-            whole = layer.opacity(to_layer, x, y).copy()
-            np.testing.assert_allclose(whole[rows.start : rows.stop, columns.start : columns.stop], opacity, atol=1e-5)
-            whole[rows.start : rows.stop, columns.start : columns.stop] = 0
-            assert not whole.any()
+            full = layer.opacity(to_layer, x, y).copy()
+            np.testing.assert_allclose(full[rows.start : rows.stop, columns.start : columns.stop], opacity, atol=1e-5)
+            full[rows.start : rows.stop, columns.start : columns.stop] = 0
+            assert not full.any()
 
 
 def test_an_object_out_of_view_is_not_painted() -> None:
@@ -203,7 +203,7 @@ def data(**options: object) -> Synthetic:
 
 
 def test_the_mean_of_the_frames_scores_as_calibrated() -> None:
-    """31.7 dB +- 0.7 on 64 held-out samples: enough motion to matter, little enough to learn in minutes."""
+    """31.7 dB +- 0.7 on 64 validation samples: enough motion to matter, little enough to learn in minutes."""
     source = data(val_samples=64).val_source()
     scores = []
     for index in range(64):
@@ -250,21 +250,28 @@ def test_uniform_times_are_uniform() -> None:
 
 
 def test_a_distance_map_is_how_far_each_layer_has_got() -> None:
-    """On straight paths a layer gets on as a whole: its map has one value, which its motion gives."""
+    """On straight paths a layer moves rigidly: its map has one value, which its motion gives."""
     options = {"times": "uniform", "nonuniform": 1.0, "curved": False}
     mapped, plain = (data(maps=maps, **options).train_source() for maps in (True, False))
     values = set()
     for index in range(12):
-        told, untold = (source.sample(index, np.random.default_rng((0, 0, index))) for source in (mapped, plain))
-        assert all(np.array_equal(told[name], untold[name]) for name in ("frame0", "target", "frame1", "flow"))
-        time, scene = untold["time"], SceneStyle(nonuniform=1, curved=False).draw(np.random.default_rng((0, 0, index)))
+        mapped_sample, plain_sample = (
+            source.sample(index, np.random.default_rng((0, 0, index))) for source in (mapped, plain)
+        )
+        assert all(
+            np.array_equal(mapped_sample[name], plain_sample[name]) for name in ("frame0", "target", "frame1", "flow")
+        )
+        time, scene = (
+            plain_sample["time"],
+            SceneStyle(nonuniform=1, curved=False).draw(np.random.default_rng((0, 0, index))),
+        )
         topmost = scene.at(0).topmost()
         expected = np.empty(topmost.shape)
         for number, layer in enumerate(scene.layers):
             even = 2 * time - 1
             expected[topmost == number] = (1 + even + layer.motion.speedup * (1 - even**2)) / 2
-        off = np.abs(told["time"] - expected)
-        assert told["time"].dtype == np.float32
+        off = np.abs(mapped_sample["time"] - expected)
+        assert mapped_sample["time"].dtype == np.float32
         assert np.median(off) < 1e-5
         assert (off > 1e-3).mean() < 0.01  # about the centre of a turn, which stands still
         values |= {round(float(v), 3) for v in np.unique(expected)}

@@ -32,13 +32,13 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {  # what is trained on, options
 
 
 class Noting(InterpolationModule):
-    """Notes the losses of all steps and the shapes that validation answers with."""
+    """Records the losses of all steps and the shapes of predictions and targets in validation."""
 
     totals: list[float]
-    answers: list[tuple[torch.Size, torch.Size]]
+    predictions: list[tuple[torch.Size, torch.Size]]
 
     def on_fit_start(self) -> None:
-        self.totals, self.answers = [], []
+        self.totals, self.predictions = [], []
 
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
         loss = super().training_step(batch, batch_idx)
@@ -46,9 +46,9 @@ class Noting(InterpolationModule):
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> Any:
-        answer = super().validation_step(batch, batch_idx)
-        self.answers.append((answer["prediction"].frame.shape, batch["target"].shape))
-        return answer
+        result = super().validation_step(batch, batch_idx)
+        self.predictions.append((result["prediction"].frame.shape, batch["target"].shape))
+        return result
 
 
 def fit(module: Any, folder: Path, steps: int = 3) -> Noting:
@@ -82,8 +82,8 @@ def test_a_network_trains_on_it(case: str, tmp_path: Path) -> None:
     network = fit(module, tmp_path)
     assert len(network.totals) == 3
     assert all(math.isfinite(loss) and loss > 0 for loss in network.totals)
-    assert network.answers
-    assert all(answered == wanted for answered, wanted in network.answers)
+    assert network.predictions
+    assert all(shape == wanted for shape, wanted in network.predictions)
 
 
 def test_a_network_trains_on_two_datasets_in_turn(tmp_path: Path) -> None:
@@ -92,4 +92,4 @@ def test_a_network_trains_on_two_datasets_in_turn(tmp_path: Path) -> None:
     sizes = ["data.batch_size=2", "data.datasets.x4k1000fps.batch_size=1", "data.every=step", "data.num_workers=0"]
     network = fit(joint_data(*blocks, *sizes), tmp_path, steps=4)
     assert len(network.totals) == 4
-    assert network.answers[0][1] == (2, 3, 64, 96)
+    assert network.predictions[0][1] == (2, 3, 64, 96)

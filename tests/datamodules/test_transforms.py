@@ -116,7 +116,7 @@ def test_reversing_time_turns_the_time() -> None:
 
 @pytest.mark.parametrize("transform", EVERY, ids=lambda t: type(t).__name__)
 def test_a_distance_map_goes_with_the_pixels(transform: Transform) -> None:
-    """A map equal to a channel of all frames stays equal to it; time reversal alone turns it."""
+    """A map equal to a channel of all frames stays equal to it; only time reversal changes it."""
     ramp = np.random.default_rng(1).random((24, 32)).astype(np.float32)
     image = np.repeat(ramp[..., None], 3, axis=2)
     sample = {"frame0": image, "frame1": image, "target": image, "time": ramp, "key": "ramp"}

@@ -119,7 +119,7 @@ def remove(name: str) -> Callable[[Path], None]:
     ("spoil", "message"),
     [
         (remove("tri_trainlist.txt"), r"^data\.root=\S+ has no tri_trainlist\.txt: .*vimeo_triplet\.zip, http"),
-        (lambda r: (r / "tri_testlist.txt").write_text("\n"), r"tri_testlist\.txt lists nothing: .*vimeo_triplet\.zip"),
+        (lambda r: (r / "tri_testlist.txt").write_text("\n"), r"tri_testlist\.txt is empty: .*vimeo_triplet\.zip"),
         (
             remove("sequences/00001/0001/im2.png"),
             r"^sample 00001/0001: \S+im2\.png is missing from data\.root: .*\.zip",

@@ -81,12 +81,12 @@ def test_a_map_is_the_file_of_its_direction_prepared_as_the_recipe_does(maps: st
     for sample in draws(root, 12, variant="D", maps=maps):
         start, middle, end, _ = numbers(sample["key"])
         seen.add(start < end)
-        whole = np.repeat(np.repeat(stored_map(0, (start, middle, end), SIZE), 2, 0), 2, 1).astype(np.float32)
+        full = np.repeat(np.repeat(stored_map(0, (start, middle, end), SIZE), 2, 0), 2, 1).astype(np.float32)
         if maps == "rife":  # 5 taps at half size
             half = stored_map(0, (start, middle, end), SIZE).astype(np.float32).clip(0, 1)
             expected = cv2.GaussianBlur(half, (5, 5), 0).repeat(2, 0).repeat(2, 1)
         else:
-            expected = cv2.GaussianBlur(whole.clip(0, 1), (9, 9), 0)
+            expected = cv2.GaussianBlur(full.clip(0, 1), (9, 9), 0)
         np.testing.assert_allclose(sample["time"], expected, atol=3e-7)
     assert seen == {True, False}
 

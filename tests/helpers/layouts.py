@@ -3,8 +3,8 @@
     root = fabricate("vimeo90k", tmp_path)
     config = {**conf/data/vimeo90k.yaml, **LAYOUTS["vimeo90k"].options, "root": str(root)}
 
-Frame k of a clip is the clip's texture moved k pixels to the right, so that flow labels are exact (but for the
-columns that come round) and every image differs from every other.
+Frame k of a clip is the clip's texture moved k pixels to the right, so that flow labels are exact (except in the
+columns that wrap around) and every image differs from every other.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from datamodules.core.samples import Sample, SampleSource
 
 
 class Numbers:
-    """Sample i is a 2x2 image of the number i; its key tells the random number it was given."""
+    """Sample i is a 2x2 image of the number i; its key contains the random number that it was given."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -48,7 +48,7 @@ class NumbersData(VFIDataModule):
 
 
 class Recorder(L.LightningModule):
-    """Notes the keys of every micro-batch, by process and number of the optimizer step."""
+    """Records the keys of every micro-batch, by process and number of the optimizer step."""
 
     def __init__(self) -> None:
         super().__init__()

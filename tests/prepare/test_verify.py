@@ -80,12 +80,12 @@ def wide(path: Path) -> None:
         (
             lambda r: FAULTS["no image"](r / CLIP / "im2.png"),
             "broken file",
-            r"im2.png is cut off",
+            r"im2.png is not an image",
             "extract or fetch",
         ),
         (lambda r: wide(r / CLIP / "im3.png"), "size", r"im3.png is 64x100 pixels, not 64x96", "extract"),
         (lambda r: blank(r / "tri_trainlist.txt"), "blank line", r"^line 2 of \S+tri_trainlist.txt", "delete the line"),
-        (lambda r: (r / "tri_testlist.txt").write_text("\n"), "layout", "tri_testlist.txt lists nothing", "published"),
+        (lambda r: (r / "tri_testlist.txt").write_text("\n"), "layout", "tri_testlist.txt is empty", "published"),
         (lambda r: (r / "tri_testlist.txt").unlink(), "layout", "has no tri_testlist.txt", "vimeo_triplet"),
     ],
 )

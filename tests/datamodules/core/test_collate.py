@@ -22,16 +22,16 @@ from tests.helpers.sources import NumbersData
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float16])
 def test_every_view_is_pasted_as_it_reads(dtype: Any, channels: int) -> None:
-    whole = np.random.default_rng(0).integers(0, 256, (13, 17, channels)).astype(dtype)
-    whole.setflags(write=False)
+    full = np.random.default_rng(0).integers(0, 256, (13, 17, channels)).astype(dtype)
+    full.setflags(write=False)
     views = {}
     for up, left, turned, backwards, part in itertools.product((1, -1), (1, -1), (0, 1), (1, -1), (0, 3)):
-        view = whole[::up, ::left][..., ::backwards][part : part + 8, 1 : 12 - part]
+        view = full[::up, ::left][..., ::backwards][part : part + 8, 1 : 12 - part]
         views[up, left, turned, backwards, part] = view.swapaxes(0, 1) if turned else view
-    views |= {"every other row": whole[::2], "every other column": whole[:, ::2], "one pixel": whole[4:5, 5:6]}
-    views |= {"a row": whole[3:4, ::-1], "a column": whole[::-1, 2:3], "turned": np.rot90(whole[2:9, 3:5], 3)}
+    views |= {"every other row": full[::2], "every other column": full[:, ::2], "one pixel": full[4:5, 5:6]}
+    views |= {"a row": full[3:4, ::-1], "a column": full[::-1, 2:3], "turned": np.rot90(full[2:9, 3:5], 3)}
     if channels > 1:
-        views["fewer channels"] = whole[..., :1]
+        views["fewer channels"] = full[..., :1]
     for name, view in views.items():
         place = np.full(view.shape, 7, dtype)
         fast_copy(view, place)
@@ -46,7 +46,7 @@ def test_two_flows_are_joined_whatever_their_layout_in_memory() -> None:
 
 
 class Images:
-    """Sample i: images, flow and a distance map of random numbers that i alone decides."""
+    """Sample i: images, flow and a distance map of random numbers that depend only on i."""
 
     def __len__(self) -> int:
         return 60
@@ -76,7 +76,7 @@ def loader(workers: int, **options: Any) -> TrainLoader:
 
 
 def test_batches_out_of_workers_hold_what_they_should_while_their_memory_is_used_again() -> None:
-    """Kept ones, too: alone, or as a part of one of their tensors."""
+    """Kept ones, too: complete, or as a part of one of their tensors."""
     kept, parts = [], []
     for number, batch in enumerate(loader(2)):
         assert_true(batch)

@@ -124,19 +124,19 @@ def train(folder: Path, module: Vimeo90K, processes: int = 1, ckpt: Path | None 
     return [[(step, key, digest) for step, key, digest in rank] for rank in ranks]
 
 
-def split(whole: Seen, processes: int) -> list[Seen]:
+def split(full: Seen, processes: int) -> list[Seen]:
     """What each of several processes is to see of what one sees: of each batch its slice, in order."""
     share = BATCH // processes
-    batches = [whole[start : start + BATCH] for start in range(0, len(whole), BATCH)]
+    batches = [full[start : start + BATCH] for start in range(0, len(full), BATCH)]
     return [[sample for batch in batches for sample in batch[r * share : (r + 1) * share]] for r in range(processes)]
 
 
 def test_one_process_or_two_and_resumed_in_the_middle(roots: dict[str, Path], tmp_path: Path) -> None:
     """In order of each rank, and so as a set; a resumed run sees the rest, from files what it began from packs."""
-    (whole,) = train(tmp_path / "one", data(roots["packed"], workers=1))
-    assert len(whole) == STEPS * BATCH
-    assert len({key for _, key, _ in whole[: 3 * BATCH]}) == 3 * BATCH
-    assert train(tmp_path / "two", data(roots["packed"], workers=1), processes=2) == split(whole, 2)
-    middle, rest = tmp_path / "one" / "middle.ckpt", whole[4 * BATCH :]
+    (full,) = train(tmp_path / "one", data(roots["packed"], workers=1))
+    assert len(full) == STEPS * BATCH
+    assert len({key for _, key, _ in full[: 3 * BATCH]}) == 3 * BATCH
+    assert train(tmp_path / "two", data(roots["packed"], workers=1), processes=2) == split(full, 2)
+    middle, rest = tmp_path / "one" / "middle.ckpt", full[4 * BATCH :]
     assert train(tmp_path / "again", data(roots["files"], workers=4), ckpt=middle) == [rest]
     assert train(tmp_path / "twice", data(roots["files"]), processes=2, ckpt=middle) == split(rest, 2)

@@ -30,7 +30,7 @@ def micro_batches(
 ) -> list[list[tuple[int, int]]]:
     batches = GlobalBatchSampler(size, 24, per_device, seed, rank, world, position=lambda: (epoch, done))
     batches.begin()
-    assert len(batches) == size // 24 * 24 // (per_device * world)  # the whole epoch, wherever it starts
+    assert len(batches) == size // 24 * 24 // (per_device * world)  # the full epoch, wherever it starts
     return list(batches)
 
 
@@ -191,18 +191,18 @@ def skipping(workers: int = 0, **options: Any) -> NumbersData:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_broken_samples_are_passed_over_and_counted(workers: int, capsys: pytest.CaptureFixture[str]) -> None:
-    data, whole = skipping(workers), NumbersData(train=12, batch_size=4, seed=11)
-    whole.setup()
+    data, full = skipping(workers), NumbersData(train=12, batch_size=4, seed=11)
+    full.setup()
     for epoch in range(2):
         batches = [data.on_after_batch_transfer(batch) for batch in data.train_dataloader()]
-        expected = [key for batch in whole.train_dataloader() for key in batch["key"]]
+        expected = [key for batch in full.train_dataloader() for key in batch["key"]]
         for got, there in zip([key for batch in batches for key in batch["key"]], expected, strict=True):
             index = there.split(":")[0]
             after = {"3": 5, "4": 5, "9": 10}.get(index)
             tries = {"3": 2, "4": 1, "9": 1}.get(index)
             if after is None:
                 assert got == there
-            else:  # the next whole sample, with random numbers of its own
+            else:  # the next full sample, with random numbers of its own
                 assert got == f"{after}:{np.random.default_rng((11, epoch, int(index), tries)).random():.12f}"
         assert all("skipped" not in batch for batch in batches)
     assert sorted(data.skipped) == [f"sample {i}: file /x/im{i}.png is missing" for i in (3, 4, 9)]
@@ -215,9 +215,9 @@ def test_more_broken_samples_than_allowed_stop(workers: int) -> None:
     data = skipping(workers, max_errors=2)
     with pytest.raises(DataError, match=r"^more than data\.max_errors=2 .* sample \d: file /x/im\d\.png is missing$"):
         _ = [data.on_after_batch_transfer(batch) for batch in data.train_dataloader()]
-    alone = skipping(workers, max_errors=1)  # samples 3 and 4 lie side by side
+    strict = skipping(workers, max_errors=1)  # samples 3 and 4 lie side by side
     with pytest.raises(DataError, match=r"missing$"):
-        _ = [alone.on_after_batch_transfer(batch) for batch in alone.train_dataloader()]
+        _ = [strict.on_after_batch_transfer(batch) for batch in strict.train_dataloader()]
 
 
 def test_broken_held_out_samples_always_stop() -> None:

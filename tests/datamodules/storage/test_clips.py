@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from fractions import Fraction
 from pathlib import Path
@@ -70,6 +71,19 @@ def test_avi_with_b_frames_has_even_times(tmp_path: Path) -> None:
     assert means == sorted(means)
     gaps = {after.time - before.time for before, after in itertools.pairwise(frames)}
     assert (len(frames), len(gaps)) == (24, 1)
+
+
+def test_decoders_end_without_the_garbage_collector(tmp_path: Path) -> None:
+    """A worker that is forked while a decoder waits for collection would wait for ever for its threads."""
+    path = write_video(tmp_path / "a.mkv", pan(12), codec="ffv1", pixel_format="bgr0")
+    gc.collect()
+    gc.disable()
+    try:
+        VideoFile(path).close()
+        assert sum(1 for _ in ClipPath(path, "a").images()) == 12
+        assert not [t for t in Path("/proc/self/task").glob("*/comm") if t.read_text().startswith("av:")]
+    finally:
+        gc.enable()
 
 
 def test_times_and_durations(tmp_path: Path) -> None:

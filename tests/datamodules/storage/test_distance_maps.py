@@ -46,8 +46,8 @@ def test_prepared_maps_equal_the_published_ones(recipe: str, array: str) -> None
 
 def test_a_crop_of_rife_dr_is_clipped_and_blurred_by_itself() -> None:
     recipe = PREPARATIONS["rife_dr"]
-    whole = recipe.load(RIFE.arrays["stored_half"], (48, 64))
-    got = recipe.finish(whole[5:37, 9:41])
+    full = recipe.load(RIFE.arrays["stored_half"], (48, 64))
+    got = recipe.finish(full[5:37, 9:41])
     assert np.abs(got - RIFE.arrays["dr_train_crop_prepared"]).max() <= 2e-7
 
 

@@ -150,8 +150,8 @@ def test_a_changed_byte_is_found_by_the_checksum(tmp_path: Path) -> None:
     shard.write_bytes(content)
     (pack,) = (p for p in open_store(tmp_path).packs if p.folder.name == "frames")
     assert [n.decode() for row, n in enumerate(pack.names) if not pack.is_intact(row)] == [list(IMAGES)[-1]]
-    whole = pack.entries[0]
-    assert int(whole["checksum"]) == zlib.crc32(next(iter(IMAGES.values())).tobytes())
+    full = pack.entries[0]
+    assert int(full["checksum"]) == zlib.crc32(next(iter(IMAGES.values())).tobytes())
 
 
 @pytest.mark.parametrize(
