@@ -89,7 +89,7 @@ def wide(path: Path) -> None:
         (lambda r: (r / "tri_testlist.txt").unlink(), "layout", "has no tri_testlist.txt", "vimeo_triplet"),
     ],
 )
-def test_faults_of_vimeo(spoil: Callable, kind: str, what: str, fix: str, vimeo: Path, tmp_path: Path) -> None:
+def test_issues_of_vimeo(spoil: Callable, kind: str, what: str, fix: str, vimeo: Path, tmp_path: Path) -> None:
     spoil(vimeo)
     (found,) = issues("vimeo90k", vimeo, tmp_path)
     assert found.kind == kind
