@@ -386,7 +386,7 @@ def assert_onnx_equals_pytorch(
     """Write the graph for a size, or for any, and run it for frames of `frame_size` height and width at two times."""
     import onnxruntime
 
-    assert graphs.write_onnx(model, graphs.facts_of(model, "tiny", "none", size, 1), path) < 1e-5
+    assert graphs.write_onnx(model, graphs.metadata_of(model, "tiny", "none", size, 1), path) < 1e-5
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     assert [value.name for value in session.get_inputs()] == ["frame0", "frame1", "time"]
     frame0, frame1 = moving(1, *frame_size)
