@@ -136,9 +136,10 @@ def _interpolator(s: Settings, model: Architecture, clip: Clip, plan: Plan) -> I
     load_weights(model, s.weights, s.runs)
     model.to(find_device(s.device))
     size = (clip.height, clip.width)
+    scale = 1.0 if model.adapt_to(*size) else scale_for(*size)
     interpolator = Interpolator(
         model,
-        scale=scale_for(*size) if s.scale == "auto" else float(fraction(s.scale, "scale")),
+        scale=scale if s.scale == "auto" else float(fraction(s.scale, "scale")),
         tta=s.tta,
         times_at_once=s.times_at_once,
         recursive=_needs_recursion(s, model, plan) if s.recursive == "auto" else s.recursive,

@@ -21,7 +21,7 @@ class Schedule(Protocol):
 class WarmupCosine:
     """Linear warm-up to the peak, then half a cosine down to the floor.
 
-    Step s < warmup_steps uses start + (peak - start) * s / warmup_steps; afterwards
+    With s = step + first_step, s < warmup_steps uses start + (peak - start) * s / warmup_steps; afterwards
     floor + (peak - floor) * (1 + cos(pi * (s - warmup_steps) / (total - warmup_steps))) / 2.
 
     Args:
@@ -29,17 +29,20 @@ class WarmupCosine:
         warmup_steps: optimizer steps of warm-up; 0 for none.
         start: the learning rate at the start of the warm-up.
         steps: length of the curve; None: the length of the training.
+        first_step: the number of the first step: 0, or 1 (EBME: the last step reaches the floor).
 
-    Source: IFRNet and AMT (no warm-up), RIFE and EMA-VFI (2,000 steps of warm-up).
+    Source: IFRNet and AMT (no warm-up), RIFE, EMA-VFI and EBME (2,000 steps of warm-up).
     """
 
     floor: float
     warmup_steps: int = 0
     start: float = 0.0
     steps: int | None = None
+    first_step: int = 0
 
     def __call__(self, step: int, *, peak: float, total: int) -> float:
         """See `Schedule`."""
+        step += self.first_step
         if step < self.warmup_steps:
             return self.start + (peak - self.start) * step / self.warmup_steps
         total = self.steps or total
