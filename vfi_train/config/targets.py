@@ -25,7 +25,7 @@ def check_targets(config: DictConfig, key: str = "") -> None:
         UserError: naming the key, what was given and what was expected.
     """
     for path, block in _blocks(config, key):
-        _check_call(path, _find(path, str(block["_target_"])), block)
+        _check_call(path, find_target(path, str(block["_target_"])), block)
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -64,8 +64,12 @@ def phrase(hint: Any) -> str:
     return names.get(hint, str(getattr(hint, "__name__", hint)))
 
 
-def _find(path: str, name: str) -> Any:
-    """The object that a `_target_` names. An error inside of its module is raised as it is: a bug."""
+def find_target(path: str, name: str) -> Any:
+    """The object that a `_target_` names. An error inside of its module is raised as it is: a bug.
+
+    Raises:
+        UserError: there is none.
+    """
     names = name.split(".")
     for count in range(len(names) - 1 if all(names) else 0, 0, -1):
         module = ".".join(names[:count])
