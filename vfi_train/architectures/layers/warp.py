@@ -58,7 +58,7 @@ def resize_flow(flow: Tensor, factor: float) -> Tensor:
 
 def _is_near(grid: Tensor) -> bool:
     """Whether all coordinates are finite and none is far outside, where reading the numbers makes no device wait."""
-    if grid.device.type != "cpu" or torch.compiler.is_compiling():
+    if grid.device.type != "cpu" or torch.compiler.is_compiling() or type(grid) is not Tensor:  # a fake tensor, say
         return False
     least, most = grid.detach().aminmax()
     return bool(least >= -FARTHEST and most <= FARTHEST)  # false for NaN, too
