@@ -25,6 +25,7 @@ from losses import LossSet
 from vfi_train.architectures import Architecture
 from vfi_train.config.build_network import build_network
 from vfi_train.config.program import run
+from vfi_train.config.trust import check_trusted
 from vfi_train.contract import Batch
 from vfi_train.errors import UserError
 from vfi_train.modules.forward import in_network_order, predict, seed_rng
@@ -40,6 +41,8 @@ def replay(config: DictConfig) -> None:
     path = Path(config.file)
     kept = read_fault(path)
     training = yaml.safe_load(kept["config"])
+    for name in ("model", "loss"):
+        check_trusted(training[name], name, path, config.trust is True)
     terms = [term for term in training["loss"]["terms"].values() if term is not None]
     for term in terms if config.backbones is not None else ():
         if takes(term, "folder"):

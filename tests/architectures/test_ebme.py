@@ -430,3 +430,13 @@ def test_a_loss_says_which_kind_of_flow_it_needs() -> None:
         ValueError, match=r"a test reads prediction\.forward_flow0 \(flow from frame0 to frame1\), which"
     ):
         Prediction(prediction.frame).require("forward_flow0", reader="a test")
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_flow_that_is_not_finite_shows_in_the_frame(value: float) -> None:
+    """Splatting leaves such pixels out; a guard of the loss must still see them."""
+    model = EBME().eval()
+    with torch.no_grad():
+        encoding = model.encode(*torch.rand(2, 1, 3, 64, 64))
+        encoding.flows[-1][0, 0, 20, 20] = value  # type: ignore[attr-defined]
+        assert model.decode(encoding, torch.full((1, 1, 1, 1), 0.5)).frame.isnan().any()

@@ -13,6 +13,7 @@ import yaml
 
 from vfi_train.architectures import Architecture
 from vfi_train.config.build_network import build_network
+from vfi_train.config.trust import check_trusted
 from vfi_train.errors import UserError, nearest
 from vfi_train.weights import load_weights, weight_files
 
@@ -58,11 +59,11 @@ class EvaluatedModel:
         return {"model": self.config, "weights": self.weights_sha256, "average": average if is_average else None}
 
 
-def model_of_run(name: str, runs: str) -> ModelChoice:
+def model_of_run(name: str, runs: str, trust: bool = False) -> ModelChoice:
     """The network of a training, RUN, or RUN:ema for an average of its weights.
 
     Raises:
-        UserError: there is no such run in the folder `runs`, or it has no model.
+        UserError: there is no such run in the folder `runs`, it has no model, or one from elsewhere without `trust`.
     """
     run, _, average = name.partition(":")
     folder = Path(run) if (Path(run) / "config.yaml").is_file() else Path(runs) / run
@@ -76,6 +77,7 @@ def model_of_run(name: str, runs: str) -> ModelChoice:
         raise UserError(f"{path} is not a YAML file: give another run") from error
     if not isinstance(config, dict) or "model" not in config:
         raise UserError(f"{path} has no block model: give another run")
+    check_trusted(config["model"], "model", path, trust)
     suffix = f":{average}" if average else ""
     return ModelChoice(f"{folder.name}{suffix}", config["model"], f"{folder}{suffix}")
 

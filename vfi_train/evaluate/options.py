@@ -110,7 +110,7 @@ def _models(config: DictConfig) -> tuple[ModelChoice, ...]:
     blocks = [configured("model", name) if len(set(names)) > 1 else config.model for name in names]
     models = [ModelChoice(*given) for given in zip(names, map(_plain, blocks), weights, strict=True)]
     runs = [] if config.run is None else config.run if OmegaConf.is_list(config.run) else [config.run]
-    return with_unique_labels([*models, *(model_of_run(str(run), config.runs) for run in runs)])
+    return with_unique_labels([*models, *(model_of_run(str(run), config.runs, config.trust is True) for run in runs)])
 
 
 def _benchmarks(config: DictConfig) -> tuple[tuple[Benchmark, ...], tuple[str, ...]]:
