@@ -27,14 +27,20 @@ from vfi_train.runtime.lightning_internals import check_version
 from vfi_train.runtime.slurm import check_job, requeue
 from vfi_train.runtime.stop_signals import Stopped, stop_signals
 from vfi_train.training.plan import TrainingPlan, plan_training, run_name
+from vfi_train.weights.load import BEST
+from vfi_train.weights.published_checkpoint import read_checkpoint
 
 WANDB_SECONDS = 20  # that W&B may take to end before SLURM requeues the job, which ends W&B at once
 
 
-def train(config: DictConfig) -> None:
+def train(config: DictConfig) -> float | None:
     """Train what `config` says, resuming where it stopped.
 
     After a signal it saves the current step and raises `Stopped`.
+
+    Returns:
+        The best value that `callbacks.best` has seen, of a curriculum's last phase, for Hydra's sweepers; None where
+        nothing was trained.
     """
     quiet()
     check_version()
@@ -44,7 +50,7 @@ def train(config: DictConfig) -> None:
     with stop_signals:
         try:
             stop_signals.raise_early()
-            run_plans(config)
+            return run_plans(config)
         except BaseException as error:
             wait_for_failed_rank(error)
             closing = threading.Thread(target=close_wandb, args=(True,))
@@ -56,8 +62,8 @@ def train(config: DictConfig) -> None:
             raise
 
 
-def run_plans(config: DictConfig) -> None:
-    """Train one run or the phases of a curriculum, or only describe or check them."""
+def run_plans(config: DictConfig) -> float | None:
+    """Train one run or the phases of a curriculum, or only describe or check them; see `train`."""
     # Imported here, so that a mistake in the configuration does not wait for all of it.
     if config.curriculum is not None:
         plans = plan_phases(config)
@@ -73,7 +79,8 @@ def run_plans(config: DictConfig) -> None:
             from vfi_train.training.curriculum import train_phases
 
             train_phases(plans)
-        return
+            return best_value(plans[-1])
+        return None
     drop_options_of_replaced(config, HydraConfig.get().overrides.task)
     plan = plan_run(config)
     if config.dry_run:
@@ -88,6 +95,18 @@ def run_plans(config: DictConfig) -> None:
         from vfi_train.training.run import train_run
 
         train_run(plan)
+        return best_value(plan)
+    return None
+
+
+def best_value(plan: TrainingPlan) -> float | None:
+    """The best value that a training has seen of what `callbacks.best` monitors."""
+    path = plan.folder / "checkpoints" / BEST
+    if plan.best is None or not path.exists():
+        return None
+    states = read_checkpoint(path)["callbacks"]
+    (score,) = (s["best_model_score"] for s in states.values() if s.get("monitor") == plan.best[1])
+    return float(score)
 
 
 def plan_run(config: DictConfig, choices: Mapping[str, Any] | None = None, name: str | None = None) -> TrainingPlan:
