@@ -20,6 +20,7 @@ from vfi_train.runtime.console import is_first_process, say
 from vfi_train.runtime.devices import core_count
 from vfi_train.runtime.distributed import rank_monitor
 from vfi_train.training.build import build_data, build_module, build_trainable, build_trainer, check_pairing
+from vfi_train.training.frozen import check_frozen
 from vfi_train.training.plan import TrainingPlan
 from vfi_train.training.run_directory import RunDirectory
 from vfi_train.weights import load_weights
@@ -39,6 +40,8 @@ def train_run(plan: TrainingPlan) -> None:
     L.seed_everything(plan.seed, workers=False, verbose=False)
     module = build_module(plan)
     check_pairing(module.architecture, data)
+    if plan.weights is None:
+        check_frozen(module.architecture)
     run.open(plan.resume, is_first_process())  # from here on the folder belongs to this run
     checkpoint, step = resume_point(run.checkpoints) or (None, -1)
     if plan.weights is not None and checkpoint is None:
