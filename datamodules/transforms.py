@@ -207,11 +207,22 @@ class Rotate90(Transform):
 
 
 class RandomTurn(Transform):
-    """Rotate by 0, 90, 180 or 270 degrees anticlockwise, uniformly (RIFE, EMA-VFI, ATM-VFI)."""
+    """Rotate anticlockwise by one of `quarters` times 90 degrees, uniformly.
+
+    Args:
+        probability: of rotating.
+        quarters: RIFE, EMA-VFI and ATM-VFI: any of the four, always; EBME: [1, 2, 3] with probability 0.5.
+    """
+
+    def __init__(self, probability: float = 1.0, quarters: Sequence[int] = (0, 1, 2, 3)) -> None:
+        super().__init__(probability)
+        if not quarters or not set(quarters) <= set(range(4)):
+            raise UserError(f"RandomTurn takes quarters from 0 to 3; got {list(quarters)}")
+        self.quarters = tuple(quarters)
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """See the class."""
-        quarters = int(rng.integers(4))
+        quarters = self.quarters[int(rng.integers(len(self.quarters)))]
         return turn(sample, quarters) if quarters else sample
 
 

@@ -15,7 +15,7 @@ import pytest
 from tests.helpers.videos import pan, read_rgb, read_video, sound_packets, write_video
 from vfi_train.app.command import POLICY, HostMiddleware, PolicyMiddleware, Settings, launch_options, serve
 from vfi_train.app.curve_widget import POINTS, STRAIGHT
-from vfi_train.app.jobs import Jobs, model_names, painted, weight_names
+from vfi_train.app.jobs import Jobs, painted, weight_names
 from vfi_train.config.compose import compose_config
 from vfi_train.config.read_settings import read_settings
 from vfi_train.errors import UserError
@@ -105,6 +105,17 @@ def test_mistakes_are_told(jobs: Jobs) -> None:
             ask()
 
 
+def test_models_from_outside_can_be_chosen(tmp_path: Path) -> None:
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "mine.yaml").write_text("_target_: vfi_train.architectures.ifrnet.ifrnet_tiny\n")
+    jobs = Jobs(tmp_path, device="cpu", search_path=[f"hydra.searchpath=[file://{tmp_path / 'conf'}]"])
+    assert {"ifrnet_s", "rife_d", "mine"} <= set(jobs.models)
+    first, last = pan(4)[::3]
+    assert np.array_equal(jobs.frames("mine", TINY[1], first, last, 3)[1], jobs.frames(*TINY, first, last, 3)[1])
+    video = jobs.video("mine", TINY[1], str(write_video(tmp_path / "in.mp4", pan(3))), 2, "h264")
+    assert read_video(video)[2]["frames"] == 6
+
+
 def test_files_are_removed_when_they_are_old(jobs: Jobs) -> None:
     old, new = jobs.saved(pan(2), ".gif"), jobs.saved(pan(2), ".gif")
     os.utime(old, (time.time() - 100,) * 2)
@@ -138,7 +149,6 @@ def test_the_page_is_for_this_machine_unless_asked_otherwise() -> None:
     assert launch_options(settings())["server_name"] == "127.0.0.1"
     assert launch_options(settings())["share"] is False
     assert launch_options(settings(upload=5))["max_file_size"] == "5mb"
-    assert {"ifrnet_s", "rife_d"} <= set(model_names())
     assert TINY[1] in weight_names("nowhere")
 
 

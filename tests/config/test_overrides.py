@@ -75,6 +75,13 @@ def test_patterns_stand_for_names() -> None:
     assert expanded("output=a*") == "output=a*"
 
 
+def test_patterns_find_what_lies_outside(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "amt_x.yaml").write_text("_target_: toy.toy\n")
+    search = f"hydra.searchpath=[file://{tmp_path}]"
+    assert hydra_arguments([search, "model=amt_?"], patterns_of="model")[1] == "model=[amt_g,amt_l,amt_s,amt_x]"
+
+
 def test_videos_take_such_paths(tmp_path: Path) -> None:
     write_video(tmp_path / "a: b.mp4", pan(3))
     arguments = ["model=ifrnet_tiny", "weights=ifrnet_tiny_synthetic", "input=a: b.mp4", "output=é=1, 2.mp4"]

@@ -27,14 +27,17 @@ def names(row: list[str]) -> list[str]:
 
 def test_every_network_has_a_row() -> None:
     section = PAGE.read_text().partition("## Published weights")[0]
-    assert re.findall(r"^\| `(\w+)`", section, re.M) == list_models()
+    found = re.findall(r"^\| `(\w+)`", section, re.M)
+    assert found == list_models(), "python -m benchmarks.models renews the tables of docs/models.md and README.md"
     readme = (PAGE.parents[1] / "README.md").read_text()
     assert [name for name in list_models() if f"`{name}`" not in readme] == []
 
 
 def test_every_published_network_has_its_terms() -> None:
     listed = {name for row in rows() for name in names(row)}
-    assert listed == set(list_models()) - UNPUBLISHED
+    assert listed == set(list_models()) - UNPUBLISHED, (
+        "a network is listed in docs/models.md below `Published weights`, or in UNPUBLISHED here"
+    )
     for row in rows():
         assert len(row) == 6
         assert re.search(r"MIT|Apache-2\.0|CC BY-NC 4\.0|BSD", row[5]), row

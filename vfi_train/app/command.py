@@ -13,6 +13,7 @@ import signal
 import socket
 import tempfile
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from omegaconf import DictConfig
 
 from vfi_train.app.jobs import Jobs
 from vfi_train.config.read_settings import read_settings
-from vfi_train.config.selection import chosen
+from vfi_train.config.selection import chosen, given_search_path
 from vfi_train.errors import UserError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -51,11 +52,11 @@ class Settings:
 
 def app(config: DictConfig) -> None:
     """Serve the page until it is interrupted; see conf/app.yaml."""
-    serve(read_settings(Settings, config), (chosen("model") or ["ifrnet_s"])[0])
+    serve(read_settings(Settings, config), (chosen("model") or ["ifrnet_s"])[0], given_search_path())
 
 
-def serve(settings: Settings, model: str) -> None:
-    """Serve the page, on which `model` is chosen at first.
+def serve(settings: Settings, model: str, search_path: Sequence[str] = ()) -> None:
+    """Serve the page, on which `model` is chosen at first; for `search_path` see `Jobs`.
 
     Raises:
         UserError: Gradio is not installed, or the port is taken.
@@ -74,7 +75,7 @@ def serve(settings: Settings, model: str) -> None:
         }  # fmt: skip
         from vfi_train.app.page import STYLE, build
 
-        jobs = Jobs(Path(folder), runs=s.runs, device=s.device, side=s.side)
+        jobs = Jobs(Path(folder), runs=s.runs, device=s.device, side=s.side, search_path=search_path)
         note = f"Files up to {s.upload} MB; uploads and results are removed after {s.keep / 60:g} minutes."
         page = build(jobs, model, s.weights, any_file=s.host in LOOPBACK, note=note)
         over = threading.Event()

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,13 @@ from datamodules.storage.image_io import ImageArray
 from datamodules.storage.media import Clip, Frame
 from vfi_train.config.build_network import build_network
 from vfi_train.config.compose import compose_config
+from vfi_train.config.overrides import group_choices
 from vfi_train.errors import UserError
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.inference.manipulation import compose, manipulate, timing
 from vfi_train.inference.time_probe import is_time_aware
 from vfi_train.interpolate.command import interpolate_with
-from vfi_train.interpolate.video_writer import Encoding
+from vfi_train.interpolate.encoders import Encoding
 from vfi_train.interpolate.writers import OutputWriter
 from vfi_train.runtime.devices import find_device
 from vfi_train.weights import list_shipped, load_weights
@@ -41,10 +41,20 @@ class Jobs:
         runs: folder of trainings whose weights can be chosen.
         device: see `find_device`.
         side: pixels of the longer side of an image, at most.
+        search_path: overrides of `hydra.searchpath`, for models from outside.
     """
 
-    def __init__(self, folder: Path, *, runs: str = "runs", device: str = "auto", side: int = 2160) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        runs: str = "runs",
+        device: str = "auto",
+        side: int = 2160,
+        search_path: Sequence[str] = (),
+    ) -> None:
         self.folder, self.runs, self.device, self.side = folder, runs, device, side
+        self.models, self._search_path = group_choices("model", search_path), search_path
         self._lock = threading.Lock()
         self._network = lru_cache(maxsize=2)(self._load)
 
@@ -78,8 +88,8 @@ class Jobs:
         output = Path(tempfile.mkdtemp(dir=self.folder)) / "interpolated.mp4"
         with self._lock:
             interpolate_with(
-                _known(model), weights=weights, runs=self.runs, device=self.device, input=str(source),
-                output=str(output), factor=factor, codec=codec,
+                self._known(model), self._search_path, weights=weights, runs=self.runs, device=self.device,
+                input=str(source), output=str(output), factor=factor, codec=codec,
             )  # fmt: skip
         return output
 
@@ -110,16 +120,16 @@ class Jobs:
             raise UserError(f"the images have more than {self.side} pixels a side: make them smaller")
         return frame0, frame1
 
+    def _known(self, model: str) -> str:
+        if model not in self.models:
+            raise UserError(f"there is no model {model}")
+        return model
+
     def _load(self, name: str, weights: str) -> Interpolator:
-        model = build_network(compose_config("app", [f"model={_known(name)}"])).eval()
+        model = build_network(compose_config("app", [*self._search_path, f"model={self._known(name)}"])).eval()
         load_weights(model, weights, self.runs)
         model.to(find_device(self.device))
         return Interpolator(model, recursive=not is_time_aware(model), recursion_depth=DEPTH)
-
-
-def model_names() -> list[str]:
-    """Models that can be chosen."""
-    return sorted(entry.name.removesuffix(".yaml") for entry in files("conf").joinpath("model").iterdir())
 
 
 def weight_names(runs: str) -> list[str]:
@@ -135,9 +145,3 @@ def painted(editor: dict[str, Any] | None) -> tuple[ImageArray | None, np.ndarra
     layers = [layer[..., 3] > 0 for layer in editor.get("layers") or [] if layer is not None]
     mask = np.any(layers, axis=0) if layers else None
     return np.ascontiguousarray(background[..., :3]), mask
-
-
-def _known(model: str) -> str:
-    if model not in model_names():
-        raise UserError(f"there is no model {model}")
-    return model

@@ -10,7 +10,7 @@ import numpy as np
 
 from vfi_train.app.curve_widget import SCRIPT, STRAIGHT, TEMPLATE
 from vfi_train.app.curve_widget import STYLE as CURVE_STYLE
-from vfi_train.app.jobs import RATE, Jobs, model_names, painted, weight_names
+from vfi_train.app.jobs import RATE, Jobs, painted, weight_names
 from vfi_train.errors import UserError
 
 STYLE = ".gradio-container { width: 100% !important; max-width: 1280px !important; margin: auto }"
@@ -29,7 +29,7 @@ def build(jobs: Jobs, model: str, weights: str, *, any_file: bool, note: str = "
     with gr.Blocks(title="vfi_train", analytics_enabled=False) as page:
         gr.Markdown(f"# vfi_train\nFrames between frames: of two images, of an object in them, of a video. {note}")
         with gr.Row():
-            network = gr.Dropdown(model_names(), value=model, label="Model", elem_id="model")
+            network = gr.Dropdown(jobs.models, value=model, label="Model", elem_id="model")
             trained = gr.Dropdown(
                 weight_names(jobs.runs), value=weights, allow_custom_value=any_file, elem_id="weights",
                 label="Weights: shipped, of a training" + (", or the path of a file" if any_file else ""),

@@ -7,6 +7,8 @@ import importlib.resources
 import os
 import re
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -31,7 +33,8 @@ def hydra_arguments(arguments: Sequence[str], patterns_of: str | None = None) ->
     overrides = [a for a in arguments if is_override(a)]
     options = [a for a in arguments if a not in overrides]
     if patterns_of is not None:
-        overrides = [_expand(a, patterns_of) for a in overrides]
+        names = group_choices(patterns_of, search_path(overrides))
+        overrides = [_expand(a, patterns_of, names) for a in overrides]
     overrides = [quote(a, is_multirun) for a in overrides]
     if is_multirun:
         overrides = note_sweep(overrides)
@@ -96,12 +99,20 @@ def compose_files(overrides: Sequence[str], config_name: str) -> DictConfig:
     return compose_config(config_name, [str(o.input_line) for o in choices])
 
 
-def group_choices(group: str) -> list[str]:
-    """The names in a config group; empty if there is no such group."""
-    folder = importlib.resources.files("conf").joinpath(*group.split("/"))
-    if not re.fullmatch(r"\w[\w/]*", group) or not folder.is_dir():
+def group_choices(group: str, search: Sequence[str] = ()) -> list[str]:
+    """The names in a config group, those of a `search_path` included; empty if there is no such group."""
+    if not re.fullmatch(r"\w[\w/]*", group):
         return []
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    listed = [value for override in parse(search) for value in _listed(override.value())]
+    places = [importlib.resources.files("conf"), *(Path(str(at).removeprefix("file://")) for at in listed)]
+    folders = [place.joinpath(*group.split("/")) for place in places]
+    entries = {entry.name for folder in folders if folder.is_dir() for entry in folder.iterdir()}
+    return sorted(name.removesuffix(".yaml") for name in entries if name.endswith(".yaml"))
+
+
+def search_path(overrides: Sequence[str]) -> tuple[str, ...]:
+    """Those of the overrides that name folders with configurations from outside (`hydra.searchpath=`)."""
+    return tuple(override for override in overrides if override.startswith("hydra.searchpath="))
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:
@@ -113,15 +124,19 @@ def _is_choice(override: Override) -> bool:
     return bool(group_choices(override.key_or_group.split("@")[0]))
 
 
-def _expand(override: str, group: str) -> str:
-    """GROUP=PATTERN with the names that match; a pattern without a match stays, for the message that follows."""
+def _expand(override: str, group: str, choices: Sequence[str]) -> str:
+    """GROUP=PATTERN with the choices that match; a pattern without a match stays, for the message that follows."""
     key, _, value = override.partition("=")
     if key != group or not re.search(r"[*?]", value):
         return override
     names: list[str] = []
     for pattern in re.split(r"[,\s]+", value.strip("[]")):
-        names += fnmatch.filter(group_choices(group), pattern.strip("'\"")) or [pattern]
+        names += fnmatch.filter(choices, pattern.strip("'\"")) or [pattern]
     return f"{group}=[{','.join(dict.fromkeys(names))}]"
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _quoted_if_needed(value: str) -> str:

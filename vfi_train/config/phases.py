@@ -12,7 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from vfi_train.config.compose import compose_config
 from vfi_train.config.key_roles import Role, has_role
-from vfi_train.config.overrides import check_values
+from vfi_train.config.overrides import check_values, search_path
 from vfi_train.errors import UserError, nearest
 
 
@@ -123,9 +123,8 @@ def phase_overrides(phase: Phase, curriculum: DictConfig, program: HydraConf) ->
     inherited = [override for override in program.overrides.task if not has_role(_key(override), Role.CURRICULUM)]
     choices = program.runtime.choices
     base = [f"{group}={choices[group]}" for group in ("experiment", "curriculum") if choices.get(group)]
-    search = [override for override in program.overrides.hydra if override.startswith("hydra.searchpath")]
     changes, more = (curriculum[key].get(phase.name) or () for key in ("changes", "overrides"))
-    return [*search, *base, *phase.overrides, *changes, *inherited, *more]
+    return [*search_path(program.overrides.hydra), *base, *phase.overrides, *changes, *inherited, *more]
 
 
 def compose_phase(

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from vfi_train.config.compose import compose_config
-from vfi_train.config.overrides import parse
+from vfi_train.config.overrides import parse, search_path
 from vfi_train.errors import UserError
 
 
@@ -26,12 +26,12 @@ def configured(group: str, name: str) -> DictConfig:
     """The block of a config group for one of its names, with the values that the command line gives for the block."""
     given = HydraConfig.get().overrides
     values = [o.input_line for o in parse(given.task) if o.key_or_group.startswith(f"{group}.")]
-    return _compose(group, name, (*_search_path(), *map(str, values)))
+    return _compose(group, name, (*given_search_path(), *map(str, values)))
 
 
 def dataset(name: str) -> dict[str, Any]:
     """The block of conf/data/NAME.yaml."""
-    block = OmegaConf.to_container(_compose("data", name, _search_path()), resolve=True)
+    block = OmegaConf.to_container(_compose("data", name, given_search_path()), resolve=True)
     assert isinstance(block, dict)
     return block  # type: ignore[return-value]
 
@@ -59,12 +59,13 @@ def one_for_each(key: str, value: Any, count: int, of: str) -> list[Any]:
     return values
 
 
+def given_search_path() -> tuple[str, ...]:
+    """What the command line gives as `hydra.searchpath`."""
+    return search_path(HydraConfig.get().overrides.hydra)
+
+
 @cache
 def _compose(group: str, name: str, overrides: tuple[str, ...]) -> DictConfig:
     """A choice of a group, composed without a primary configuration, which Hydra would look for only in `conf`."""
     block: DictConfig = compose_config(None, (f"+{group}={name}", *overrides))[group]
     return block
-
-
-def _search_path() -> tuple[str, ...]:
-    return tuple(line for line in HydraConfig.get().overrides.hydra if line.startswith("hydra.searchpath="))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import inspect
 import types
 import typing
@@ -26,6 +26,37 @@ def check_targets(config: DictConfig, key: str = "") -> None:
     """
     for path, block in _blocks(config, key):
         _check_call(path, find_target(path, str(block["_target_"])), block)
+
+
+def find_target(path: str, name: str) -> Any:
+    """The object that a `_target_` names.
+
+    Raises:
+        UserError: there is no such object. An error inside of its module is raised as it is: a bug.
+    """
+    names = name.split(".")
+    for count in range(len(names) - 1 if all(names) else 0, 0, -1):
+        module = ".".join(names[:count])
+        try:
+            found: Any = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if not f"{module}.".startswith(f"{error.name}."):
+                raise
+            continue
+        for attribute in names[count:]:
+            found = getattr(found, attribute, None)
+        if found is not None:
+            return found
+        break
+    if importlib.util.find_spec(names[0] or "?") is None:
+        raise UserError(
+            f"{path}._target_={name} needs the package {names[0]}, which is not installed: pip install {names[0]}, or "
+            "put its folder in PYTHONPATH"
+        )
+    raise UserError(
+        f"{path}._target_={name} cannot be imported: there is no such class or function; check its spelling, and that "
+        "its folder is in PYTHONPATH"
+    )
 
 
 def fits(value: Any, hint: Any) -> bool:
@@ -62,32 +93,6 @@ def phrase(hint: Any) -> str:
     if (origin or hint) in (list, tuple) or getattr(origin or hint, "__module__", "") == "collections.abc":
         return "a list"
     return names.get(hint, str(getattr(hint, "__name__", hint)))
-
-
-def find_target(path: str, name: str) -> Any:
-    """The object that a `_target_` names. An error inside of its module is raised as it is: a bug.
-
-    Raises:
-        UserError: there is none.
-    """
-    names = name.split(".")
-    for count in range(len(names) - 1 if all(names) else 0, 0, -1):
-        module = ".".join(names[:count])
-        try:
-            found: Any = importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if not f"{module}.".startswith(f"{error.name}."):
-                raise
-            continue
-        for attribute in names[count:]:
-            found = getattr(found, attribute, None)
-        if found is not None:
-            return found
-        break
-    raise UserError(
-        f"{path}._target_={name} cannot be imported: there is no such class or function; check its spelling, and that "
-        "its folder is in PYTHONPATH"
-    )
 
 
 def _check_call(path: str, target: Any, block: DictConfig) -> None:

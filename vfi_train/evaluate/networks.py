@@ -15,7 +15,7 @@ from vfi_train.architectures import Architecture
 from vfi_train.config.build_network import build_network
 from vfi_train.config.trust import check_trusted
 from vfi_train.errors import UserError, nearest
-from vfi_train.weights import load_weights
+from vfi_train.weights import load_weights, weight_files
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class EvaluatedModel:
         label, config, weights: see `ModelChoice`.
         name: of the function that builds it; protocols and published numbers refer to it.
         network: the network.
-        weights_file, weights_sha256: the file that was read.
+        weights_file, weights_sha256: the file that was read, or the folder, and all files of it one after another.
     """
 
     label: str
@@ -107,8 +107,10 @@ def load_model(choice: ModelChoice, runs: str) -> EvaluatedModel:
     name = str(choice.config["_target_"]).rpartition(".")[2]
     if choice.weights is not None:
         file = load_weights(network, choice.weights, runs)
-        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-        return EvaluatedModel(choice.label, name, choice.config, choice.weights, network, file, sha256)
+        digest = hashlib.sha256()
+        for part in weight_files(network.family, file):
+            digest.update(part.read_bytes())
+        return EvaluatedModel(choice.label, name, choice.config, choice.weights, network, file, digest.hexdigest())
     if any(True for _ in network.parameters()):
         raise UserError(f"{choice.label} needs weights: give weights=FILE, a run, or the name of shipped weights")
     return EvaluatedModel(choice.label, name, choice.config, None, network)

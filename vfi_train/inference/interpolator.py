@@ -18,7 +18,7 @@ from vfi_train.architectures.layers.reference import known_reference, reference_
 from vfi_train.contract import Prediction
 from vfi_train.errors import UserError
 from vfi_train.inference.conversion import Frame, from_batch, to_batch, to_map
-from vfi_train.inference.padding import Padding, PaddingMode, PaddingSide, padded_size
+from vfi_train.inference.padding import Padding, PaddingMode, PaddingSide, check_padding, padded_size
 from vfi_train.inference.recursion import predict_recursively
 from vfi_train.inference.request import Request, map_prediction
 from vfi_train.inference.tiling import TileBlend, Tiles
@@ -52,8 +52,8 @@ class Interpolator:
             `takes_reference`; each takes the previous prediction, unrounded, as its reference (published: 2, in
             InterpAny-Clearer's app 3).
         channel_order: of the images that the network gets, "rgb" or "bgr"; None: the model's own.
-        padding: "replicate" (the benchmarks), "zeros" (RIFE's scripts) or "reflect".
-        padding_side: "center" (an odd pixel goes right or to the bottom) or "right_bottom" (RIFE's scripts).
+        padding: "replicate" (the benchmarks), "zeros" (RIFE's scripts), "reflect", or a value (EBME's scripts: 0.5).
+        padding_side: "center" (an odd pixel goes right or to the bottom) or "right_bottom" (RIFE's and EBME's).
         padding_multiple: pad to a multiple of this (or of a height and a width) instead of the smallest size
             that suits the model; (480, 640) makes the canvas of the Middlebury protocols.
         tile: largest frame side that the network gets at once (or height and width); larger frames are cut
@@ -84,7 +84,7 @@ class Interpolator:
         tile_overlap: int = 64,
         device: str | torch.device | None = None,
     ) -> None:
-        _one_of("padding", padding, ("replicate", "zeros", "reflect"))
+        check_padding(padding)
         _one_of("padding_side", padding_side, ("center", "right_bottom"))
         _one_of("tta", tta, (False, True, *FLIPS))
         if scale <= 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from omegaconf import DictConfig
@@ -18,8 +19,14 @@ def interpolate(config: DictConfig) -> Summary:
     return run(settings, build_network(config))
 
 
-def interpolate_with(model: str, **values: Any) -> Summary:
-    """The same from Python: `model` is a name in conf/model, `values` are other keys of conf/interpolate.yaml."""
-    config = compose_config("interpolate", [f"model={model}"])
+def interpolate_with(model: str, search_path: Sequence[str] = (), **values: Any) -> Summary:
+    """The same from Python.
+
+    Args:
+        model: a name in conf/model, or in a folder of `search_path`.
+        search_path: overrides of `hydra.searchpath`.
+        values: other keys of conf/interpolate.yaml.
+    """
+    config = compose_config("interpolate", [*search_path, f"model={model}"])
     config.update(values)
     return interpolate(config)

@@ -22,10 +22,8 @@ from vfi_train.optim.parameters import ParameterGroup, select_trainable
 from vfi_train.optim.schedules import Schedule
 from vfi_train.runtime.console import is_first_process
 from vfi_train.runtime.distributed import strategy
-from vfi_train.runtime.lightning_internals import disable_signal_handling
+from vfi_train.runtime.lightning_internals import disable_signal_handling, restart_timer
 from vfi_train.runtime.slurm import cluster_environment
-from vfi_train.training.data_manifest import manifest
-from vfi_train.training.environment import environment
 from vfi_train.training.plan import TrainingPlan
 from vfi_train.training.recipe import takes
 from vfi_train.training.run_directory import RunDirectory
@@ -85,8 +83,11 @@ def build_module(plan: TrainingPlan, without: tuple[str, ...] = ()) -> Interpola
     return module
 
 
-def build_trainer(plan: TrainingPlan, run: RunDirectory, data: VFIDataModule) -> L.Trainer:
-    """Lightning's Trainer with the global batch split over devices and all intervals in optimizer steps."""
+def build_trainer(plan: TrainingPlan, run: RunDirectory) -> L.Trainer:
+    """Lightning's Trainer with the global batch split over devices and all intervals in optimizer steps.
+
+    Nothing is written yet: its loggers come from `build_loggers`.
+    """
     blocks, config = _blocks(plan), plan.config
     check_clipping(blocks.trainer.gradient_clip_val, blocks.trainer.gradient_clip_algorithm)
     given = {"dirpath": str(run.checkpoints), "later_steps": plan.later_steps}
@@ -105,14 +106,25 @@ def build_trainer(plan: TrainingPlan, run: RunDirectory, data: VFIDataModule) ->
         check_val_every_n_epoch=None,
         log_every_n_steps=config["log_every"],
         callbacks=callbacks,
-        logger=_build_loggers(plan, run, data),
+        logger=False,
         plugins=[plugin for plugin in (AtomicCheckpointIO(), cluster_environment()) if plugin is not None],
     )
     disable_signal_handling(trainer)
+    restart_timer(trainer)
     _, accumulate = split_batch(plan.batch_size, trainer.world_size, plan.micro_batch_size)
     trainer.accumulate_grad_batches = accumulate
     trainer.val_check_interval = plan.validate_every * accumulate  # type: ignore[operator]
     return trainer
+
+
+def build_loggers(plan: TrainingPlan, run: RunDirectory, made_with: Mapping[str, Any]) -> list[Any]:
+    """The loggers, given the configuration and what the run is made with; they write into the run's folder."""
+    given = {"directory": str(run.path), "run_name": plan.name, "experiment": plan.experiment}
+    loggers = [_build_with(block, given) for block in _blocks(plan).logger.values() if block is not None]
+    if is_first_process():
+        for logger in loggers:
+            logger.log_hyperparams({**run.config, **made_with})
+    return loggers
 
 
 def check_pairing(architecture: Architecture, data: Any) -> None:
@@ -135,17 +147,6 @@ def check_pairing(architecture: Architecture, data: Any) -> None:
             )
     if architecture.takes_reference and not data.gives_reference:
         raise UserError(f"{name} starts from a reference frame, which this dataset does not give: choose another model")
-
-
-def _build_loggers(plan: TrainingPlan, run: RunDirectory, data: VFIDataModule) -> list[Any]:
-    """The loggers, given the configuration, the environment and the list of files."""
-    given = {"directory": str(run.path), "run_name": plan.name, "experiment": plan.experiment}
-    loggers = [_build_with(block, given) for block in _blocks(plan).logger.values() if block is not None]
-    if is_first_process():
-        known = {**run.config, "environment": environment(), "data_manifest": manifest(data)}
-        for logger in loggers:
-            logger.log_hyperparams(known)
-    return loggers
 
 
 def _build_with(block: Any, given: Mapping[str, Any]) -> Any:

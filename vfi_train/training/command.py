@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from vfi_train.config.epochs import has_uncounted_epochs, length_as_written, resolved
 from vfi_train.config.mistakes import explain
 from vfi_train.config.phases import choose, compose_phase, initial_weights, phase_overrides, read_phases
+from vfi_train.config.replaced_choices import drop_options_of_replaced
 from vfi_train.config.targets import check_targets
 from vfi_train.errors import UserError
 from vfi_train.loggers.wandb import close_wandb
@@ -73,6 +74,7 @@ def run_plans(config: DictConfig) -> None:
 
             train_phases(plans)
         return
+    drop_options_of_replaced(config, HydraConfig.get().overrides.task)
     plan = plan_run(config)
     if config.dry_run:
         from vfi_train.training.dry_run import dry_run

@@ -28,7 +28,8 @@ def train_phases(plans: Sequence[TrainingPlan]) -> None:
             validate_phase(plan)
     for number, plan in enumerate(plans, 1):
         say(f"phase {plan.folder.name}, {number} of {len(plans)}")
-        train_run(plan)
+        if not train_run(plan):
+            return  # stopped before its end: the phases after it start from what it has not reached
         if torch.cuda.is_available():
             gc.collect()  # the network before, and what the GPU held of it
             torch.cuda.empty_cache()

@@ -62,6 +62,13 @@ def is_published_folder(family: str, path: Path) -> bool:
     return bool(files) and all((path / name).is_file() for name in files)
 
 
+def weight_files(family: str, path: Path) -> list[Path]:
+    """The files of a published folder, in the family's order, or the file itself."""
+    if is_published_folder(family, path):
+        return [path / name for name in find_family(family).parts.values()]
+    return [path]
+
+
 def match_separate_parts(model: Architecture, tensors: dict[str, Tensor], origin: str) -> dict[str, Tensor]:
     """Keep the model's own of each part that is published in a file of its own and is missing completely."""
     own, parts = model.state_dict(), find_family(model.family).parts
@@ -181,6 +188,4 @@ def load_strict(model: torch.nn.Module, tensors: Mapping[str, Tensor], origin: s
 
 
 def _read_files(family: str, path: Path) -> list[Mapping[str, Any]]:
-    if is_published_folder(family, path):
-        return [read_checkpoint(path / name) for name in find_family(family).parts.values()]
-    return [read_checkpoint(path)]
+    return [read_checkpoint(file) for file in weight_files(family, path)]
