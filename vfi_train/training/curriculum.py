@@ -12,6 +12,7 @@ from vfi_train.config.mistakes import explain
 from vfi_train.errors import UserError
 from vfi_train.runtime.console import say
 from vfi_train.training.build import build_data, build_module, check_pairing
+from vfi_train.training.frozen import check_frozen
 from vfi_train.training.plan import TrainingPlan
 from vfi_train.training.preflight import preflight
 from vfi_train.training.run import train_run
@@ -89,7 +90,10 @@ def validate_phase(plan: TrainingPlan) -> None:
     try:
         data = build_data(plan)
         data.check()
-        check_pairing(build_module(plan).architecture, data)
+        network = build_module(plan).architecture
+        check_pairing(network, data)
+        if plan.weights is None:
+            check_frozen(network)
     except Exception as error:
         message = explain(error, (), "train")
         if message is None:

@@ -28,6 +28,7 @@ from vfi_train.training.build import (
     check_pairing,
 )
 from vfi_train.training.dry_run import memory_on_device
+from vfi_train.training.frozen import check_frozen
 from vfi_train.training.plan import TrainingPlan
 from vfi_train.training.run_directory import RunDirectory
 from vfi_train.weights import load_weights
@@ -123,6 +124,8 @@ def try_losses(plan: TrainingPlan) -> str:
 def try_weights(plan: TrainingPlan) -> str:
     """Load the initial weights."""
     if plan.weights is None:
+        if plan.config["weights"] is None:  # else an earlier phase makes them
+            check_frozen(build_trainable(plan))
         return "the network starts from random weights"
     return f"{load_weights(build_trainable(plan), plan.weights, plan.runs)} fits the network"
 

@@ -29,6 +29,7 @@ from vfi_train.training.build import (
 )
 from vfi_train.training.data_manifest import manifest
 from vfi_train.training.environment import environment
+from vfi_train.training.frozen import check_frozen
 from vfi_train.training.monitors import check_monitors
 from vfi_train.training.plan import TrainingPlan
 from vfi_train.training.run_directory import RunDirectory
@@ -52,6 +53,8 @@ def train_run(plan: TrainingPlan) -> bool:
     L.seed_everything(plan.seed, workers=False, verbose=False)
     module = build_module(plan)
     check_pairing(module.architecture, data)
+    if plan.weights is None:
+        check_frozen(module.architecture)
     checkpoint, step = resume_point(run.checkpoints) or (None, -1)
     if plan.weights is not None and checkpoint is None:
         source = load_weights(module.architecture, plan.weights, plan.runs)
