@@ -32,6 +32,7 @@ from vfi_train.modules.forward import in_network_order, predict, seed_rng
 from vfi_train.runtime.devices import find_device
 from vfi_train.training.recipe import takes
 from vfi_train.weights import load_weights
+from vfi_train.weights.checksums import check_archive
 
 KEYS = {"step", "position", "processes", "batches", "state_dict", "config"}
 
@@ -112,6 +113,7 @@ def read_fault(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise UserError(f"there is no file {path}: give one of a run's folder faults")
+    check_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import traceback
 from collections.abc import Sequence
 
@@ -34,6 +35,11 @@ def explain(error: BaseException, overrides: Sequence[str], config_name: str) ->
     if cause is not error:
         said = explain(cause, overrides, config_name)
         return f"{key}: {said}" if said and key else said
+    if _is_no_cluster(error):
+        return (
+            f"hydra/launcher=slurm could not submit the jobs ({_first_line(error)}): give the command on a machine of "
+            "a SLURM cluster, or without hydra/launcher, which runs the jobs here, one after the other"
+        )
     if library := _refusing_library(error):
         return f"{library} does not accept an option: {_first_line(error)}"
     if isinstance(error, UserError):
@@ -64,6 +70,12 @@ def _refusing_library(error: BaseException) -> str | None:
     calls = [i for i, module in enumerate(modules) if module.startswith(HYDRA_CALLS)]
     libraries = {module.partition(".")[0] for module in modules[calls[-1] + 1 :]} if calls else set()
     return libraries.pop() if len(libraries) == 1 and libraries <= {"lightning", "torch"} else None
+
+
+def _is_no_cluster(error: BaseException) -> bool:
+    """Whether submitit found no SLURM, or SLURM's commands failed."""
+    refused = type(error).__module__.startswith("submitit.") and isinstance(error.__cause__, subprocess.SubprocessError)
+    return refused or (isinstance(error, RuntimeError) and str(error).startswith('Could not detect "srun"'))
 
 
 def _explain_config(error: BaseException, overrides: Sequence[str], config_name: str) -> str:

@@ -17,6 +17,7 @@ from vfi_train.errors import UserError, make_folder, nearest
 from vfi_train.export import graphs
 from vfi_train.inference.time_probe import is_time_aware
 from vfi_train.weights import load_weights, published_state_dict
+from vfi_train.weights.checksums import write_safetensors
 
 WEIGHTS = {"published": "published weights", "safetensors": "safetensors weights"}
 GRAPHS = {
@@ -88,9 +89,7 @@ def write_weights(model: Architecture, path: Path, form: str, metadata: dict[str
     if form == "published":
         torch.save(tensors, path)
     else:
-        from safetensors.torch import save_file
-
-        save_file(tensors, path, metadata=metadata)
+        write_safetensors(tensors, path, metadata)
 
 
 def _described(metadata: graphs.ExportMetadata, difference: float) -> str:

@@ -22,7 +22,13 @@ from vfi_train.config.targets import check_targets
 from vfi_train.errors import UserError
 from vfi_train.loggers.wandb import close_wandb
 from vfi_train.runtime.console import is_first_process
-from vfi_train.runtime.distributed import device_count, process_count, wait_for_failed_rank
+from vfi_train.runtime.distributed import (
+    check_torchrun,
+    device_count,
+    process_count,
+    torchrun_counts,
+    wait_for_failed_rank,
+)
 from vfi_train.runtime.lightning_internals import check_version
 from vfi_train.runtime.slurm import check_job, requeue
 from vfi_train.runtime.stop_signals import Stopped, stop_signals
@@ -44,9 +50,12 @@ def train(config: DictConfig) -> float | None:
     """
     quiet()
     check_version()
+    take_torchrun_counts(config.trainer)
     if not (config.dry_run or config.check):
         check_launcher(config.trainer)
-        check_job(device_count(config.trainer.devices, config.trainer.num_nodes), config.trainer.num_nodes)
+        devices = device_count(config.trainer.devices, config.trainer.num_nodes)
+        check_job(devices, config.trainer.num_nodes)
+        check_torchrun(devices, config.trainer.num_nodes)
     with stop_signals:
         try:
             stop_signals.raise_early()
@@ -121,6 +130,7 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any] | None = None, name:
         UserError: a key or a value that its target does not take.
     """
     check_targets(config)
+    take_torchrun_counts(config.trainer)
     return plan_training(
         resolved(config),
         HydraConfig.get().runtime.choices if choices is None else choices,
@@ -155,6 +165,18 @@ def plan_phases(config: DictConfig) -> list[TrainingPlan]:
                 raise
             raise UserError(f"phase {phase.name}: {message}") from error
     return plans
+
+
+def take_torchrun_counts(trainer: DictConfig) -> None:
+    """Where torchrun started this process and the devices are not given: take as many as it started."""
+    started = torchrun_counts()
+    if started is None:
+        return
+    given = {override.lstrip("+").partition("=")[0] for override in HydraConfig.get().overrides.task}
+    if device_count(trainer.devices, 1) is None:
+        trainer.devices = started[0]
+    elif trainer.devices == trainer.num_nodes == 1 and not given & {"trainer.devices", "trainer.num_nodes"}:
+        trainer.devices, trainer.num_nodes = started
 
 
 def check_launcher(trainer: DictConfig) -> None:

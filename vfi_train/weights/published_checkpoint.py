@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vfi_train.architectures import Architecture
 from vfi_train.errors import UserError
+from vfi_train.weights.checksums import check_archive, read_safetensors
 from vfi_train.weights.names import find_family, to_ours, to_published
 
 # Keys of the network's tensors in what published training scripts save, and prefixes of their names.
@@ -101,18 +102,13 @@ def published_state_dict(model: Architecture) -> dict[str, Tensor]:
 
 
 def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
-    """What a checkpoint file holds, read without running any code in it."""
+    """What a checkpoint file holds, read without running any code in it, its checksums compared where it has some."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"there is no weights file {path}: give an existing .pth, .ckpt or .safetensors")
     if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise UserError(f"{path} is no complete safetensors file ({error}): fetch it again") from None
+        return read_safetensors(path)
+    check_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
