@@ -100,7 +100,7 @@ class AnimationWriter:
         colours = np.array(indexed.getpalette("RGBA"), np.uint8).reshape(-1, 4)[:, [3, 0, 1, 2]]
         palette = np.zeros((256, 4), np.uint8)
         palette[:, 0], palette[: len(colours)] = 255, colours
-        return av.VideoFrame.from_ndarray((np.asarray(indexed), palette), format="pal8")
+        return av.VideoFrame.from_ndarray((np.asarray(indexed), palette), format="pal8")  # type: ignore[arg-type]
 
     def _limits(self, clip: Clip) -> Iterator[str]:
         most = Fraction(self._ticks, self._shortest)

@@ -139,9 +139,10 @@ class Tracks:
             self.lost.append(f"{len(chapters)} chapters")
             return
         for chapter in chapters:
+            unit = Fraction(chapter["time_base"] or 1)
             for key in ("start", "end"):
-                seconds = (chapter[key] * Fraction(chapter["time_base"]) - self._clip.start) / self._speed
-                chapter[key] = max(0, round(seconds / chapter["time_base"]))
+                seconds = (chapter[key] * unit - self._clip.start) / self._speed
+                chapter[key] = max(0, round(seconds / unit))
         self._target.set_chapters(chapters)
 
     def _copy_tags(self, container: str) -> None:
