@@ -17,6 +17,7 @@ from datamodules.storage.clips import ClipPath, find_clips
 from datamodules.storage.frame_cache import FrameCache, Frames
 from datamodules.transforms import Compose, Transform
 from vfi_train.errors import DataError, UserError
+from vfi_train.ranges import NonNegative, Positive
 
 PAIR = "{frame0:06d}-{frame1:06d}"
 
@@ -39,10 +40,10 @@ class ClipData(VFIDataModule):
         self,
         *,
         root: str | None,
-        cut_threshold: float = 16.0,
-        max_side: int | None = None,
+        cut_threshold: NonNegative = 16.0,
+        max_side: Positive | None = None,
         cache_dir: str | None = None,
-        val_samples: int | None = None,
+        val_samples: Positive | None = None,
         val_transforms: Sequence[Transform] = (),
         **loader: Any,
     ) -> None:
@@ -96,7 +97,7 @@ class Video(ClipData):
         self,
         *,
         gap: int = 1,
-        static_threshold: float = 0.5,
+        static_threshold: NonNegative = 0.5,
         val_split: float = 0.1,
         transforms: Sequence[Transform] = (),
         **data: Any,

@@ -24,11 +24,13 @@ from vfi_train.modules.step_options import (
     set_channels_last,
     to_channels_last,
 )
-from vfi_train.optim.optimizers import build_optimizer, build_scheduler, learning_rate
+from vfi_train.optim.optimizers import build_optimizer, build_scheduler, has_modes, learning_rate, set_mode
 from vfi_train.optim.parameters import ParameterGroup, frozen_modules
 from vfi_train.optim.schedules import Schedule
 from vfi_train.runtime.devices import keep_freed_memory
 from vfi_train.runtime.lightning_internals import attached_trainer
+
+STEP_WEIGHTS = "step_weights"  # key of a checkpoint: what an optimizer with modes of its own does its steps on
 
 
 class InterpolationModule(L.LightningModule):
@@ -81,6 +83,7 @@ class InterpolationModule(L.LightningModule):
         }
         self.interpolator = Interpolator(architecture)
         self.gradients = Gradients()
+        self._optimizer_trains = False
         self._terms: list[dict[str, Tensor]] = []  # of the micro-batches of a logged step
 
     def forward(self, frame0: Tensor, frame1: Tensor, time: Tensor) -> Prediction:
@@ -172,6 +175,35 @@ class InterpolationModule(L.LightningModule):
         trainer = attached_trainer(self)
         return trainer is not None and trainer.precision == "16-mixed"
 
+    def on_validation_start(self) -> None:
+        """Validate the weights to be used, where the optimizer does its steps on others (schedule-free ones)."""
+        self._set_optimizer_mode(training=False)
+
+    def on_train_end(self) -> None:
+        """Leave the weights to be used."""
+        self._set_optimizer_mode(training=False)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save the weights to be used, and beside them those for steps, to resume from to the bit."""
+        if not any(map(has_modes, self.trainer.optimizers)):
+            return
+        for_steps = {name: tensor.clone() for name, tensor in self.state_dict().items()}
+        was_training = self._optimizer_trains
+        self._set_optimizer_mode(training=False)
+        checkpoint["state_dict"] = {name: tensor.clone() for name, tensor in self.state_dict().items()}
+        checkpoint[STEP_WEIGHTS] = for_steps
+        self._set_optimizer_mode(was_training)
+        self.load_state_dict(for_steps)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Resume from the weights for steps, where there are others."""
+        checkpoint["state_dict"] = checkpoint.get(STEP_WEIGHTS, checkpoint["state_dict"])
+
+    def _set_optimizer_mode(self, training: bool) -> None:
+        for optimizer in self.trainer.optimizers:
+            set_mode(optimizer, training)
+        self._optimizer_trains = training
+
     def on_fit_start(self) -> None:
         """On a CPU, keep the memory that a step frees for the next one."""
         if self.device.type == "cpu":
@@ -184,6 +216,7 @@ class InterpolationModule(L.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make random numbers a function of seed, micro-batch and rank, so that a resumed run draws the same."""
         seed_rng(self.seed, self.random_position)
+        self._set_optimizer_mode(training=True)
 
     @property
     def random_position(self) -> int:

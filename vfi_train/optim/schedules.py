@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from vfi_train.ranges import Natural, NonNegative, Positive
+
 
 class Schedule(Protocol):
     """The learning rate of optimizer step `step` (0-based) in a training of `total` steps."""
@@ -31,10 +33,10 @@ class WarmupCosine:
     Source: IFRNet and AMT (no warm-up), RIFE and EMA-VFI (2,000 steps of warm-up).
     """
 
-    floor: float
-    warmup_steps: int = 0
-    start: float = 0.0
-    steps: int | None = None
+    floor: NonNegative
+    warmup_steps: Natural = 0
+    start: NonNegative = 0.0
+    steps: Positive | None = None
 
     def __call__(self, step: int, *, peak: float, total: int) -> float:
         """See `Schedule`."""
@@ -60,9 +62,9 @@ class CosineTimesWarmup:
     (second trainer) with a loaded one.
     """
 
-    floor: float
-    warmup_steps: int = 0
-    steps: int | None = None
+    floor: NonNegative
+    warmup_steps: Natural = 0
+    steps: Positive | None = None
 
     def __call__(self, step: int, *, peak: float, total: int) -> float:
         """See `Schedule`."""

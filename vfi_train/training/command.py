@@ -25,6 +25,7 @@ from vfi_train.runtime.distributed import device_count, process_count, wait_for_
 from vfi_train.runtime.lightning_internals import check_version
 from vfi_train.runtime.slurm import check_job, requeue
 from vfi_train.runtime.stop_signals import Stopped, stop_signals
+from vfi_train.training.options import check_options
 from vfi_train.training.plan import TrainingPlan, plan_training, run_name
 
 WANDB_SECONDS = 20  # that W&B may take to end before SLURM requeues the job, which ends W&B at once
@@ -99,6 +100,7 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any] | None = None, name:
     Raises:
         UserError: a key or a value that its target does not take.
     """
+    check_options(config)
     check_targets(config)
     return plan_training(
         resolved(config),
