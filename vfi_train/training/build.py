@@ -140,7 +140,8 @@ def check_pairing(architecture: Architecture, data: Any) -> None:
 def _build_loggers(plan: TrainingPlan, run: RunDirectory, data: VFIDataModule) -> list[Any]:
     """The loggers, given the configuration, the environment and the list of files."""
     given = {"directory": str(run.path), "run_name": plan.name, "experiment": plan.experiment}
-    loggers = [_build_with(block, given) for block in _blocks(plan).logger.values() if block is not None]
+    built = [_build_with(block, given) for block in _blocks(plan).logger.values() if block is not None]
+    loggers = [logger for logger in built if logger is not None]  # W&B may be disabled
     if is_first_process():
         known = {**run.config, "environment": environment(), "data_manifest": manifest(data)}
         for logger in loggers:
