@@ -100,7 +100,7 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
     torch.save({"state_dict": Hostile()}, tmp_path / "hostile.pth")
     (tmp_path / "raw.pkl").write_bytes(pickle.dumps(Hostile()))
     for name in ("hostile.pth", "raw.pkl"):
-        with pytest.raises(ValueError, match="neither tensors nor plain containers"):
+        with pytest.raises(ValueError, match="neither a tensor nor a plain container"):
             load_published(fresh(), tmp_path / name)
     assert not ran.exists()
 
@@ -131,7 +131,7 @@ def test_numpy_scalars_are_numbers_and_other_objects_are_named(tmp_path: Path) -
     assert {key: read[key] for key in numbers} == {"psnr": 31.5, "step": 7, "big": 2.5, "good": True}
     assert [type(read[key]) for key in numbers] == [float, int, float, bool]
     torch.save({"state_dict": {"a": torch.ones(2)}, "when": Path("x")}, tmp_path / "w.pth")
-    with pytest.raises(UserError, match=r"w\.pth holds a pathlib\.PosixPath, which is neither tensors nor") as raised:
+    with pytest.raises(UserError, match=r"w\.pth holds a pathlib\.PosixPath, which is neither a tensor nor") as raised:
         read_checkpoint(tmp_path / "w.pth")
     assert str(raised.value).isprintable()
     torch.save({"a": np.array([print], object)[0:1]}, tmp_path / "w.pth")

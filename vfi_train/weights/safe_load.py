@@ -35,16 +35,16 @@ def safe_load(path: Path) -> Any:
             ]
         ):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        name = re.search(r"GLOBAL ([\w.]+)", str(error))
-        held = f"a {name[1]}, which is" if name else "objects that are"
-        raise UserError(
-            f"{path} holds {held} neither tensors nor plain containers, and was not loaded: that could run code; "
-            "save only its state dict with a program that you trust"
-        ) from None
     except Exception as error:  # damaged pickles raise many kinds, and no code of ours or the file's runs in there
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} is no complete checkpoint ({reason}): fetch or save it again") from None
+        name = re.search(r"GLOBAL ([\w.]+)|Unsupported class ([\w.]+)", str(error))
+        is_pickle = isinstance(error, pickle.UnpicklingError) and _first_byte(path) in b"\x80P"
+        if name is None and not is_pickle:
+            raise UserError(f"{path} is no complete checkpoint ({_reason(error)}): fetch or save it again") from None
+        held = "an object" if name is None else f"a {name[1] or name[2]}"
+        raise UserError(
+            f"{path} holds {held}, which is neither a tensor nor a plain container, and was not loaded: "
+            "that could run code; save only its state dict with a program that you trust"
+        ) from None
 
 
 def refuse_other_kinds(path: Path) -> None:
@@ -58,6 +58,16 @@ def refuse_other_kinds(path: Path) -> None:
     found = next((said for pattern, said in KINDS if pattern.match(head)), None)
     if found is not None:
         raise UserError(f"{path} is {found}")
+
+
+def _first_byte(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(1)
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).rpartition("WeightsUnpickler error: ")[2].strip()
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 class _DType:
