@@ -18,6 +18,7 @@ from datamodules.storage.frame_cache import FrameCache, Frames
 from datamodules.storage.video_file import check_deinterlacer
 from datamodules.transforms import Compose, Transform
 from vfi_train.errors import DataError, UserError
+from vfi_train.ranges import NonNegative, Positive
 
 PAIR = "{frame0:06d}-{frame1:06d}"
 
@@ -42,11 +43,11 @@ class ClipData(VFIDataModule):
         self,
         *,
         root: str | None,
-        cut_threshold: float = 16.0,
+        cut_threshold: NonNegative = 16.0,
         deinterlace: str | None = None,
-        max_side: int | None = None,
+        max_side: Positive | None = None,
         cache_dir: str | None = None,
-        val_samples: int | None = None,
+        val_samples: Positive | None = None,
         val_transforms: Sequence[Transform] = (),
         **loader: Any,
     ) -> None:
@@ -101,7 +102,7 @@ class Video(ClipData):
         self,
         *,
         gap: int = 1,
-        static_threshold: float = 0.5,
+        static_threshold: NonNegative = 0.5,
         val_split: float = 0.1,
         transforms: Sequence[Transform] = (),
         **data: Any,

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from losses.schedule import PiecewiseLinear
 from vfi_train.contract import Batch, Prediction
 from vfi_train.errors import UserError
+from vfi_train.ranges import NonNegative
 
-Weight = float | PiecewiseLinear
+Weight = NonNegative | PiecewiseLinear
 
 
 class Term(nn.Module):

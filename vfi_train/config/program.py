@@ -41,7 +41,7 @@ def _run(config_name: str, entry: str, patterns_of: str | None) -> None:
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
-    from omegaconf import DictConfig
+    from omegaconf import DictConfig, OmegaConf
 
     from vfi_train.config.overrides import check_values, hydra_arguments
 
@@ -53,8 +53,8 @@ def _run(config_name: str, entry: str, patterns_of: str | None) -> None:
         module, _, function = entry.partition(":")
         nonlocal failure
         try:
-            given = HydraConfig.get().overrides
-            check_values(config, [*given.hydra, *given.task], config_name)
+            given: Any = OmegaConf.to_container(HydraConfig.get().overrides, resolve=False)
+            check_values(config, [*given["hydra"], *given["task"]], config_name)
             return getattr(importlib.import_module(module), function)(config)  # for sweepers
         except Exception as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:

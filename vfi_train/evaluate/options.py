@@ -38,7 +38,7 @@ class PlainOptions:
     resume: bool
     num_examples: int
     wandb: bool
-    wandb_project: str
+    wandb_project: str | None
 
 
 @dataclass(frozen=True)

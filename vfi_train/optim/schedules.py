@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vfi_train.errors import UserError
+from vfi_train.ranges import Natural, NonNegative, Positive
 
 
 class Schedule(Protocol):
@@ -34,10 +35,10 @@ class WarmupCosine:
     Source: IFRNet and AMT (no warm-up), RIFE, EMA-VFI and EBME (2,000 steps of warm-up).
     """
 
-    floor: float
-    warmup_steps: int = 0
-    start: float = 0.0
-    steps: int | None = None
+    floor: NonNegative
+    warmup_steps: Natural = 0
+    start: NonNegative = 0.0
+    steps: Positive | None = None
     first_step: int = 0
 
     def __call__(self, step: int, *, peak: float, total: int) -> float:
@@ -65,9 +66,9 @@ class CosineTimesWarmup:
     (second trainer) with a loaded one.
     """
 
-    floor: float
-    warmup_steps: int = 0
-    steps: int | None = None
+    floor: NonNegative
+    warmup_steps: Natural = 0
+    steps: Positive | None = None
 
     def __call__(self, step: int, *, peak: float, total: int) -> float:
         """See `Schedule`."""

@@ -120,7 +120,8 @@ def build_trainer(plan: TrainingPlan, run: RunDirectory) -> L.Trainer:
 def build_loggers(plan: TrainingPlan, run: RunDirectory, made_with: Mapping[str, Any]) -> list[Any]:
     """The loggers, given the configuration and what the run is made with; they write into the run's folder."""
     given = {"directory": str(run.path), "run_name": plan.name, "experiment": plan.experiment}
-    loggers = [_build_with(block, given) for block in _blocks(plan).logger.values() if block is not None]
+    built = [_build_with(block, given) for block in _blocks(plan).logger.values() if block is not None]
+    loggers = [logger for logger in built if logger is not None]  # W&B may be disabled
     if is_first_process():
         for logger in loggers:
             logger.log_hyperparams({**run.config, **made_with})

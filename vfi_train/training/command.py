@@ -32,6 +32,7 @@ from vfi_train.runtime.distributed import (
 from vfi_train.runtime.lightning_internals import check_version
 from vfi_train.runtime.slurm import check_job, requeue
 from vfi_train.runtime.stop_signals import Stopped, stop_signals
+from vfi_train.training.options import check_options
 from vfi_train.training.plan import TrainingPlan, plan_training, run_name
 from vfi_train.weights.load import BEST
 from vfi_train.weights.published_checkpoint import read_checkpoint
@@ -129,6 +130,7 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any] | None = None, name:
     Raises:
         UserError: a key or a value that its target does not take.
     """
+    check_options(config)
     check_targets(config)
     take_torchrun_counts(config.trainer)
     return plan_training(

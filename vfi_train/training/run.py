@@ -72,6 +72,11 @@ def train_run(plan: TrainingPlan) -> bool:
         rewind_logs(trainer, step)
         began = time.monotonic()
         say(describe(plan, module, trainer, checkpoint))
+        if trainer.limit_val_batches and plan.validate_every > plan.steps:  # type: ignore[operator]
+            say(
+                f"validate_every={plan.validate_every} is beyond the last of {plan.steps} steps: no validation, no "
+                "best checkpoint, only the last one"
+            )
         rank_monitor.watch(trainer)
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         if trainer.interrupted:
