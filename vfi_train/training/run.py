@@ -19,7 +19,14 @@ from vfi_train.modules.interpolation_module import InterpolationModule
 from vfi_train.runtime.console import is_first_process, say
 from vfi_train.runtime.devices import core_count
 from vfi_train.runtime.distributed import rank_monitor
-from vfi_train.training.build import build_data, build_module, build_trainable, build_trainer, check_pairing
+from vfi_train.training.build import (
+    build_data,
+    build_module,
+    build_trainable,
+    build_trainer,
+    check_losses,
+    check_pairing,
+)
 from vfi_train.training.plan import TrainingPlan
 from vfi_train.training.run_directory import RunDirectory
 from vfi_train.weights import load_weights
@@ -33,6 +40,7 @@ def train_run(plan: TrainingPlan) -> None:
         run.open("auto", is_first_process())
         say(f"{run.path} is finished: {describe_finish(run)}; train another with name=..., or use weights={plan.name}")
         return
+    check_losses(plan)
     data = build_data(plan)
     data.check()
     plan = count_epoch(plan, data)
