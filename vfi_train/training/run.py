@@ -25,6 +25,7 @@ from vfi_train.training.build import (
     build_module,
     build_trainable,
     build_trainer,
+    check_losses,
     check_pairing,
 )
 from vfi_train.training.data_manifest import manifest
@@ -47,6 +48,7 @@ def train_run(plan: TrainingPlan) -> bool:
         run.check("auto")
         say(f"{run.path} is finished: {describe_finish(run)}; train another with name=..., or use weights={plan.name}")
         return True
+    check_losses(plan)
     data = build_data(plan)
     data.check()
     plan = count_epoch(plan, data)
