@@ -116,6 +116,8 @@ def _differs(result: Result, number: PublishedNumber) -> str:
         return f"protocol {result.protocol}, the published one is {number.protocol}"
     if not result.complete:
         return f"{len(result.samples)} of {result.expected or result.requested} samples"
+    if result.backend != "torch":
+        return f"backend {result.backend}, precision {result.precision}"
     if result.precision != "fp32":
         return f"precision {result.precision}"
     return ""

@@ -14,7 +14,7 @@ from vfi_train.architectures import Architecture
 from vfi_train.config.build_network import build_network
 from vfi_train.config.read_settings import read_settings
 from vfi_train.errors import UserError, make_folder, nearest
-from vfi_train.export import graphs
+from vfi_train.inference import graphs
 from vfi_train.inference.time_probe import is_time_aware
 from vfi_train.weights import load_weights, published_state_dict
 from vfi_train.weights.checksums import write_safetensors

@@ -53,6 +53,7 @@ class Settings:
     cut_threshold: float | None
     static_threshold: float | None
     device: str
+    backend: str
     precision: str
     batch: int
     times_at_once: int
@@ -110,9 +111,8 @@ def run(settings: Settings, model: Architecture) -> Summary:
         speed = _speed_for(fraction(s.output_rate, "output_rate"), speed, plan.rate(clip.rate))
     interpolator = _interpolator(s, model, clip, plan)
     with _progress(s, plan, clip) as progress, tf32(True) if s.precision == "tf32" else nullcontext():
-        predictor = BatchPredictor(
-            interpolator, precision=s.precision, insert=insert, smaller_tiles=True, note=progress.note
-        )
+        interpolator.backend.note = progress.note
+        predictor = BatchPredictor(interpolator, insert=insert, smaller_tiles=True, note=progress.note)
         stream = FrameStream(predictor, plan, batch=s.batch, has_clock=has_clock(s.output), note=progress.note)
         encoding = Encoding(
             s.codec, s.quality, s.encoder_options or {}, s.pixel_format, True, s.audio and speed == 1, speed
@@ -159,7 +159,11 @@ def _interpolator(s: Settings, model: Architecture, clip: Clip, plan: Plan) -> I
         iterations=s.iterations,
         tile=None if s.tile in (None, "auto") else _sides(s.tile),
         tile_overlap=s.tile_overlap,
+        backend=s.backend,
+        precision=s.precision,
     )
+    total = _total(s, plan, clip)
+    interpolator.backend.frames = None if total is None else total - clip.count
     if s.tile == "auto":
         tile = tile_for(interpolator, size, s.batch, s.memory)
         interpolator.tile = None if tile is None else (tile, tile)
@@ -175,9 +179,13 @@ def _needs_recursion(s: Settings, model: Architecture, plan: Plan) -> bool:
 
 
 def _progress(s: Settings, plan: Plan, clip: Clip) -> ProgressReporter:
+    return ProgressReporter("frames", _total(s, plan, clip), every_seconds=10.0)
+
+
+def _total(s: Settings, plan: Plan, clip: Clip) -> int | None:
+    """How many frames will be written, if that is known."""
     known = clip.count and not s.drop_repeats
-    total = plan.total(clip.count, clip.rate, has_clock(s.output)) if known else None
-    return ProgressReporter("frames", total, every_seconds=10.0)
+    return plan.total(clip.count, clip.rate, has_clock(s.output)) if known else None
 
 
 def _speed_for(output_rate: Fraction, speed: Fraction, planned: Fraction) -> Fraction:
