@@ -140,6 +140,7 @@ class VideoWriter:
     def _add_video(self, encoding: Encoding) -> Any:
         clip = self.clip
         name, options = self._encoder(encoding)
+        self._options = set(encoding.options)
         self._unit = 1 / clip.rate if self.format == "yuv4mpegpipe" else max(clip.tick, Fraction(1, FINEST))
         try:
             stream: Any = self._container.add_stream(name, rate=clip.rate, options=options)
@@ -212,8 +213,15 @@ class VideoWriter:
             sound = f" and sound of {', '.join(self._sound.codecs)}" if self._sound and self._sound.codecs else ""
             raise UserError(
                 f"{context.width}x{context.height} {context.pix_fmt} by {context.codec.name}{sound} cannot be written "
-                f"to output={self.path} ({error.strerror}): try another codec=..., or an output that ends in .mkv"
+                f"to output={self.path} ({error.strerror}): try another codec=..., encoder_options=..., or an output "
+                "that ends in .mkv"
             ) from error
+        unused = self._video.codec_context.options.keys() & self._options
+        if unused:
+            raise UserError(
+                f"encoder_options: {self._video.codec_context.codec.name} has no option {', '.join(sorted(unused))}: "
+                "ffmpeg -h encoder=NAME lists them"
+            )
 
 
 class Sound:

@@ -58,7 +58,7 @@ class RunDirectory:
         if self._saved.exists():
             if resume == "never":
                 raise UserError(f"{self.path} holds a run already and resume=never: give another name=...")
-            differences = differing_keys(yaml.safe_load(self._saved.read_text()) or {}, self.config)
+            differences = differing_keys(self._read(), self.config)
             if differences and resume == "auto":
                 shown = ", ".join(differences[:6]) + (
                     f" and {len(differences) - 6} more" if len(differences) > 6 else ""
@@ -67,6 +67,16 @@ class RunDirectory:
                     f"{self.path} holds a run of another configuration; what differs (there -> here): {shown}: "
                     "give this one a folder of its own with name=..., or resume=force to train on with these values"
                 )
+
+    def _read(self) -> Mapping[str, Any]:
+        try:
+            saved = yaml.safe_load(self._saved.read_text())
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "no YAML"
+            raise UserError(f"{self._saved} cannot be read ({reason}): restore it, or give another name=...") from error
+        if not isinstance(saved, Mapping):
+            raise UserError(f"{self._saved} holds no configuration: restore it, or give another name=...")
+        return saved
 
     def open(self, resume: str, write: bool = True) -> None:
         """After `check`: make the folder and write the configuration into it.
