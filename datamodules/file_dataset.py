@@ -183,7 +183,8 @@ class StoredData(VFIDataModule):
         """
         if not self.store.exists(name):
             raise DataError(f"data.root={self.root} has no {name}: {self.hint()}")
-        lines = [line.strip() for line in self.store.read_text(name).splitlines()]
+        text = self.store.read_text(name).removeprefix("\ufeff").replace("\\", "/")  # as Windows writes them
+        lines = [line.strip() for line in text.splitlines()]
         if not any(lines):
             raise DataError(f"{self.root}/{name} is empty: extract or fetch it again (from {self.origin})")
         return [line for line in lines if line]

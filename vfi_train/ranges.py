@@ -23,4 +23,6 @@ NonNegative = Annotated[float, Limit("of 0 or more", lambda n: n >= 0)]
 AboveZero = Annotated[float, Limit("above 0", lambda n: n > 0)]
 Fraction = Annotated[float, Limit("from 0 to 1", lambda n: 0 <= n <= 1)]
 InnerFraction = Annotated[float, Limit("between 0 and 1", lambda n: 0 < n < 1)]
+Text = Annotated[str, Limit("of one character or more", bool)]
+Names = Annotated[list[str], Limit("of one or more", bool)]
 Workers = Annotated[int, Limit("from 0 to 512", lambda n: 0 <= n <= 512)]  # processes or threads of one program

@@ -44,6 +44,11 @@ def explain(error: BaseException, overrides: Sequence[str], config_name: str) ->
         return f"{library} does not accept an option: {_first_line(error)}"
     if isinstance(error, UserError):
         return str(error)
+    if isinstance(error, RuntimeError) and re.match(r"DataLoader worker .*(exited unexpectedly|Killed)", str(error)):
+        return (
+            f"a process that reads data was killed ({_first_line(error)}), usually because the memory was full: give "
+            "fewer data.num_workers=... or a smaller data.batch_size=..., and the same command resumes"
+        )
     if is_disk_full(error):
         return (
             f"the disk is full ({error}): what was saved before is complete; make room and give the same command again"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
@@ -38,6 +39,6 @@ def _converted(value: Any, hint: Any) -> Any:
     """A value as its type hint wants it, where that is clear."""
     if isinstance(value, float) and value.is_integer() and not fits(0.5, hint) and fits(int(value), hint):
         return int(value)
-    if fits(value, hint, strict=True) or not isinstance(value, (int, float, str)) or isinstance(value, bool):
+    if fits(value, hint, strict=True) or not isinstance(value, (int, float, str, Path)) or isinstance(value, bool):
         return value
     return next((other for other in (str(value), [value]) if fits(other, hint, strict=True)), value)

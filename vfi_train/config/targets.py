@@ -33,7 +33,7 @@ def check_arguments(path: str, function: Any, block: Mapping[Any, Any]) -> None:
     """Check the values of a block against the signature of what gets them, or against the fields of a dataclass.
 
     Args:
-        path: the block's key, for messages; "": the values are at the top.
+        path: the block's key, for messages.
         function: a function or a class.
         block: keys and values; those that begin with "_" are left out.
 
@@ -46,8 +46,9 @@ def check_arguments(path: str, function: Any, block: Mapping[Any, Any]) -> None:
             continue
         if parameters is not None and key not in parameters:
             raise UserError(f"there is no key {key!r} in {path}: {nearest(key, parameters)}")
-        if key in hints:
-            check_value(f"{path}.{key}".lstrip("."), block[key], hints[key])
+        if key not in hints or (block[key] is None and not _is_ranged(hints[key])):
+            continue  # options that the program fills in are null in the files
+        check_value(f"{path}.{key}", block[key], hints[key])
 
 
 def check_value(key: str, value: Any, hint: Any) -> None:
@@ -56,8 +57,6 @@ def check_value(key: str, value: Any, hint: Any) -> None:
     Raises:
         UserError: naming the key, the value and what was expected.
     """
-    if value is None and not _is_ranged(hint):
-        return  # options that the program fills in are null in the files
     if not isinstance(value, DictConfig) and not fits(value, hint):
         raise UserError(f"{key}={shown(value)} is not {phrase(hint)}")
 

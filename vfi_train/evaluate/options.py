@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -15,6 +15,9 @@ from vfi_train.evaluate.benchmarks import Benchmark, find_root
 from vfi_train.evaluate.networks import ModelChoice, model_of_run, with_unique_labels
 from vfi_train.evaluate.protocol import Protocol
 from vfi_train.inference.backend import check_names
+from vfi_train.ranges import Limit, Names, Natural, Positive, Text
+
+Threads = Annotated[int, Limit("from 1 to 512", lambda n: 1 <= n <= 512)]
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,9 @@ class PlainOptions:
     """Keys of conf/evaluate.yaml, which explains them."""
 
     override: dict[str, Any]
-    metrics: list[str] | None
-    runs: str
-    samples: int | None
+    metrics: Names | None
+    runs: Text
+    samples: Positive | None
     compare: list[str]
     backbones: str | None
     niqe_parameters: str | None
@@ -33,11 +36,11 @@ class PlainOptions:
     backend: str
     precision: str
     batch: int
-    workers: int | None
-    output: str
+    workers: Threads | None
+    output: Text
     name: str | None
     resume: bool
-    num_examples: int
+    num_examples: Natural
     wandb: bool
     wandb_project: str | None
 

@@ -94,8 +94,8 @@ class Interpolator:
         check_padding(padding)
         _one_of("padding_side", padding_side, ("center", "right_bottom"))
         _one_of("tta", tta, (False, True, *FLIPS))
-        if scale <= 0:
-            raise UserError(f"scale is a factor above 0 (1, 0.5, 0.25); got {scale}")
+        if not 0 < scale <= 16:
+            raise UserError(f"scale={scale} is not a factor above 0 and up to 16: give for example 1, 0.5 or 0.25")
         if iterations < 1:
             raise UserError(f"iterations is a number of steps, 1 or more; got {iterations}")
         if times_at_once < 1:

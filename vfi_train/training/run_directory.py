@@ -88,6 +88,16 @@ class RunDirectory:
                     "give this one a folder of its own with name=..., or resume=force to train on with these values"
                 )
 
+    def _read(self) -> Mapping[str, Any]:
+        try:
+            saved = yaml.safe_load(self._saved.read_text())
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "no YAML"
+            raise UserError(f"{self._saved} cannot be read ({reason}): restore it, or give another name=...") from error
+        if not isinstance(saved, Mapping):
+            raise UserError(f"{self._saved} holds no configuration: restore it, or give another name=...")
+        return saved
+
     @contextmanager
     def open(self, resume: str, write: bool = True) -> Iterator[None]:
         """Make the folder and write the configuration into it; within the block no other process may train in it.
@@ -134,7 +144,7 @@ class RunDirectory:
         write_text(self.path / "finished.json", json.dumps(summary, indent=1) + "\n")
 
     def _differences(self) -> list[str]:
-        return differing_keys(yaml.safe_load(self._saved.read_text()) or {}, self.config)
+        return differing_keys(self._read(), self.config)
 
     def _in_use(self, holder: str) -> str:
         return (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from vfi_train.errors import UserError
@@ -46,7 +46,7 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
 
 def write_safetensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
     """Write a safetensors file with a checksum of its tensors."""
-    save_file(dict(tensors), path, metadata={**metadata, KEY: digest(tensors)})
+    path.write_bytes(save(dict(tensors), metadata={**metadata, KEY: digest(tensors)}))  # a full disk is an OSError
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
