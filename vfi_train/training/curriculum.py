@@ -41,10 +41,8 @@ def check_phases(plans: Sequence[TrainingPlan]) -> None:
     status = 0
     for plan in plans:
         say(f"phase {plan.folder.name}")
-        if str(plan.weights).partition(":")[0] in coming:
-            plan = dataclasses.replace(plan, weights=None, optimizer_state=None)
         try:
-            preflight(plan)
+            preflight(plan, coming)
         except SystemExit:
             status = 1
     if status:
