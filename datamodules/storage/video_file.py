@@ -134,7 +134,7 @@ class VideoFile:
             name=self.name,
             height=height,
             width=width,
-            bits=bits or (32 if "f16" in form.name or "f32" in form.name else max(8, min(16, form.components[0].bits))),
+            bits=bits or (32 if "f32" in form.name else max(8, min(16, form.components[0].bits))),
             alpha=self._alpha and has_alpha_plane(form),
             rate=rate,
             tick=Fraction(first.time_base or video.time_base or 1 / rate),

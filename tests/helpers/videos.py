@@ -139,6 +139,7 @@ def copy_video(
         container.metadata.update(metadata or {})
         video = container.add_stream_from_template(given.streams.video[0], opaque=True)
         video.metadata.update(video_metadata or {})
+        video.codec_context.framerate = given.streams.video[0].average_rate
         tones = []
         for sound in sounds:
             stream = container.add_stream(sound.get("codec", "aac"), rate=48000, layout="stereo")

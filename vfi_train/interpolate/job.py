@@ -144,7 +144,9 @@ def run(settings: Settings, model: Architecture) -> Summary:
             progress.note(line)
     summary = Summary(writer.count, stream.counts, stop.received is not None)
     print(
-        _last_line(summary, s.output, progress.rate()), file=sys.stderr if s.output == "-" else sys.stdout, flush=True
+        _last_line(summary, s.output, writer.given - writer.count, progress.rate()),
+        file=sys.stderr if s.output == "-" else sys.stdout,
+        flush=True,
     )
     if stop.received is not None:
         sys.exit(128 + stop.received)
@@ -232,13 +234,14 @@ def _notes(s: Settings, interpolator: Interpolator, plan: Plan, clip: Clip, spee
         yield f"these weights predict only the middle frame: other times are reached by halving{nearest}"
 
 
-def _last_line(summary: Summary, output: str, rate: float) -> str:
+def _last_line(summary: Summary, output: str, joined: int, rate: float) -> str:
     counts = summary.counts
     names = {"cut": "cuts", "static": "static pairs"}
     repeated = " and ".join(f"{counts[kind]} {name}" for kind, name in names.items() if counts[kind])
     return (
-        f"{output}: {'interrupted, complete up to here: ' if summary.stopped else ''}{summary.frames} frames, "
-        f"{counts['predicted']} of them predicted, {rate:.1f} frames/s"
+        f"{output}: {'interrupted, complete up to here: ' if summary.stopped else ''}{summary.frames} frames"
+        + (f" ({joined} more are shown by the ones before)" if joined else "")
+        + f", {counts['predicted']} of them predicted, {rate:.1f} frames/s"
         + (f"; frames are repeated over {repeated}" if repeated else "")
     )
 

@@ -30,7 +30,7 @@ class Tracks:
     """All but the picture of a file, copied into a container that is being written.
 
     Args:
-        clip: of the file; times begin at its `start`.
+        clip: what is written; its `path` is the source, whose times begin at `start`.
         target: the container, before its header is written.
         container: its name in FFmpeg.
         output: for messages.
@@ -73,7 +73,7 @@ class Tracks:
         code = next((s.metadata["timecode"] for s in streams if "timecode" in s.metadata), None)
         if code is None:
             return
-        converted = timecode_at(code, self._clip.rate, rate)
+        converted = timecode_at(code, Fraction(self.picture.average_rate or rate), rate)
         if converted is None or self._speed != 1 or self._target.format.name not in ("mp4", "mov", "matroska"):
             self.lost.append(f"the time code {code}")
         else:
