@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from datamodules.file_dataset import EvalData, Item
+from datamodules.file_dataset import EvalData, Files, Item
 from datamodules.gopro import video_items
 
 COUNTS: dict[str, int] = {}  # the number of videos is not stated
@@ -31,9 +29,9 @@ class Adobe240(EvalData):
         videos = self.store.folders()[EVERY - 1 :: EVERY]
         return [i for v in self.found(videos, f"{EVERY} folders of frames") for i in video_items(self.store, v)]
 
-    def files(self) -> Iterator[tuple[str, str]]:
+    def file_groups(self) -> list[Files]:
         """See `StoredData`: of all videos, since their number decides which are used."""
-        yield from ((name, video) for video in self.store.folders() for name in self.store.listed(video))
+        return [((name, video) for video in self.store.folders() for name in self.store.listed(video))]
 
     def counts(self) -> dict[str, int]:
         """Nothing to compare with."""

@@ -6,14 +6,13 @@ order of their names, are divided into packs of neighbours; a pack gives one tra
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from datamodules.core.samples import Sample, SampleSource
-from datamodules.file_dataset import Item, StoredData, Triplet, first_uses
+from datamodules.file_dataset import Files, Item, StoredData, Triplet
 from datamodules.storage.store import Store
 from datamodules.transforms import Compose
 from vfi_train.errors import DataError, UserError
@@ -63,10 +62,12 @@ class CO3D(StoredData):
         """Objects of both sets."""
         return {"objects": sum(len(self.store.folders(split)) for split in ("train", "test"))}
 
-    def files(self) -> Iterator[tuple[str, str]]:
+    def file_groups(self) -> list[Files]:
         """See `StoredData`."""
-        packs = (pack for split in ("train", "test") for pack in self._packs(split))
-        yield from first_uses((name, key_of(pack, middle_triplet(len(pack)))) for pack in packs for name in pack)
+        return [self._files(split) for split in ("train", "test")]
+
+    def _files(self, split: str) -> Files:
+        yield from ((name, key_of(p, middle_triplet(len(p)))) for p in self._packs(split) for name in p)
 
     def _packs(self, split: str) -> list[list[str]]:
         """The images of each pack of a set's objects."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from datamodules.core.datamodule import VFIDataModule
 from datamodules.core.fast_copy import joined
@@ -21,6 +22,7 @@ from vfi_train.errors import DataError, UserError
 from vfi_train.ranges import Positive
 
 T = TypeVar("T")
+Files = Iterator[tuple[str, str]]  # names in the store, each with the key of a sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,24 @@ class Items:
             if file is not None:
                 sample[name] = self.store.read(file, item.key)
         if item.flow is not None:
-            sample["flow"] = joined([self.store.read_flow(file, item.key) for file in item.flow])
+            sample["flow"] = read_labels(self.store, item.flow, item.key, sample["frame0"].shape)
         return self.transforms(sample, rng or np.random.default_rng((0, index)))
+
+
+def read_labels(store: Store, files: Sequence[str], key: str, frame: Sequence[int]) -> NDArray[np.float32]:
+    """Two flow labels as one array H W 4.
+
+    Raises:
+        DataError: one cannot be read, or has another size than the frame, H W 3.
+    """
+    labels = [store.read_flow(file, key) for file in files]
+    for file, label in zip(files, labels, strict=True):
+        if label.shape[:2] != tuple(frame[:2]):
+            raise DataError(
+                f"sample {key}: the flow label {store.root / file} is {label.shape[0]}x{label.shape[1]} pixels, its "
+                f"frames {frame[0]}x{frame[1]}: make the labels again (task=flow)"
+            )
+    return joined(labels)
 
 
 class StoredData(VFIDataModule):
@@ -141,7 +159,11 @@ class StoredData(VFIDataModule):
 
     def files(self) -> Iterator[tuple[str, str]]:
         """Every file of the samples, once: its name in the store, and the key of a sample that reads it."""
-        yield from first_uses((name, i.key) for i in (*self.train_items(), *self.val_items()) for name in i.names())
+        yield from first_uses(itertools.chain.from_iterable(self.file_groups()))
+
+    def file_groups(self) -> list[Files]:
+        """The files of each list or folder by itself: one that cannot be read leaves the others."""
+        return [files_of(self.train_items), files_of(self.val_items)]
 
     def train_source(self) -> SampleSource:
         """The training samples, augmented."""
@@ -236,12 +258,17 @@ class EvalData(StoredData):
             self.train_items()
         super().setup(stage)
 
-    def files(self) -> Iterator[tuple[str, str]]:
+    def file_groups(self) -> list[Files]:
         """See `StoredData`."""
-        yield from first_uses((name, item.key) for item in self.val_items() for name in item.names())
+        return [files_of(self.val_items)]
 
 
-def first_uses(files: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+def files_of(items: Callable[[], Iterable[Item]]) -> Files:
+    """The files of items, which are looked for when the first is requested."""
+    yield from ((name, item.key) for item in items() for name in item.names())
+
+
+def first_uses(files: Iterable[tuple[str, str]]) -> Files:
     """The files, each with the first key it comes with."""
     seen = set()
     for name, key in files:

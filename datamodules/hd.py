@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
 
 from datamodules.core.samples import Sample
-from datamodules.file_dataset import EvalData, Triplet, evenly_spaced, first_uses, one_of
+from datamodules.file_dataset import EvalData, Files, Triplet, evenly_spaced, one_of
 from datamodules.storage.yuv import Chroma, YUVFile
 from datamodules.transforms import Compose
 from vfi_train.errors import DataError
@@ -82,9 +82,9 @@ class HD(EvalData):
         """Videos of each chosen group that exist."""
         return {group: sum(map(self.store.exists, self._names([group]))) for group in self.groups}
 
-    def files(self) -> Iterator[tuple[str, str]]:
+    def file_groups(self) -> list[Files]:
         """See `StoredData`: the videos."""
-        yield from first_uses((name, name) for name in self._names(self.groups))
+        return [((name, name) for name in self._names(self.groups))]
 
     def _names(self, groups: Sequence[str]) -> list[str]:
         return [f"HD{group}_GT/{video}.yuv" for group in groups for video in VIDEOS[group]]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from typing import Any, Literal
 
-from datamodules.file_dataset import EvalData, Item, first_uses, one_of
+from datamodules.file_dataset import EvalData, Files, Item, files_of, one_of
 
 OTHER = (
     *("Beanbags", "Dimetrodon", "DogDance", "Grove2", "Grove3", "Hydrangea"),
@@ -43,9 +43,9 @@ class Middlebury(EvalData):
         complete = {part: [all(map(self.store.exists, i.names())) for i in self._items(part)] for part in COUNTS}
         return {part: sum(found) for part, found in complete.items() if part == self.part or any(found)}
 
-    def files(self) -> Iterator[tuple[str, str]]:
+    def file_groups(self) -> list[Files]:
         """See `StoredData`: of the parts that `counts` counts."""
-        yield from first_uses((name, i.key) for part in self.counts() for i in self._items(part) for name in i.names())
+        return [files_of(partial(self._items, part)) for part in self.counts()]
 
     def _items(self, part: str) -> list[Item]:
         if part == "evaluation":

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from typing import Any, Literal
 
-from datamodules.file_dataset import EvalData, Item, first_uses, one_of
+from datamodules.file_dataset import EvalData, Files, Item, files_of, one_of
 from vfi_train.errors import DataError
 
 SPLITS = ("easy", "medium", "hard", "extreme")
@@ -41,11 +41,9 @@ class SNUFilm(EvalData):
         """The lengths of the four lists."""
         return {f"test-{split}.txt": len(self._items(split)) for split in SPLITS}
 
-    def files(self) -> Iterator[tuple[str, str]]:
+    def file_groups(self) -> list[Files]:
         """See `StoredData`: of all four splits."""
-        yield from first_uses(
-            (name, item.key) for split in SPLITS for item in self._items(split) for name in item.names()
-        )
+        return [files_of(partial(self._items, split)) for split in SPLITS]
 
     def _items(self, split: str) -> list[Item]:
         name = f"test-{split}.txt"

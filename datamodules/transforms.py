@@ -59,7 +59,12 @@ class Compose:
         self._steps = self._join()
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """The sample after all of them."""
+        """The sample after all of them.
+
+        Raises:
+            DataError: its arrays differ in size.
+        """
+        _check_sizes(sample)
         for transform in self._steps:
             sample = transform(sample, rng)
         return sample
@@ -74,6 +79,18 @@ class Compose:
             else:
                 steps.append(transform)
         return steps
+
+
+def _check_sizes(sample: Sample) -> None:
+    """A crop would hide that frames, flow and maps do not belong together."""
+    size = sample["frame0"].shape[:2]
+    for name in (*FRAMES, *MAPS, "flow"):
+        found = np.shape(sample.get(name, 0.0))
+        if found and found[:2] != size:
+            raise DataError(
+                f"sample {sample['key']}: its {name} is {'x'.join(map(str, found[:2]))} pixels and its frame0 "
+                f"{size[0]}x{size[1]}: extract or make it again, or take the sample out of the dataset"
+            )
 
 
 class RandomResize(Transform):

@@ -7,15 +7,14 @@ EMA-VFI and InterpAny-Clearer. The four variants are InterpAny-Clearer's (Zhong 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from datamodules.core.fast_copy import joined
 from datamodules.core.samples import Sample, SampleSource
-from datamodules.file_dataset import StoredData, evenly_spaced, first_uses, one_of
-from datamodules.storage.distance_maps import PREPARATIONS, TIME_EPSILON, MapPreparation, time_index
+from datamodules.file_dataset import Files, StoredData, evenly_spaced, one_of, read_labels
+from datamodules.storage.distance_maps import PREPARATIONS, TIME_EPSILON, MapPreparation, is_map, time_index
 from datamodules.storage.store import Store
 from datamodules.vimeo90k import check_fraction, split
 from vfi_train.errors import DataError
@@ -104,12 +103,13 @@ class VimeoSeptuplet(StoredData):
         """The lengths of the lists."""
         return {name: len(self.list_lines(name)) for name in COUNTS}
 
-    def files(self) -> Iterator[tuple[str, str]]:
+    def file_groups(self) -> list[Files]:
         """See `StoredData`."""
-        clips = [clip for name in COUNTS for clip in self.list_lines(name)]
-        yield from first_uses(
-            (name, clip) for clip in clips for name in clip_files(clip, "D" in self.variant, self.gives_flow)
-        )
+        return [self._files(name) for name in COUNTS]
+
+    def _files(self, list_: str) -> Files:
+        for clip in self.list_lines(list_):
+            yield from ((name, clip) for name in clip_files(clip, "D" in self.variant, self.gives_flow))
 
     def _check_clip(self, clip: str, maps: bool, flow: bool) -> None:
         self.require(clip_files(clip, False, False), clip)
@@ -166,8 +166,8 @@ class RandomTriples:
             else:
                 sample[name] = time_index(start, i, end)
         if self.flow:
-            labels = [self.store.read_flow(flow_file(clip, middle, i), key) for i in (start, end)]
-            sample["flow"] = joined(labels)
+            files = [flow_file(clip, middle, i) for i in (start, end)]
+            sample["flow"] = read_labels(self.store, files, key, sample["frame0"].shape)
         sample = self.transforms({**sample, "key": key}, rng)
         return {**sample, **{name: self._finish(sample[name], sample["frame0"].shape) for name in times}}
 
@@ -198,7 +198,7 @@ class ClipTargets:
         sample: Sample = {name: self.store.read(images[i], key) for name, i in frames.items()}
         time: Any = time_index(*triple, self.epsilon)
         if self.stored:
-            time = stored_map(self.store, clip, triple, key, self.maps, sample["frame0"].shape)
+            time = stored_map(self.store, clip, triple, key, self.maps, sample["frame0"].shape, time)
         sample.update(key=key, pair=clip, time=time)
         return self.transforms(sample, rng or np.random.default_rng((0, index)))
 
@@ -216,12 +216,27 @@ def stored_map(
     key: str,
     maps: MapPreparation,
     shape: tuple[int, ...],
+    fill: float | None = None,
 ) -> np.ndarray:
-    """The distance map of (start, middle, end) at the size of a frame; 0 at the start itself, 1 at the end."""
+    """The distance map of (start, middle, end) at the size of a frame; 0 at the start itself, 1 at the end.
+
+    Where it holds NaN, a pixel that does not move at all, it takes `fill`.
+
+    Raises:
+        DataError: the file cannot be read, or holds no map of that frame.
+    """
     start, middle, end = triple
     if middle in (start, end):
         return np.full(shape[:2], float(middle == end), np.float32)
-    return maps.load(store.read_array(distance_file(clip, triple), key), (shape[0], shape[1]))
+    file, size = distance_file(clip, triple), (shape[0], shape[1])
+    stored = store.read_array(file, key)
+    if not is_map(stored, size):
+        shown = f"{stored.dtype} {'x'.join(map(str, stored.shape))}"
+        raise DataError(
+            f"sample {key}: the distance map {store.root / file} holds {shown}, its frames are {size[0]}x{size[1]}: "
+            "make the maps again (task=distance)"
+        )
+    return maps.load(stored if fill is None else np.where(np.isnan(stored), fill, stored), size)
 
 
 def clip_files(clip: str, maps: bool, flow: bool) -> list[str]:

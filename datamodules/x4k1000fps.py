@@ -5,13 +5,13 @@ X-TRAIN's sampling is that of ATM-VFI (ICASSP 2025), X-TEST's protocols those of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from datamodules.core.samples import Sample, SampleSource
-from datamodules.file_dataset import Item, StoredData, check_numbers, first_uses, one_of
+from datamodules.file_dataset import Files, Item, StoredData, check_numbers, one_of
 from datamodules.storage.store import Store
 from datamodules.transforms import Compose, Resize
 from vfi_train.errors import DataError, UserError
@@ -93,10 +93,12 @@ class X4K1000FPS(StoredData):
         """Clips of X-TRAIN, scenes of X-TEST."""
         return {split: len(self._clips(split)) for split in COUNTS}
 
-    def files(self) -> Iterator[tuple[str, str]]:
+    def file_groups(self) -> list[Files]:
         """See `StoredData`."""
-        clips = (clip for split in COUNTS for clip in self._clips(split))
-        yield from first_uses((name, clip) for clip in clips for name in self.store.listed(clip))
+        return [self._files(split) for split in COUNTS]
+
+    def _files(self, split: str) -> Files:
+        yield from ((name, clip) for clip in self._clips(split) for name in self.store.listed(clip))
 
     def _clips(self, split: str) -> Sequence[str]:
         """The folders two levels below `split`."""

@@ -55,6 +55,13 @@ def shrink(distance: Array, ratio: int = 2) -> NDArray[np.float16]:
         return small.astype(np.float16)
 
 
+def is_map(stored: NDArray, size: tuple[int, int]) -> bool:
+    """Whether an array is a map of a frame of that size (height, width), as large or smaller by an integer factor."""
+    if stored.ndim != 2 or stored.dtype.kind != "f" or not stored.size:
+        return False
+    return size[0] // stored.shape[0] == size[1] // stored.shape[1] > 0
+
+
 def enlarge(stored: NDArray, size: tuple[int, int]) -> Array:
     """A stored map at the frame's size (height, width), float32: pixels are repeated for integer factors."""
     if stored.ndim != 2:

@@ -124,9 +124,11 @@ class Store:
         prefix = f"{folder.rstrip('/')}/" if folder.strip("/") else ""
         names = {name for pack in self.packs for name in pack.below(prefix, folders)}
         place = self.root / folder
-        if place.is_dir():
-            entries = [p for p in place.iterdir() if not p.name.startswith(".") and p.is_dir() == folders]
-            names |= {prefix + p.name for p in entries}
+        try:
+            entries = list(place.iterdir()) if place.is_dir() else []
+        except OSError as error:
+            raise DataError(f"{place} cannot be read: {error.strerror or error}") from error
+        names |= {prefix + p.name for p in entries if not p.name.startswith(".") and p.is_dir() == folders}
         return sorted(names, key=image_io.natural_key)
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from datamodules.core.samples import SeededDataset
 from datamodules.file_dataset import StoredData
+from datamodules.storage import flow_io
 from datamodules.storage.pack_writer import finish, write_shard
 from datamodules.storage.yuv import to_rgb
-from tests.helpers.layouts import FAULTS, LAYOUTS, data, fabricate
+from datamodules.transforms import RandomCrop
+from tests.helpers.layouts import FAULTS, LAYOUTS, data, fabricate, write
 from vfi_train.errors import DataError
 
 # Of the layouts: training samples, validation samples, the first validation key and its pair, time and size.
@@ -342,3 +347,36 @@ def test_stored_data_can_be_sent_to_a_process(roots: dict[str, Path]) -> None:
     module.setup("fit")
     batch = next(iter(module.train_dataloader()))
     assert torch.equal(batch["flow"][0, :, 5, 5].abs(), torch.tensor([1.0, 0.0, 1.0, 0.0]))
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "content", "message"),
+    [
+        ("vimeo90k", "sequences/{}/im2.png", (56, 72, 3), r"its target is 56x72 pixels and its frame0 64x96"),
+        ("vimeo90k", "flow/{}/flow_t1.flo", (24, 32, 2), r"label \S+flow_t1.flo is 24x32 pixels, its frames 64x96"),
+        ("vimeo_septuplet", "sequences/{}/dis_index_*.npy", (23, 32), r"the distance map \S+ holds float16 23x32"),
+        ("vimeo_septuplet", "sequences/{}/dis_index_*.npy", (24, 32, 1), r"the distance map \S+ holds float16 24x32x1"),
+    ],
+)  # fmt: skip
+def test_a_sample_whose_parts_differ_in_size_is_named_and_can_be_skipped(
+    name: str, file: str, content: tuple[int, ...], message: str, tmp_path: Path
+) -> None:
+    """Both sizes hold the crop: it would be trained on, misaligned."""
+    root = fabricate(name, tmp_path, clips=3)
+    clip = "00001/0001"
+    for path in root.glob(file.format(clip)):
+        if path.suffix == ".png":
+            write(path, np.zeros(content, np.uint8))
+        elif path.suffix == ".flo":
+            flow_io.write(path, np.zeros(content))
+        else:
+            np.save(path, np.zeros(content, np.float16))
+    options = {"flow": True} if name == "vimeo90k" else {"variant": "D"} if "sept" in name else {}
+    crop = [RandomCrop(16)]
+    module = data(name, root, batch_size=1, transforms=crop, on_error="skip", max_errors=3, **options)
+    module.setup("fit")
+    with pytest.raises(DataError, match=message):
+        module.train_source().sample(0, np.random.default_rng(0))
+    drawn: Any = SeededDataset(module.train_source(), 0, skips=9)[(0, 0)]
+    assert all(re.search(message, reason) for reason in drawn["skipped"])
+    assert drawn["frame0"].shape == (16, 16, 3)

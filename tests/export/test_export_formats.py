@@ -24,7 +24,7 @@ from vfi_train.architectures.layers.warp import warp
 from vfi_train.contract import Prediction
 from vfi_train.errors import UserError
 from vfi_train.export import run_exported
-from vfi_train.export.command import export
+from vfi_train.export.command import export, format_of
 from vfi_train.inference import graphs
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.weights import list_shipped, load_weights
@@ -184,6 +184,33 @@ def test_mistakes_end_in_one_sentence(tmp_path: Path, values: dict, message: str
     with pytest.raises(UserError, match=message):
         run_export(tmp_path, "out.onnx", **values)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("m.onnx", None, "onnx"), ("m.pt2", None, "torch_export"), ("m.safetensors", None, "safetensors"),
+        ("m.pth", None, "published"), ("m.pkl", None, "published"), ("m.pt2", "aotinductor", "aotinductor"),
+        ("folder", "hub", "hub"),
+    ],
+)  # fmt: skip
+def test_the_ending_decides_the_format(name: str, given: str | None, expected: str) -> None:
+    assert format_of(Path(name), given) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("m.onnx", "published", r"format=published writes files whose names end in \.pth or .*, not m\.onnx"),
+        ("m.pt2", "safetensors", r"whose names end in \.safetensors: .*, not m\.pt2"),
+        ("m.pth", "onnx", r"whose names end in \.onnx: .*, not m\.pth"),
+        ("m.bin", None, r"output=m\.bin does not end in \.pth, .*\.onnx, \.pt2: give such a name"),
+        ("folder", None, "does not end in"),
+    ],
+)
+def test_an_ending_of_another_format_is_refused(name: str, given: str | None, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        format_of(Path(name), given)
 
 
 def test_without_a_compiler_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -312,7 +312,7 @@ _TRAIN = {"batch_size": 2, "num_workers": 0, "transforms": _CROP, "val_batch_siz
 _TEST = {"num_workers": 0}
 LAYOUTS = {  # by the names of conf/data
     "vimeo90k": Layout(vimeo90k, options=_TRAIN),
-    "vimeo_septuplet": Layout(vimeo_septuplet, options=_TRAIN, size=(48, 64)),
+    "vimeo_septuplet": Layout(vimeo_septuplet, options={**_TRAIN, "val_targets": [1, 2, 3, 4, 5]}, size=(48, 64)),
     "x4k1000fps": Layout(x4k1000fps, options=_TRAIN, size=(48, 64)),
     "gopro": Layout(gopro, options={**_TRAIN, "val_transforms": []}, size=(48, 64)),
     "adobe240": Layout(adobe240, options={**_TEST, "val_transforms": []}, clips=1, trains=False),

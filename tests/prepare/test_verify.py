@@ -146,7 +146,7 @@ def test_distance_maps_of_another_size_and_missing_ones(tmp_path: Path) -> None:
     found = issues("vimeo_septuplet", root, tmp_path, data={"variant": "D"})
     assert Counter(f.kind for f in found) == {"size": 1, "missing file": 1}
     (size,) = (f for f in found if f.kind == "size")
-    assert "dis_index_0_1_2.npy has the shape (10, 10)" in size.what
+    assert "dis_index_0_1_2.npy holds float16 (10, 10), no map of 48x64" in size.what
     assert "task=distance" in size.fix
 
 
@@ -223,3 +223,44 @@ def test_the_program_ends_with_a_table_and_a_status(tmp_path: Path) -> None:
     short = run_program("vfi_train.prepare", *arguments, cwd=tmp_path)
     assert short.returncode == 1
     assert "clips: 3 of 90" in short.stdout
+
+
+# --- lists
+
+
+def test_repeated_lines_and_clips_of_both_lists(vimeo: Path, tmp_path: Path) -> None:
+    train, test = vimeo / "tri_trainlist.txt", vimeo / "tri_testlist.txt"
+    first, second = train.read_text().split()[:2]
+    train.write_text(f"{train.read_text().rstrip()}\n{first}\n")
+    test.write_text(f"{test.read_text().rstrip()}\n{second}\n")
+    found = issues("vimeo90k", vimeo, tmp_path)
+    assert Counter(issue.kind for issue in found) == {"repeated line": 1, "trained test clip": 1}
+    number = len(train.read_text().split())
+    assert found[0].what == f"line {number} of {train} repeats line 1: {first}"
+    assert found[1].what == f"{second} is in both {train} and tri_testlist.txt"
+
+
+@pytest.mark.parametrize("name", ["tri_trainlist.txt", "tri_testlist.txt"])
+def test_a_list_that_cannot_be_read_leaves_the_other(name: str, vimeo: Path, tmp_path: Path) -> None:
+    """Both a broken list and a broken image of the other one are found."""
+    other = {"tri_trainlist.txt": "tri_testlist.txt", "tri_testlist.txt": "tri_trainlist.txt"}[name]
+    (vimeo / name).write_bytes(b"\xff\xfe\x00")
+    clip = (vimeo / other).read_text().split()[0]
+    (vimeo / "sequences" / clip / "im2.png").write_bytes(b"x")
+    found = issues("vimeo90k", vimeo, tmp_path)
+    assert any(issue.kind == "layout" and f"{vimeo / name} is not a text file" in issue.what for issue in found)
+    assert any(issue.kind == "broken file" and f"{clip}/im2.png" in issue.what for issue in found)
+
+
+def test_maps_with_nan_or_without_numbers(tmp_path: Path) -> None:
+    root = fabricate("vimeo_septuplet", tmp_path)
+    folder = root / "sequences/00001/0001"
+    array = np.load(folder / "dis_index_0_3_6.npy")
+    array[:2, :3] = np.nan
+    np.save(folder / "dis_index_0_3_6.npy", array)
+    np.save(folder / "dis_index_6_3_0.npy", np.zeros_like(array, np.int32))
+    found = issues("vimeo_septuplet", root, tmp_path, data={"variant": "D"})
+    assert {(issue.kind, Path(issue.what.split()[0]).name) for issue in found} == {
+        ("NaN in map", "dis_index_0_3_6.npy"), ("size", "dis_index_6_3_0.npy"),
+    }  # fmt: skip
+    assert "holds NaN in 6 of" in next(issue.what for issue in found if issue.kind == "NaN in map")

@@ -27,6 +27,11 @@ GRAPHS = {
     "aotinductor": (".pt2", graphs.write_aotinductor, "AOTInductor package ("),
 }
 FORMATS = (*WEIGHTS, *GRAPHS, "hub")
+ENDINGS = {  # of the files of each format; the first format of an ending is meant where none is given
+    "published": (".pth", ".pt", ".pkl", ".ckpt"),
+    "safetensors": (".safetensors",),
+    **{name: (ending,) for name, (ending, _, _) in GRAPHS.items()},
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Settings:
 
     weights: Text
     runs: Text
-    format: str
+    format: str | None
     output: Text
     size: str | None
     iterations: Positive
@@ -51,9 +56,8 @@ def export(config: DictConfig) -> None:
     """
     s = read_settings(Settings, config)
     output, name = Path(s.output), str(config.model._target_).rpartition(".")[2]
-    if s.format not in FORMATS:
-        raise UserError(f"format={s.format} is not known: {nearest(s.format, FORMATS)}")
-    if s.format == "hub":
+    form = format_of(output, s.format)
+    if form == "hub":
         from vfi_train.export.hub import write_hub_folder
 
         model = build_network(config)
@@ -66,24 +70,42 @@ def export(config: DictConfig) -> None:
         raise UserError(f"output={s.output} is a folder: give the name of the file to write")
     if output.exists() and not s.overwrite:
         raise UserError(f"{output} exists: choose another output=..., or overwrite=true")
-    if s.format in GRAPHS and output.suffix != GRAPHS[s.format][0]:
-        raise UserError(
-            f"format={s.format} writes files whose names end in {GRAPHS[s.format][0]}: choose such an output=..."
-        )
     size = _size(s.size)
     model = build_network(config)
     source = load_weights(model, s.weights, s.runs)
     make_folder(output.parent, "output")
     with atomic_file(output, keep_suffix=True) as partial:
-        if s.format in WEIGHTS:
-            write_weights(model, partial, s.format, {"model": name, "weights": source.name})
-            content = WEIGHTS[s.format]
+        if form in WEIGHTS:
+            write_weights(model, partial, form, {"model": name, "weights": source.name})
+            content = WEIGHTS[form]
         else:
             metadata = graphs.metadata_of(model, name, source.name, size, s.iterations)
             metadata = replace(metadata, arbitrary_time=is_time_aware(model, s.iterations))
-            _, write_graph, kind = GRAPHS[s.format]
+            _, write_graph, kind = GRAPHS[form]
             content = f"{kind}{_described(metadata, write_graph(model, metadata, partial))})"
     print(f"{output}: {content} of {source}")
+
+
+def format_of(output: Path, given: str | None) -> str:
+    """The format to write: the given one, else that of the file's ending.
+
+    Raises:
+        UserError: it is not known, or the ending is another format's.
+    """
+    if given is None:
+        found = next((form for form, endings in ENDINGS.items() if output.suffix in endings), None)
+        if found is None:
+            known = ", ".join(dict.fromkeys(ending for endings in ENDINGS.values() for ending in endings))
+            raise UserError(f"output={output} does not end in {known}: give such a name, or format=hub for a folder")
+        return found
+    if given not in FORMATS:
+        raise UserError(f"format={given} is not known: {nearest(given, FORMATS)}")
+    if given in ENDINGS and output.suffix not in ENDINGS[given]:
+        raise UserError(
+            f"format={given} writes files whose names end in {' or '.join(ENDINGS[given])}: choose such an output=..., "
+            f"not {output}"
+        )
+    return given
 
 
 def write_weights(model: Architecture, path: Path, form: str, metadata: dict[str, str]) -> None:

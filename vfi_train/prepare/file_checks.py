@@ -13,10 +13,11 @@ import numpy as np
 from datamodules.file_dataset import StoredData
 from datamodules.storage import flow_io
 from datamodules.storage.clips import ClipPath
+from datamodules.storage.distance_maps import is_map
 from datamodules.storage.file_endings import IMAGES
 from datamodules.storage.pack import Pack
 from datamodules.storage.store import Store
-from datamodules.video import Video
+from datamodules.video import ClipData
 from vfi_train.errors import DataError
 from vfi_train.prepare.dataset_issue import DatasetIssue
 from vfi_train.prepare.workers import parallel_map
@@ -24,6 +25,10 @@ from vfi_train.prepare.workers import parallel_map
 CHUNK = 256  # files of one job
 FLOWS = (".flo", ".pfm")
 REMAKE_FLOW, REMAKE_MAPS = "make the flow labels again (task=flow)", "make the distance maps again (task=distance)"
+NO_MOTION = (
+    "training takes another sample where a crop holds NaN (pixels without any motion): make the maps again "
+    "(task=distance) or take the clip out of the lists, if it does move or nothing of it moves"
+)
 Size = tuple[int, int]  # height, width
 
 
@@ -106,7 +111,7 @@ def check_arrays(job: tuple[Pack, range]) -> list[DatasetIssue]:
     return issues
 
 
-def find_video_issues(data: Video, processes: int | None) -> Iterator[DatasetIssue]:
+def find_video_issues(data: ClipData, processes: int | None) -> Iterator[DatasetIssue]:
     """Videos and folders of frames that cannot be decoded from end to end."""
     try:
         found = data.clips
@@ -150,9 +155,12 @@ def _check_file(store: Store, name: str, key: str, expected: Size | None, found:
             found.issues.append(DatasetIssue("broken flow", what, REMAKE_FLOW))
     elif name.endswith(".npy"):
         array = store.read_array(name, key)
-        if expected is not None and not _is_shrunk(array.shape, expected):
-            what = f"{store.root / name} has the shape {array.shape}, no fraction of {expected[0]}x{expected[1]}"
+        if expected is not None and not is_map(array, expected):
+            what = f"{store.root / name} holds {array.dtype} {array.shape}, no map of {expected[0]}x{expected[1]}"
             found.issues.append(DatasetIssue("size", what, REMAKE_MAPS))
+        elif array.dtype.kind == "f" and (count := int(np.isnan(array).sum())):
+            what = f"{store.root / name} holds NaN in {count:,} of {array.size:,} pixels"
+            found.issues.append(DatasetIssue("NaN in map", what, NO_MOTION))
     elif name.endswith(tuple(flow_io.FORMATS)):
         flow_io.read(store.root / name)
 
@@ -160,8 +168,3 @@ def _check_file(store: Store, name: str, key: str, expected: Size | None, found:
 def _wrong_size(store: Store, name: str, size: Sequence[int], expected: Size, fix: str) -> DatasetIssue:
     what = f"{store.root / name} is {size[0]}x{size[1]} pixels, not {expected[0]}x{expected[1]}"
     return DatasetIssue("size", what, fix)
-
-
-def _is_shrunk(shape: tuple[int, ...], size: Size) -> bool:
-    """Whether it is H W, smaller than a frame by an integer factor."""
-    return len(shape) == 2 and size[0] // shape[0] == size[1] // shape[1] > 0

@@ -28,7 +28,7 @@ def find_layout_issues(data: StoredData, subset: bool) -> Iterator[DatasetIssue]
         subset: fewer clips than published are no issue.
     """
     yield from _mixed_up(data)
-    yield from _blank_lines(data)
+    yield from _lines(data)
     counts, broken = _counted(data)
     yield from broken
     for name, expected in data.published.items():
@@ -88,18 +88,40 @@ def _mixed_up(data: StoredData) -> Iterator[DatasetIssue]:
             yield DatasetIssue("mix-up", what, fix)
 
 
-def _blank_lines(data: StoredData) -> Iterator[DatasetIssue]:
-    """Blank lines inside of a list; published lists have one at their end."""
+def _lines(data: StoredData) -> Iterator[DatasetIssue]:
+    """Lists that cannot be read; blank lines inside of one (published lists have one at their end); repeated lines;
+    clips of both the training and the test list.
+    """
+    lists: dict[str, set[str]] = {}
     for list_ in (name for name in data.published if name.endswith(".txt")):
         for name in (list_, f"eval_modes/{list_}"):
             if not (data.store.root / name).is_file():
                 continue
-            lines = data.store.read_text(name).rstrip().splitlines()
-            for number in (number for number, line in enumerate(lines, start=1) if not line.strip()):
+            try:
+                lines = [line.strip() for line in data.store.read_text(name).rstrip().splitlines()]
+            except DataError as error:
+                yield layout_issue(data, error)
+                continue
+            seen: dict[str, int] = {}
+            for number, line in enumerate(lines, start=1):
+                first = seen.setdefault(line, number)
+                if not line:
+                    yield DatasetIssue(
+                        "blank line",
+                        f"line {number} of {data.root}/{name} is blank",
+                        "delete the line: it is skipped here, but published code reads it as a clip without a name",
+                    )
+                elif first != number:
+                    what = f"line {number} of {data.root}/{name} repeats line {first}: {line}"
+                    yield DatasetIssue("repeated line", what, "delete the line: its sample counts twice")
+            lists[name] = seen.keys() - {""}
+    for train, test in itertools.product(lists, repeat=2):
+        if "train" in train and "test" in test:
+            for clip in sorted(lists[train] & lists[test]):
                 yield DatasetIssue(
-                    "blank line",
-                    f"line {number} of {data.root}/{name} is blank",
-                    "delete the line: it is skipped here, but published code reads it as a clip without a name",
+                    "trained test clip",
+                    f"{clip} is in both {data.root}/{train} and {test}",
+                    "take it out of one of the lists: scores on clips that were trained on say nothing",
                 )
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from datamodules.file_dataset import StoredData
 from datamodules.joint import Joint
 from datamodules.storage.atomic_write import write_text
-from datamodules.video import Video
+from datamodules.video import ClipData
 from vfi_train.errors import DataError, UserError, make_folder
 from vfi_train.prepare.dataset_issue import DatasetIssue, name_of
 from vfi_train.prepare.file_checks import find_array_issues, find_file_issues, find_video_issues
@@ -36,11 +36,19 @@ def verify(data: Any, output: Path | None, processes: int | None, **options: Any
         UserError: the dataset reads no files.
     """
     issues = []
-    for name, part in data.datasets.items() if isinstance(data, Joint) else [(name_of(data), data)]:
+    parts = {name_of(data): data}
+    if isinstance(data, Joint):
+        parts = dict(data.datasets)
+        if data.val_split not in parts.values():
+            parts["val_split"] = data.val_split
+    for name, part in parts.items():
         if isinstance(part, StoredData):
             found = list(dict.fromkeys(find_issues(part, processes, **options)))
-        elif isinstance(part, Video):
+        elif isinstance(part, ClipData):
             found = list(find_video_issues(part, processes))
+        elif part is not data:
+            print(f"data={name} reads no files")
+            continue
         else:
             raise UserError(f"data={name} reads no files: there is nothing to verify")
         print_issues(f"data={name} data.root={part.root}", found)
@@ -75,14 +83,16 @@ def find_issues(
         return
     yield from find_layout_issues(data, subset)
     yield from find_array_issues(store, processes)
-    try:
-        files = list(data.files())
-    except DataError as error:
-        yield layout_issue(data, error)
-        return
+    files: dict[str, str] = {}
+    for group in data.file_groups():
+        try:
+            for name, key in group:
+                files.setdefault(name, key)
+        except DataError as error:
+            yield layout_issue(data, error)
     print(f"{len(files):,} files belong to {name_of(data)}", flush=True)
     expected = data.image_size if size is None else (size[0], size[1])
-    yield from find_file_issues(data, files, expected, decode, processes)
+    yield from find_file_issues(data, list(files.items()), expected, decode, processes)
 
 
 def print_issues(title: str, issues: Sequence[DatasetIssue]) -> None:
