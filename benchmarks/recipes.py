@@ -86,7 +86,11 @@ def warmup(config: DictConfig) -> str:
 def weight(block: Any) -> str:
     """The weight of a loss term; terms of several parts name theirs."""
     parts = {key: block[key] for key in ("content", "style") if block.get(key)}
-    return " ".join(f"{key} {value:g}" for key, value in parts.items()) or f"{block.get('weight', 1.0):g}"
+    weight = block.get("weight", 1.0)
+    if OmegaConf.is_config(weight):  # by the step
+        (_, first), *_, (step, last) = weight.points
+        return f"{first:g} to {last:g} at step {step:,}"
+    return " ".join(f"{key} {value:g}" for key, value in parts.items()) or f"{weight:g}"
 
 
 def measured(name: str) -> str:

@@ -18,6 +18,7 @@ from datamodules.core.samples import Sample, SampleSource
 from datamodules.storage.store import Store, open_store
 from datamodules.transforms import Compose, Transform
 from vfi_train.errors import DataError, UserError
+from vfi_train.ranges import Positive
 
 T = TypeVar("T")
 
@@ -114,7 +115,7 @@ class StoredData(VFIDataModule):
         root: str | None,
         transforms: Sequence[Transform] = (),
         val_transforms: Sequence[Transform] = (),
-        val_samples: int | None = None,
+        val_samples: Positive | None = None,
         **loader: Any,
     ) -> None:
         super().__init__(**loader)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from datamodules.core.fast_copy import fast_copy
 from datamodules.core.samples import Sample
 from vfi_train.errors import DataError, UserError
+from vfi_train.ranges import AboveZero, Positive
 
 FRAMES = ("frame0", "frame1", "target", "reference")
 MAPS = ("time", "reference_time")  # where they are H W
@@ -78,7 +79,7 @@ class Compose:
 class RandomResize(Transform):
     """Enlarge both sides by `factor` (bilinear, as OpenCV does in uint8) and the flow with them."""
 
-    def __init__(self, factor: float = 2.0, probability: float = 0.1) -> None:
+    def __init__(self, factor: AboveZero = 2.0, probability: float = 0.1) -> None:
         super().__init__(probability)
         self.factor = factor
 
@@ -97,7 +98,9 @@ class Resize(Transform):
         rounded: uint8 frames stay uint8; otherwise they become float32 in [0, 1].
     """
 
-    def __init__(self, size: int | Sequence[int], method: str = "bilinear", rounded: bool = True) -> None:
+    def __init__(
+        self, size: Positive | tuple[Positive, Positive], method: str = "bilinear", rounded: bool = True
+    ) -> None:
         super().__init__()
         if method not in METHODS:
             raise UserError(f"Resize takes the method {' or '.join(METHODS)}; got {method}")
@@ -120,7 +123,7 @@ class Resize(Transform):
 class RandomCrop(Transform):
     """A window of `size` (a side, or height and width) at a uniformly random place."""
 
-    def __init__(self, size: int | Sequence[int]) -> None:
+    def __init__(self, size: Positive | tuple[Positive, Positive]) -> None:
         super().__init__()
         self.height, self.width = (size, size) if isinstance(size, int) else size
 
@@ -207,11 +210,22 @@ class Rotate90(Transform):
 
 
 class RandomTurn(Transform):
-    """Rotate by 0, 90, 180 or 270 degrees anticlockwise, uniformly (RIFE, EMA-VFI, ATM-VFI)."""
+    """Rotate anticlockwise by one of `quarters` times 90 degrees, uniformly.
+
+    Args:
+        probability: of rotating.
+        quarters: RIFE, EMA-VFI and ATM-VFI: any of the four, always; EBME: [1, 2, 3] with probability 0.5.
+    """
+
+    def __init__(self, probability: float = 1.0, quarters: Sequence[int] = (0, 1, 2, 3)) -> None:
+        super().__init__(probability)
+        if not quarters or not set(quarters) <= set(range(4)):
+            raise UserError(f"RandomTurn takes quarters from 0 to 3; got {list(quarters)}")
+        self.quarters = tuple(quarters)
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """See the class."""
-        quarters = int(rng.integers(4))
+        quarters = self.quarters[int(rng.integers(len(self.quarters)))]
         return turn(sample, quarters) if quarters else sample
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from datamodules.core.fast_copy import joined
 from datamodules.core.samples import Sample, SampleSource
 from datamodules.file_dataset import StoredData, evenly_spaced, first_uses, one_of
-from datamodules.storage.distance_maps import PREPARATIONS, TIME_EPSILON, MapPreparation, time_index, time_indices
+from datamodules.storage.distance_maps import PREPARATIONS, TIME_EPSILON, MapPreparation, time_index
 from datamodules.storage.store import Store
 from datamodules.vimeo90k import check_fraction, split
 from vfi_train.errors import DataError
@@ -23,6 +23,7 @@ from vfi_train.errors import DataError
 COUNTS = {"sep_trainlist.txt": 64_612, "sep_testlist.txt": 7_824}
 FRAMES = 7
 LAST = FRAMES - 1
+Triple = tuple[int, int, int]  # positions of the start, the target and the end
 MAX_TRIES = 100  # draws until a sample has finite distance maps
 
 
@@ -30,7 +31,7 @@ class VimeoSeptuplet(StoredData):
     """Triples of septuplets as published: `sep_trainlist.txt`, `sep_testlist.txt`, `sequences/00001/0001/im1.png` ...
 
     A training sample is three different frames of the seven, drawn uniformly; with probability `reverse` they are
-    played backwards. A validation sample is im1, im7 and one of the frames between.
+    played backwards. A validation sample is im1, im7 and one of the frames between, or one triple of each clip.
 
     Args:
         root: the folder `vimeo_septuplet` that holds these.
@@ -42,7 +43,8 @@ class VimeoSeptuplet(StoredData):
         flow: give flow labels from `flow/00001/0001/flow_3_0.flo` (from the target to the start), `flow_3_6.flo`.
         train_fraction: train on this fraction of the training list, from its beginning (RIFE, AMT, IFRNet: 0.95).
         val_split: validate on the "test" list, or on the "rest" of the training list (RIFE).
-        val_targets: which frames between im1 (0) and im7 (6) are validation targets.
+        val_targets: which frames between im1 (0) and im7 (6) are validation targets; "random": one triple of each clip,
+            drawn as in training but not reversed, and the same every time (the published trainers draw again).
         val_maps: distance maps of validation samples: "stored" (computed with the target), or "uniform".
         **data: see `StoredData`.
     """
@@ -62,7 +64,7 @@ class VimeoSeptuplet(StoredData):
         flow: bool = False,
         train_fraction: float = 1.0,
         val_split: Literal["test", "rest"] = "test",
-        val_targets: Sequence[int] = (1, 2, 3, 4, 5),
+        val_targets: Sequence[int] | Literal["random"] = (1, 2, 3, 4, 5),
         val_maps: Literal["stored", "uniform"] = "stored",
         **data: Any,
     ) -> None:
@@ -70,12 +72,12 @@ class VimeoSeptuplet(StoredData):
         one_of("data.variant", variant, ("T", "D", "TR", "DR"))
         one_of("data.maps", maps, sorted(name.removesuffix("_d") for name in PREPARATIONS if name.endswith("_d")))
         one_of("data.val_maps", val_maps, ("stored", "uniform"))
-        for target in val_targets:
+        for target in () if val_targets == "random" else val_targets:
             one_of("data.val_targets", target, range(1, LAST))
         self.variant, self.maps, self.reverse = variant, maps, reverse
         self.gives_flow, self.gives_maps, self.gives_reference = flow, variant != "T", "R" in variant
         self.train_fraction, self.val_split = check_fraction(train_fraction, val_split)
-        self.val_targets, self.val_maps = tuple(val_targets), val_maps
+        self.val_targets, self.val_maps = val_targets, val_maps
 
     def train_source(self) -> SampleSource:
         """Random triples of the training clips."""
@@ -84,14 +86,18 @@ class VimeoSeptuplet(StoredData):
         return RandomTriples(self.store, clips, self)
 
     def val_source(self) -> SampleSource:
-        """Every frame between im1 and im7 of the validation clips."""
+        """The frames `val_targets` between im1 and im7 of the validation clips, or a triple of each."""
         if self.val_split == "test":
             clips = self.list_lines("sep_testlist.txt")
         else:
             clips = split(self.list_lines("sep_trainlist.txt"), self.train_fraction)[1]
         stored = "D" in self.variant and self.val_maps == "stored"
         self._check_clip(clips[0], stored, flow=False)
-        targets = list(itertools.product(clips, self.val_targets))
+        if self.val_targets == "random":
+            targets = [(clip, random_triple(np.random.default_rng((0, i)))) for i, clip in enumerate(clips)]
+        else:
+            triples = [(0, int(target), LAST) for target in self.val_targets]
+            targets = list(itertools.product(clips, triples))
         return ClipTargets(self.store, evenly_spaced(targets, self.val_samples), self, stored)
 
     def counts(self) -> dict[str, int]:
@@ -143,7 +149,7 @@ class RandomTriples:
         )
 
     def _draw(self, clip: str, rng: np.random.Generator) -> Sample:
-        start, middle, end = sorted(int(i) for i in rng.choice(FRAMES, 3, replace=False))
+        start, middle, end = random_triple(rng)
         between = int(rng.integers(start, end + 1)) if self.reference else None
         if rng.random() < self.reverse:
             start, end = end, start
@@ -172,35 +178,41 @@ class RandomTriples:
 
 
 class ClipTargets:
-    """A `SampleSource` of (clip, frame between im1 and im7)."""
+    """A `SampleSource` of (clip, triple of its frames in order)."""
 
-    def __init__(self, store: Store, targets: Sequence[tuple[str, int]], data: VimeoSeptuplet, stored: bool) -> None:
+    def __init__(self, store: Store, targets: Sequence[tuple[str, Triple]], data: VimeoSeptuplet, stored: bool) -> None:
         self.store, self.targets, self.transforms, self.stored = store, targets, data.val_transforms, stored
         self.maps = PREPARATIONS["rife_dr_test" if (data.maps, data.variant) == ("rife", "DR") else "test"]
         # As published: numbers with a small constant in the divisor, constant maps without.
-        self.times = time_indices(LAST - 1, TIME_EPSILON if data.variant == "T" else 0.0)
+        self.epsilon = TIME_EPSILON if data.variant == "T" else 0.0
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
         """Read target `index`."""
-        clip, target = self.targets[index]
-        key = f"{clip}/0-{target}-{LAST}"
-        frames = {"frame0": 0, "target": target, "frame1": LAST}
+        clip, triple = self.targets[index]
+        key = f"{clip}/{'-'.join(map(str, triple))}"
+        frames = dict(zip(("frame0", "target", "frame1"), triple, strict=True))
         images = image_files(clip)
         sample: Sample = {name: self.store.read(images[i], key) for name, i in frames.items()}
-        time: Any = self.times[target - 1]
+        time: Any = time_index(*triple, self.epsilon)
         if self.stored:
-            time = stored_map(self.store, clip, (0, target, LAST), key, self.maps, sample["frame0"].shape)
+            time = stored_map(self.store, clip, triple, key, self.maps, sample["frame0"].shape)
         sample.update(key=key, pair=clip, time=time)
         return self.transforms(sample, rng or np.random.default_rng((0, index)))
+
+
+def random_triple(rng: np.random.Generator) -> Triple:
+    """Three different frames of a clip in order, uniformly."""
+    start, middle, end = sorted(int(i) for i in rng.choice(FRAMES, 3, replace=False))
+    return start, middle, end
 
 
 def stored_map(
     store: Store,
     clip: str,
-    triple: tuple[int, int, int],
+    triple: Triple,
     key: str,
     maps: MapPreparation,
     shape: tuple[int, ...],
@@ -227,12 +239,12 @@ def image_files(clip: str, count: int = FRAMES) -> list[str]:
     return [f"sequences/{clip}/im{i + 1}.png" for i in range(count)]
 
 
-def triples(count: int = FRAMES) -> list[tuple[int, int, int]]:
+def triples(count: int = FRAMES) -> list[Triple]:
     """Start, target and end: all positions of a clip in order, each forwards and backwards."""
     return [triple for forward in itertools.combinations(range(count), 3) for triple in (forward, forward[::-1])]
 
 
-def distance_file(clip: str, triple: tuple[int, int, int]) -> str:
+def distance_file(clip: str, triple: Triple) -> str:
     """The file of the distance map of (start, middle, end)."""
     return f"sequences/{clip}/dis_index_{'_'.join(map(str, triple))}.npy"
 

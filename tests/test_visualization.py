@@ -15,6 +15,7 @@ from vfi_train.contract import Batch, Prediction
 from vfi_train.training.baselines import mean_of_frames, nearest_frame
 from vfi_train.visualization import (
     LINE,
+    arrival_image,
     error_image,
     flow_image,
     frame_image,
@@ -101,6 +102,20 @@ def test_strip_has_a_tile_for_each_field(size: tuple[int, int], enlarged: int) -
     expected = frame_image(batch["target"][1]).repeat(enlarged, 0).repeat(enlarged, 1)
     assert (tile == expected).all()
     assert strip[:LINE].min() < 100  # there is a title
+
+
+def test_flows_between_the_frames_are_called_motion_and_holes_are_shown() -> None:
+    """Frame 0 moves 4 px to the right until the target: nothing of it arrives in the first 4 columns."""
+    motion = torch.zeros(2, 2, 8, 16)
+    motion[:, 0] = 8.0
+    batch, prediction = sample(8, 16, forward_flow0=[motion], forward_flow1=[torch.zeros(2, 2, 8, 16)])
+    _, bare = sample(8, 16)
+    with_motion, without = sample_strip(batch, prediction), sample_strip(batch, bare)
+    tile = without.shape[1] // 4
+    assert with_motion.shape[1] == 7 * tile
+    arrived = arrival_image(0.5 * motion[0], 0 * motion[0])
+    assert (arrived[:, :4] == [0, 0, 255]).all()
+    assert (arrived[:, 4:] == 255).all()
 
 
 def test_strip_of_large_frames_is_shrunk_and_many_or_coarse_fields_are_shown() -> None:

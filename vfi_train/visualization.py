@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from datamodules.storage.atomic_write import write_bytes
+from vfi_train.architectures.layers.splat import coverage
 from vfi_train.contract import Batch, Prediction
 from vfi_train.errors import UserError
 from vfi_train.inference.conversion import quantise
@@ -30,8 +31,10 @@ STEPS = (15, 6, 4, 11, 13, 6)
 def sample_strip(batch: Batch, prediction: Prediction, index: int = 0) -> np.ndarray:
     """One sample as a row of labelled tiles.
 
-    Inputs overlaid, prediction (with its PSNR), target, error, flow to frame0 and to frame1 (both on the
-    scale of the longest vector, which the label gives), mask; fields that the prediction lacks are left out.
+    Inputs overlaid, prediction (with its PSNR), target, error, both flows (on the scale of the longest vector, which
+    the label gives), mask; fields that the prediction lacks are left out. Flows are those from the target time to the
+    frames, or, of networks that splat, the motion of each frame's pixels to the other frame, with a tile of where they
+    arrive at the target time.
 
     Args:
         batch: frames, target, time and key, RGB.
@@ -47,15 +50,21 @@ def sample_strip(batch: Batch, prediction: Prediction, index: int = 0) -> np.nda
         ("error (yellow: 0.2)", error_image(frame, target)),
     ]
     size = (int(frame.shape[-2]), int(frame.shape[-1]))
-    flows = [_finest(maps, index, size, in_pixels=True) for maps in (prediction.flow0, prediction.flow1)]
-    longest = max((_longest(flow) for flow in flows if flow is not None), default=0.0)
-    for name, flow in zip(("frame0", "frame1"), flows, strict=True):
-        if flow is not None:
-            tiles.append((f"flow to {name}, max {longest:.1f} px", flow_image(flow, longest)))
+    time = batch["time"][index].float().mean().item()
+    for kind, maps in (
+        ("flow to", (prediction.flow0, prediction.flow1)),
+        ("motion of", (prediction.forward_flow0, prediction.forward_flow1)),
+    ):
+        flow0, flow1 = (_finest(flows, index, size, in_pixels=True) for flows in maps)
+        longest = max((_longest(flow) for flow in (flow0, flow1) if flow is not None), default=0.0)
+        for name, flow in (("frame0", flow0), ("frame1", flow1)):
+            if flow is not None:
+                tiles.append((f"{kind} {name}, max {longest:.1f} px", flow_image(flow, longest)))
+        if kind == "motion of" and flow0 is not None and flow1 is not None:
+            tiles.append(("red, blue: only frame0, 1", arrival_image(time * flow0, (1 - time) * flow1)))
     mask = _finest(prediction.mask, index, size)
     if mask is not None:
         tiles.append(("mask (white: frame0)", mask_image(mask)))
-    time = batch["time"][index].float().mean().item()
     return _strip(f"{batch['key'][index]}   time {time:.3f}", tiles)
 
 
@@ -79,6 +88,17 @@ def error_image(prediction: Tensor, target: Tensor, full: float = 0.2) -> np.nda
 def mask_image(mask: Tensor) -> np.ndarray:
     """A mask 1 H W in [0, 1]: white for frame0, black for frame1."""
     return frame_image(mask.expand(3, -1, -1))
+
+
+def arrival_image(flow0: Tensor, flow1: Tensor) -> np.ndarray:
+    """Where splatted pixels arrive. White: of both frames; red, blue: only of frame0, of frame1; black: of neither.
+
+    Args:
+        flow0: 2 H W, from frame0 to the target time.
+        flow1: the same from frame1.
+    """
+    first, second = (coverage(flow[None])[0] > 0 for flow in (flow0, flow1))
+    return frame_image(torch.cat((first, first & second, second)).float())
 
 
 def flow_image(

@@ -1,4 +1,5 @@
-"""Endings of the files that are read, in lower case."""
+"""Endings of files, in lower case."""
 
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".exr")  # that are read
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".flv", ".y4m")
+ICC_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")  # of images that are written with a colour profile

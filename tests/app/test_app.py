@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.videos import pan, read_rgb, read_video, sound_packets, write_video
-from vfi_train.app.command import POLICY, PolicyMiddleware, Settings, launch_options, serve
+from vfi_train.app.command import POLICY, HostMiddleware, PolicyMiddleware, Settings, launch_options, serve
 from vfi_train.app.curve_widget import POINTS, STRAIGHT
 from vfi_train.app.jobs import Jobs, painted, weight_names
 from vfi_train.config.compose import compose_config
@@ -180,3 +180,30 @@ def test_a_port_that_is_taken_is_an_error(monkeypatch: pytest.MonkeyPatch) -> No
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=rf"host=127.0.0.1 port={port} cannot be used \(.*in use\)"):
             serve(settings(port=port), "ifrnet_s")
+
+
+@pytest.mark.parametrize(
+    ("given", "is_served"),
+    [
+        ("127.0.0.1:7860", True), ("localhost:7860", True), ("LOCALHOST", True), ("[::1]:7860", True),
+        ("192.168.1.5:7860", True), (socket.gethostname(), True), ("page.lan", True),
+        ("evil.example:7860", False), ("127.0.0.1.evil.example", False), ("localhost.evil.example", False),
+        ("", False), ("[::1", False),
+    ],
+)  # fmt: skip
+def test_only_requests_to_this_machine_are_served(given: str, is_served: bool) -> None:
+    """Another page may let its own name point to 127.0.0.1: the browser then sends that name."""
+    sent: list[Any] = []
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "headers": [(b"host", given.encode())]}
+    asyncio.run(HostMiddleware(inner, "page.lan")(scope, None, send))
+    assert sent[0]["status"] == (200 if is_served else 421)
+    scope["type"] = "websocket"
+    asyncio.run(HostMiddleware(inner, "page.lan")(scope, None, send))
+    assert (sent[-1].get("code") == 1008) is not is_served

@@ -263,9 +263,22 @@ def test_correlation_lookup_equals_grid_sampling_of_the_pooled_volume(levels: in
 
 def test_correlation_far_outside_is_zero_whatever_the_distance() -> None:
     features0, features1, _, _ = correlation_inputs()
-    far = torch.tensor([100.0, 1e6, 1e30, torch.inf]).repeat(2, 2, 16, 6) * torch.tensor([1.0, -1.0]).view(2, 1, 1, 1)
+    far = torch.tensor([100.0, 1e6, 1e15, 1e30]).repeat(2, 2, 16, 6) * torch.tensor([1.0, -1.0]).view(2, 1, 1, 1)
     got = correlate(features0, features1).lookup(far, -far)
     assert_near(got, torch.zeros(2, 392, 16, 24), 0)
+
+
+def test_correlation_where_a_displacement_is_not_finite_is_nan() -> None:
+    features0, features1, displacement01, displacement10 = correlation_inputs()
+    pyramid = correlate(features0, features1)
+    expected = pyramid.lookup(displacement01, displacement10)
+    bad = displacement01.clone()
+    bad[0, 0, 2, 3], bad[1, 1, 4, 5], bad[1, 0, 6, 7] = torch.inf, -torch.inf, torch.nan
+    wrong = torch.zeros_like(expected, dtype=torch.bool)
+    wrong[:, : expected.shape[1] // 2] = ~bad.isfinite().all(dim=1, keepdim=True)
+    got = pyramid.lookup(bad, displacement10)
+    assert torch.equal(got.isnan(), wrong)
+    assert torch.equal(got.masked_fill(wrong, 0), expected.masked_fill(wrong, 0))
 
 
 def test_correlation_gradients_are_those_of_finite_differences() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from vfi_train.architectures.layers.local_correlation import local_correlation
 from vfi_train.architectures.layers.splat import coverage, splat
 from vfi_train.architectures.layers.warp import resize, resize_flow
 from vfi_train.contract import Batch, Prediction
+from vfi_train.evaluate.networks import ModelChoice, load_model
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.optim.schedules import WarmupCosine
 from vfi_train.weights import load_published, load_weights, published_state_dict
@@ -161,6 +163,9 @@ def test_grey_padding_equals_the_published_demo() -> None:
     case = load("ebme", "pad_45x75")
     with torch.no_grad():
         got = network("ebme", "pad_45x75")(*padded(case, *frames(case)), time_of(case))
+    ours = Interpolator(network("ebme", "pad_45x75"), padding=0.5, padding_side="right_bottom")
+    rgb = [x.flip(1) for x in frames(case)]
+    assert_near(ours.predict(*rgb, case.info["timestep"]).frame.flip(1), case.arrays["output"], 1e-5)
     cropped = got.frame[..., :45, :75]
     assert_near(cropped, case.arrays["output"], 1e-5)
     assert_near(flows(got)[-1][..., :45, :75], case.arrays["bi_flow"], 1e-4)
@@ -249,6 +254,14 @@ def test_published_checkpoint_layouts_load(variant: str, layout: str, tmp_path: 
     assert all(torch.equal(tensor, tensors[name]) for name, tensor in published_state_dict(model).items())
 
 
+def test_evaluation_names_the_weights_by_all_files_of_a_folder(tmp_path: Path) -> None:
+    publish(published_state_dict(create_model("ebme")), tmp_path)
+    config = {"_target_": "vfi_train.architectures.ebme.ebme"}
+    got = load_model(ModelChoice("ebme", config, str(tmp_path)), "runs")
+    content = b"".join((tmp_path / name).read_bytes() for name in FILES)
+    assert (got.weights_file, got.weights_sha256) == (tmp_path, hashlib.sha256(content).hexdigest())
+
+
 def test_one_file_leaves_the_other_part_as_it_is_and_warns(tmp_path: Path) -> None:
     tensors = published_state_dict(create_model("ebme"))
     publish(tensors, tmp_path)
@@ -326,8 +339,8 @@ def test_number_of_levels_follows_the_published_rule() -> None:
 
 def test_learning_rates_equal_the_published_schedule() -> None:
     info = load("ebme_functions", "learning_rate").info
-    schedule = WarmupCosine(floor=info["floor"], warmup_steps=info["warmup"])
-    got = [schedule(step, peak=info["peak"], total=info["total"]) for step in info["steps"]]  # counted from 1
+    schedule = WarmupCosine(floor=info["floor"], warmup_steps=info["warmup"], first_step=1)
+    got = [schedule(step - 1, peak=info["peak"], total=info["total"]) for step in info["steps"]]  # counted from 1
     assert got == pytest.approx(info["lr"], rel=1e-12)
 
 
@@ -417,3 +430,13 @@ def test_a_loss_says_which_kind_of_flow_it_needs() -> None:
         ValueError, match=r"a test reads prediction\.forward_flow0 \(flow from frame0 to frame1\), which"
     ):
         Prediction(prediction.frame).require("forward_flow0", reader="a test")
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_flow_that_is_not_finite_shows_in_the_frame(value: float) -> None:
+    """Splatting leaves such pixels out; a guard of the loss must still see them."""
+    model = EBME().eval()
+    with torch.no_grad():
+        encoding = model.encode(*torch.rand(2, 1, 3, 64, 64))
+        encoding.flows[-1][0, 0, 20, 20] = value  # type: ignore[attr-defined]
+        assert model.decode(encoding, torch.full((1, 1, 1, 1), 0.5)).frame.isnan().any()

@@ -34,6 +34,10 @@ ATM_VFI = [
     *(("RandomCrop", 1, 256), ("ReverseTime", 0.5, None), ("VerticalFlip", 0.5, None)),
     *(("HorizontalFlip", 0.5, None), ("RandomTurn", 1, None)),
 ]
+EBME = [
+    *(("RandomCrop", 1, 256), ("ReverseChannels", 0.5, None), ("VerticalFlip", 0.5, None)),
+    *(("HorizontalFlip", 0.5, None), ("RandomTurn", 0.5, None), ("ReverseTime", 0.5, None)),
+]
 
 
 def without_time(steps: list[tuple]) -> list[tuple]:
@@ -47,6 +51,7 @@ RECIPES: dict[str, tuple[list[tuple], int]] = {  # steps, global batch
     "vimeo90k_rife": (RIFE, 64),
     "vimeo90k_ema_vfi": (EMA_VFI, 32),
     "vimeo90k_atm_vfi": (ATM_VFI, 24),
+    "vimeo90k_ebme": (EBME, 32),
     "vimeo_septuplet": (without_time(RIFE), 64),
     "vimeo_septuplet_amt": (without_time(IFRNET), 24),
     "vimeo_septuplet_ema_vfi": (without_time(EMA_VFI), 32),

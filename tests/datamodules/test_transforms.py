@@ -13,6 +13,7 @@ from datamodules.transforms import (
     HorizontalFlip,
     RandomCrop,
     RandomResize,
+    RandomTurn,
     ReverseChannels,
     ReverseTime,
     Rotate90,
@@ -23,7 +24,7 @@ from datamodules.transforms import (
 )
 from tests.helpers.golden_cases import load
 from tests.helpers.scenes import scene, warp_errors
-from vfi_train.errors import DataError
+from vfi_train.errors import DataError, UserError
 
 PUBLISHED = {
     "resize": RandomResize(2, 1),
@@ -171,3 +172,20 @@ def test_an_enlargement_is_cropped_as_if_the_whole_had_been_made(window: RandomC
         assert one_by_one.random() == at_once.random()
         for name in ("frame0", "frame1", "target", "flow", "time"):
             np.testing.assert_array_equal(got[name], expected[name], err_msg=f"{name}, seed {seed}")
+
+
+def test_turns_equal_the_published_ones() -> None:
+    arrays = load("ebme_functions", "augmentation").arrays
+    image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    sample = {"frame0": image, "key": "golden"}
+    cases = {"channels_reversed": ReverseChannels(1), "rows_flipped": VerticalFlip(1)}
+    cases |= {"columns_flipped": HorizontalFlip(1), **{f"turned_{n}": RandomTurn(1, [n]) for n in (1, 2, 3)}}
+    for name, transform in cases.items():
+        np.testing.assert_array_equal(transform(sample, RNG)["frame0"], arrays[name], err_msg=name)
+    rng = np.random.default_rng(0)
+    turned = [RandomTurn(0.5, [1, 2, 3])(sample, rng)["frame0"].tobytes() for _ in range(600)]
+    counts = {name: turned.count(arrays[name].tobytes()) for name in ("turned_1", "turned_2", "turned_3")}
+    assert all(70 < count < 130 for count in counts.values())  # 1/6 each
+    assert turned.count(image.tobytes()) == 600 - sum(counts.values())
+    with pytest.raises(UserError, match=r"quarters from 0 to 3; got \[4\]"):
+        RandomTurn(1, [4])

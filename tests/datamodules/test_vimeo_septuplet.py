@@ -14,8 +14,10 @@ import torch
 from datamodules.storage.distance_maps import PREPARATIONS
 from datamodules.vimeo_septuplet import VimeoSeptuplet
 from tests.helpers.golden_cases import load
+from tests.helpers.in_process import composed
 from tests.helpers.layouts import fabricate, frame, stored_map
 from vfi_train.errors import DataError
+from vfi_train.evaluate.options import read_benchmark
 
 SIZE = (48, 64)
 
@@ -193,6 +195,34 @@ def test_held_out_times_are_the_published_ones(root: Path) -> None:
     uniform: Any = data(root, variant="D", val_maps="uniform", val_targets=[3]).val_source()
     assert len(uniform) == 2
     assert uniform.sample(0, None)["time"] == 0.5
+
+
+@pytest.mark.parametrize("variant", ["T", "TR", "D"])
+def test_one_triple_of_each_clip_is_the_same_every_time(variant: str, tmp_path: Path) -> None:
+    root = fabricate("vimeo_septuplet", tmp_path, clips=1)
+    line = (root / "sep_testlist.txt").read_text().splitlines()[0]
+    (root / "sep_testlist.txt").write_text(f"{line}\n" * 50)
+    source, again = (data(root, variant=variant, val_targets="random").val_source() for _ in range(2))
+    assert len(source) == 50
+    keys = [source.sample(i, None)["key"] for i in range(50)]  # type: ignore[call-overload]
+    assert keys == [again.sample(i, None)["key"] for i in range(50)]  # type: ignore[call-overload]
+    drawn = [tuple(map(int, key.rpartition("/")[2].split("-"))) for key in keys]
+    assert all(start < target < end for start, target, end in drawn)
+    assert len(set(drawn)) > 20  # of 35
+    for i, (start, target, end) in enumerate(drawn[:8]):
+        sample: Any = source.sample(i, None)
+        np.testing.assert_array_equal(sample["target"], source.store.read(f"sequences/{line}/im{target + 1}.png", ""))  # type: ignore[attr-defined]
+        if variant == "D":
+            assert sample["time"].shape == sample["target"].shape[:2]
+        else:
+            assert sample["time"] == pytest.approx((target - start) / (end - start), abs=2e-7)
+
+
+def test_the_published_recipes_validate_one_target_of_each_clip() -> None:
+    """7,824 of the test list, and the rest of the training list for RIFE; the benchmark has all five times."""
+    for name in ("rife_t_septuplet", "amt_s_d_septuplet", "ifrnet_tr_septuplet", "emavfi_dr_septuplet"):
+        assert composed(f"experiment={name}").data.val_targets == "random", name
+    assert read_benchmark("vimeo_septuplet").options["val_targets"] == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(("maps", "variant"), [("rife", "D"), ("rife", "DR"), ("amt_s", "DR"), ("ema_vfi", "DR")])

@@ -28,7 +28,7 @@ UCF = ("model=ifrnet_tiny", "weights=ifrnet_tiny_synthetic", "benchmark=ucf101")
         ((*UCF, "protocol=rife", "benchmark=xiph"), "protocol=rife does not measure xiph; it measures "),
         ((*UCF, "protocol=[amt,rife]"), "protocol lists 2: give one, and compare="),
         ((*UCF, "+protocol.always.scales=2", "protocol=amt"), "protocol=amt has no setting 'scales': did you mean"),
-        ((*UCF, "override.padding=mirror"), "protocol=ifrnet: padding=mirror is none of replicate, zeros, reflect"),
+        ((*UCF, "override.padding=mirror"), "protocol=ifrnet: padding is one of replicate, zeros, reflect, or a value"),
         ((*UCF, "+benchmark.options.val_sample=3"), "there is no key 'val_sample' in benchmark.options"),
         ((*UCF, "metrics=[psnr,lpips]", "backbones=/nowhere"), "(leave it out by metrics=[psnr,ssim]) needs alexnet"),
         ((*UCF, "metrics=[niqe]", "niqe_parameters=/nowhere.npz"), "there is no file /nowhere.npz: give the path of"),

@@ -18,8 +18,9 @@ from omegaconf import OmegaConf
 import conf
 from tests.helpers import direct_evaluation as direct
 from tests.helpers.direct_evaluation import ie, predicted, psnr, psnr_skimage, samples, ssim, ssim_skimage
+from tests.helpers.evaluation import composed
 from vfi_train.config.selection import configured
-from vfi_train.evaluate.options import protocol_names
+from vfi_train.evaluate.options import protocol_names, read_protocol
 from vfi_train.evaluate.results import Result
 
 CONF = Path(conf.__file__).parent
@@ -77,11 +78,20 @@ CASES: list[tuple[str, str, str, str, dict[str, Any], Columns]] = [
     ("rife", "rife", "hd_2x", "all", {"multiple": 32}, LUMA),
     *(("rife", "rife_m", "hd_4x", s, {"multiple": 32}, LUMA) for s in HD),
     # RIFE 4
-    ("rife4", "rife_v4_25", "vimeo90k", "test", {"multiple": 128, "zeros": True}, PLAIN),
+    ("rife4", "rife_v4_25", "vimeo90k", "test", {"multiple": 128, "fill": 0.0}, PLAIN),
     *(
-        ("rife4", "rife_v4_25", b, s, {"multiple": multiple, "zeros": True, "scale": scale}, PLAIN)
+        ("rife4", "rife_v4_25", b, s, {"multiple": multiple, "fill": 0.0, "scale": scale}, PLAIN)
         for b in ("x_test", "x_test_2x")
         for s, multiple, scale in (("2k", 128, 1.0), ("4k", 256, 0.5))
+    ),
+    # EBME: multiples of 2^(levels + 1)
+    *(
+        (protocol, "ebme_h", b, s, {"bgr": True, "multiple": multiple, "fill": 0.5, "flip_hw": flips}, PLAIN)
+        for protocol, flips in (("ebme", None), ("ebme_star", TURN))
+        for b, s, multiple in (
+            *(("vimeo90k", "test", 16), ("ucf101", "test", 16), *(("snu_film", s, 64) for s in SNU)),
+            *(("x_test", "2k", 128), ("x_test", "4k", 256)),
+        )
     ),
     # CO3D
     ("co3d", "ema_vfi_small_t", "co3d", "test", {"bgr": True, "multiple": 32}, {"psnr": psnr}),
@@ -198,9 +208,9 @@ def test_every_benchmark_of_every_protocol_is_among_the_cases() -> None:
     covered = {case[:1] + case[2:4] for case in CASES}
     covered |= {(name, "vimeo_septuplet", "test") for name, *_ in SEPTUPLETS}
     stated = set()
+    composed()
     for name in protocol_names():
-        benchmarks = OmegaConf.load(CONF / "protocol" / f"{name}.yaml").get("benchmarks") or ["vimeo_septuplet"]
-        for benchmark in benchmarks:
+        for benchmark in read_protocol(name).benchmarks:
             if benchmark != "*":
                 splits = OmegaConf.load(CONF / "benchmark" / f"{benchmark}.yaml").splits
                 stated |= {(name, benchmark, str(split)) for split in splits}

@@ -117,16 +117,16 @@ def predicted(
     *,
     multiple: int = 1,
     canvas: bool = False,
-    zeros: bool = False,
+    fill: float | None = None,
     scale: float = 1.0,
     bgr: bool = False,
     flip_hw: tuple[int, ...] | None = None,
     steps: int = 0,
     dim: bool = False,
 ) -> ImageArray:
-    """The toy network's prediction, H W 3, RGB, for frames padded to a multiple (on all sides, or with `zeros` at the
-    right and bottom), or at the top left of a black 480x640 canvas; the mean with that for flipped frames (`flip_hw`);
-    in `steps` by references.
+    """The toy network's prediction, H W 3, RGB, for frames padded to a multiple (on all sides, or with a value, `fill`,
+    at the right and bottom), or at the top left of a black 480x640 canvas; the mean with that for flipped frames
+    (`flip_hw`); in `steps` by references.
     """
 
     def iterated(frame0: Tensor, frame1: Tensor, time: Tensor) -> Tensor:
@@ -139,10 +139,11 @@ def predicted(
 
     height, width = s.frame0.shape[:2]
     down, across = (480 - height, 640 - width) if canvas else (-height % multiple, -width % multiple)
-    top, left = (0, 0) if canvas or zeros else (down // 2, across // 2)
+    top, left = (0, 0) if canvas or fill is not None else (down // 2, across // 2)
     pad = (left, across - left, top, down - top)
     frames = [tensor(f[..., ::-1] if bgr else f) for f in (s.frame0, s.frame1)]
-    frames = [F.pad(f, pad, mode="constant" if canvas or zeros else "replicate") for f in frames]
+    constant = 0.0 if canvas else fill
+    frames = [F.pad(f, pad, mode="replicate" if constant is None else "constant", value=constant) for f in frames]
     time = torch.as_tensor(np.asarray(s.time, np.float32)).reshape(1, 1, *np.shape(s.time) or (1, 1))
     time = F.pad(time, pad, mode="replicate") if np.ndim(s.time) else time
     out = iterated(frames[0], frames[1], time)

@@ -47,3 +47,10 @@ class Poison(L.Callback):
     ) -> None:
         if trainer.global_step + 1 in self.steps and self.process in (None, trainer.global_rank):
             batch["target"][0, 0, 3, 5] = torch.nan
+
+
+class Luck(L.Callback):
+    """Logs a value of its own after each validation."""
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        pl_module.log("val/luck", 7.0, sync_dist=True)

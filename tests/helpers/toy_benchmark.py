@@ -57,6 +57,16 @@ class ToyBGR(Toy):
     channel_order = "bgr"
 
 
+class ToyLevels(ToyBGR):
+    """Takes multiples of 2^(levels + 1), as EBME-H."""
+
+    levels = 3
+
+    @property
+    def size_multiple(self) -> int:  # type: ignore[override]
+        return 2 ** (self.levels + 1)
+
+
 class ToyReference(Toy):
     takes_reference = True
 
@@ -94,6 +104,6 @@ KINDS = {
     "ema_vfi_small_t": ToyBGR, "ema_vfi_dr": ToyReference, "ifrnet": Toy, "ifrnet_d": Toy, "ifrnet_r": ToyReference,
     "amt_s": Toy, "amt_s_d": Toy, "amt_s_dr": ToyReference, "atm_vfi_base": Toy, "middle": ToyMiddle, "toy": Toy,
     "interrupted": ToyInterrupted, "rife_v4_25": Toy,
-    "black": ToyBlack,
+    "black": ToyBlack, "ebme_h": ToyLevels,
 }  # fmt: skip
 globals().update(KINDS)

@@ -85,6 +85,7 @@ def test_frames_of_two_sizes_are_refused() -> None:
     ("options", "message"),
     [
         ({"padding": "wrap"}, "padding is one of"),
+        ({"padding": 1.5}, r"padding is one of .* a value from 0 to 1 \(0.5: grey\); got 1.5"),
         ({"padding_side": "left"}, "padding_side is one of"),
         ({"tta": "columns"}, "tta is one of"),
         ({"scale": 0}, "scale is a factor above 0"),

@@ -43,9 +43,9 @@ def test_padded_pixels_equal_the_published_padders() -> None:
     assert_near(Padding.between((5, 7), (8, 8)).pad(frame(5, 7, 0.0, 1)), padded, 0)
 
 
-@pytest.mark.parametrize("mode", ["replicate", "zeros", "reflect"])
+@pytest.mark.parametrize("mode", ["replicate", "zeros", "reflect", 0.5])
 @pytest.mark.parametrize("side", ["center", "right_bottom"])
-def test_padding_is_undone(mode: str, side: str) -> None:
+def test_padding_is_undone(mode: str | float, side: str) -> None:
     x = frame(13, 18, 0.0)
     padding = Padding.between((13, 18), (16, 24), mode, side)
     padded = padding.pad(x)
@@ -53,7 +53,8 @@ def test_padding_is_undone(mode: str, side: str) -> None:
     assert_near(padding.crop(padded), x, 0)
     if side == "right_bottom":
         assert_near(padded[..., :13, :18], x, 0)
-    corner = {"replicate": x[..., -1, -1], "zeros": 0 * x[..., 0, 0], "reflect": x[..., -2, -2]}[mode]
+    zero = 0 * x[..., 0, 0]
+    corner = {"replicate": x[..., -1, -1], "zeros": zero, "reflect": x[..., -2, -2], 0.5: zero + 0.5}[mode]
     assert_near(padded[..., 12 + padding.top + 1, 17 + padding.left + 1], corner, 0)
 
 

@@ -12,6 +12,7 @@ import torch
 
 from tests.helpers.programs import ENVIRONMENT
 from tests.helpers.videos import Blend
+from vfi_train.architectures import create_model
 from vfi_train.errors import UserError
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.interpolate.tile_size import free_memory, may_keep, needed, scale_for, tile_for
@@ -59,6 +60,12 @@ def test_multiply_accumulates_of_a_convolution() -> None:
 def test_scale_follows_the_published_protocols_for_2k_and_4k() -> None:
     sizes = {(720, 1280): 1.0, (1080, 1920): 1.0, (1080, 2048): 0.5, (2048, 1080): 0.5, (2160, 4096): 0.25}
     assert {size: scale_for(*size) for size in sizes} == sizes
+
+
+def test_a_network_that_adapts_to_the_size_keeps_scale_1() -> None:
+    model = create_model("ebme")
+    assert [(model.adapt_to(*size), model.levels) for size in ((540, 960), (2160, 4096))] == [(True, 5), (True, 7)]
+    assert not create_model("ifrnet_tiny").adapt_to(2160, 4096)
 
 
 def test_tiles_are_the_largest_that_the_memory_holds() -> None:

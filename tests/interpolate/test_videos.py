@@ -58,7 +58,7 @@ def test_a_video_keeps_duration_and_sound_and_multiplies_frames(clip: Path, tmp_
     assert times[::4] == source_times
     assert (summary.frames, summary.counts["predicted"]) == (96, 69)
     for index in (0, 23):  # the codec's own loss: it encodes these very frames
-        assert psnr(frames[4 * index], source[index]) > (40 if codec != "av1" else 36)
+        assert psnr(frames[4 * index], source[index]) > {"h264": 40, "h265": 38, "av1": 36}[codec]
     assert sound_packets(output) == sound_packets(clip)
     assert np.array_equal(sound_samples(output), sound_samples(clip))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.mp4"]
@@ -193,7 +193,7 @@ def test_odd_sizes_get_one_more_row_and_column(tmp_path: Path) -> None:
     for index, image in enumerate(pan(2, height=51, width=75)):
         Image.fromarray(image).save(tmp_path / f"{index}.png")
     interpolate(configured(input=f"{tmp_path}/*.png", output=tmp_path / "out.mp4", factor=2, quality=1))
-    frames = read_rgb(tmp_path / "out.mp4")
+    frames = [frame.image for frame in open_source(tmp_path / "out.mp4").frames()]
     assert frames[0].shape == (52, 76, 3)
     # Chroma has half the size: brightness is what is left to compare.
     assert psnr(frames[0][:51, :75].mean(axis=2), pan(2, height=51, width=75)[0].mean(axis=2)) > 30
@@ -326,10 +326,11 @@ from itertools import pairwise
 from pathlib import Path
 import numpy as np
 from datamodules.storage.media import Clip, Frame
-from vfi_train.interpolate.video_writer import Encoding, write_video
-with write_video(Path(sys.argv[1]), Clip("", 64, 96), Encoding()) as write:
+from vfi_train.interpolate.encoders import Encoding
+from vfi_train.interpolate.video_writer import write_video
+with write_video(Path(sys.argv[1]), Clip("", 64, 96), Encoding()) as writer:
     for i in range(240):
-        write(Frame(np.full((64, 96, 3), i, np.uint8), Fraction(i, 24), Fraction(1, 24)))
+        writer.write(Frame(np.full((64, 96, 3), i, np.uint8), Fraction(i, 24), Fraction(1, 24)))
     os._exit(9)
 """
 

@@ -139,7 +139,14 @@ def test_frozen_statistics_do_not_change_and_frozen_dropout_is_off() -> None:
 
 def test_frozen_parameters_do_not_move_and_have_no_state(tmp_path: Path) -> None:
     freeze = "freeze=['encoder.*', '*.bias']"
-    run = train_tiny(tmp_path, "trainer.max_steps=3", "optimizer.weight_decay=0.1", freeze, Recorder.begin())
+    run = train_tiny(
+        tmp_path,
+        "trainer.max_steps=3",
+        "optimizer.weight_decay=0.1",
+        freeze,
+        "weights=ifrnet_tiny_synthetic",
+        Recorder.begin(),
+    )
     first, last = Recorder.weights[0], Recorder.weights[-1]
     states = optimizer_state_by_name(read_checkpoint(run / "checkpoints" / "last.ckpt")["optimizer_states"][0])
     assert len(Recorder.weights) == 3

@@ -26,6 +26,7 @@ curriculum:
     - name: first
       overrides: [trainer.max_steps={STEPS}]
       freeze: ["encoder.*"]
+      weights: ifrnet_tiny_synthetic
     - name: second
       overrides: [trainer.max_steps={STEPS}, data.batch_size=2]
       weights: previous

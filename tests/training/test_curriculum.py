@@ -29,6 +29,7 @@ curriculum:
     - name: first
       overrides: [trainer.max_steps=4, "data.train_samples=${curriculum.samples}"]
       freeze: ["decoder4.*"]
+      weights: ifrnet_tiny_synthetic
     - name: second
       overrides: [trainer.max_steps=7, data.batch_size=2, optimizer.weight_decay=0.1]
       train: ["decoder*"]

@@ -206,6 +206,13 @@ def test_learning_rates_of_rife() -> None:
     assert rates("rife_vimeo", info["steps"]) == pytest.approx(info["lr"], rel=1e-9)
 
 
+@pytest.mark.parametrize("experiment", ["ebme_vimeo", "ebme_h_vimeo"])
+def test_learning_rates_of_ebme(experiment: str) -> None:
+    """The published trainer's first update is step 1."""
+    info = load("ebme_functions", "learning_rate").info
+    assert rates(experiment, [step - 1 for step in info["steps"]]) == pytest.approx(info["lr"], rel=1e-9)
+
+
 @pytest.mark.parametrize(("experiment", "key"), [("amt_s_dr_septuplet", "amt"), ("ifrnet_dr_septuplet", "ifrnet")])
 def test_learning_rates_of_interpany(experiment: str, key: str) -> None:
     """The golden counts 1,000 steps an epoch, the recipe 2,557: the curve's shape is compared, stretched."""

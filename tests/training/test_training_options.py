@@ -39,7 +39,9 @@ def test_a_batch_is_the_same_in_parts_and_on_two_processes(tmp_path: Path) -> No
 
 def test_on_two_processes_one_bad_batch_and_frozen_parts_are_the_same_for_both(tmp_path: Path) -> None:
     poison = "+callbacks.poison={_target_: tests.helpers.recorder.Poison, steps: [3], process: 1}"
-    run = train_on_two(tmp_path, *STEPS, poison, "freeze=['encoder.*']", "optimizer.weight_decay=0.1")
+    run = train_on_two(
+        tmp_path, *STEPS, poison, "freeze=['encoder.*']", "optimizer.weight_decay=0.1", "weights=ifrnet_tiny_synthetic"
+    )
     before, after = (read_checkpoint(run / "checkpoints" / name) for name in ("last_previous.ckpt", "last.ckpt"))
     assert (before["global_step"], after["global_step"]) == (2, 3)
     assert all(torch.equal(before["state_dict"][name], tensor) for name, tensor in after["state_dict"].items())

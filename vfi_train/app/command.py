@@ -7,6 +7,7 @@ are removed after a while, and all of them when the program ends.
 from __future__ import annotations
 
 import importlib.util
+import ipaddress
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from omegaconf import DictConfig
 
@@ -80,7 +82,7 @@ def serve(settings: Settings, model: str, search_path: Sequence[str] = ()) -> No
         threading.Thread(target=_sweep, args=(jobs, s.keep, over), daemon=True).start()
         print(f"http://{s.host}:{s.port}  (Ctrl-C ends it)", flush=True)
         try:
-            page.launch(css=STYLE, app_kwargs={"middleware": _middleware()}, **launch_options(s))
+            page.launch(css=STYLE, app_kwargs={"middleware": _middleware(s.host)}, **launch_options(s))
         except KeyboardInterrupt:  # before the page was served
             pass
         finally:
@@ -114,10 +116,47 @@ class PolicyMiddleware:
         await self.inner(scope, receive, send_with_policy)
 
 
-def _middleware() -> list[Any]:
+class HostMiddleware:
+    """An ASGI application that passes on to another what is addressed to this machine.
+
+    A page elsewhere can let its own name point to this machine, and would then count as this page in a browser.
+
+    Args:
+        inner: the other.
+        host: the name or address that the page is served at.
+    """
+
+    def __init__(self, inner: Any, host: str) -> None:
+        self.inner, self.names = inner, {host.lower(), "localhost", socket.gethostname().lower()}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass a request on, or refuse it with status 421."""
+        given = dict(scope.get("headers") or ()).get(b"host", b"").decode("latin-1")
+        if scope["type"] == "lifespan" or self.accepts(given):
+            await self.inner(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            text = f"This page is not served as {given!r}: open it by the address that the program printed.\n"
+            headers = [(b"content-type", b"text/plain; charset=utf-8")]
+            await send({"type": "http.response.start", "status": 421, "headers": headers})
+            await send({"type": "http.response.body", "body": text.encode()})
+
+    def accepts(self, given: str) -> bool:
+        """Whether a Host header names this machine: by an address, which no other page can have, or by its name."""
+        name = ""
+        try:
+            name = urlsplit(f"//{given}").hostname or ""
+            ipaddress.ip_address(name.partition("%")[0])
+        except ValueError:
+            return name in self.names
+        return True
+
+
+def _middleware(host: str) -> list[Any]:
     from starlette.middleware import Middleware
 
-    return [Middleware(PolicyMiddleware)]
+    return [Middleware(HostMiddleware, host=host), Middleware(PolicyMiddleware)]
 
 
 def _check_port(host: str, port: int) -> None:

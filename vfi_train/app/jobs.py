@@ -24,7 +24,7 @@ from vfi_train.inference.interpolator import Interpolator
 from vfi_train.inference.manipulation import compose, manipulate, timing
 from vfi_train.inference.time_probe import is_time_aware
 from vfi_train.interpolate.command import interpolate_with
-from vfi_train.interpolate.video_writer import Encoding
+from vfi_train.interpolate.encoders import Encoding
 from vfi_train.interpolate.writers import OutputWriter
 from vfi_train.runtime.devices import find_device
 from vfi_train.weights import list_shipped, load_weights

@@ -48,6 +48,14 @@ class Architecture(nn.Module):
         """Compute what is shared by all times between the two frames (B 3 H W each)."""
         raise NotImplementedError
 
+    def adapt_to(self, height: int, width: int) -> bool:
+        """Set what depends on the size of the frames, before they are padded (EBME: the levels of its pyramid).
+
+        Returns:
+            Whether it did, so that large frames need no smaller `scale`.
+        """
+        return False
+
     def decode(
         self,
         encoding: Encoding,

@@ -7,6 +7,7 @@ flows to both frames together with a feature of the frame in between.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,38 +15,43 @@ from torch import Tensor, nn
 from vfi_train.architectures.base import Architecture, Encoding
 from vfi_train.architectures.layers.reference import known_reference
 from vfi_train.architectures.layers.residual import SideChannelBlock, conv_prelu, join
+from vfi_train.architectures.layers.reversal import blend_splatted
 from vfi_train.architectures.layers.time_map import time_plane
 from vfi_train.architectures.layers.warp import resize, resize_flow, warp_both
 from vfi_train.architectures.registry import register_model
 from vfi_train.contract import Prediction
+from vfi_train.errors import UserError
+
+Synthesis = Literal["warp", "splat"]
 
 
 @register_model
-def ifrnet(reference: bool = False) -> IFRNet:
+def ifrnet(reference: bool = False, synthesis: Synthesis = "warp") -> IFRNet:
     """IFRNet, 4,959,692 parameters.
 
     Args:
         reference: start from a reference frame too (`IFRNetR`), as `ifrnet_dr` does; an option of every size.
+        synthesis: how the frames are moved to the wanted time, see `IFRNet`; an option of every size.
     """
-    return _build(reference, widths=(32, 48, 72, 96), side_channels=32)
+    return _build(reference, synthesis, widths=(32, 48, 72, 96), side_channels=32)
 
 
 @register_model
-def ifrnet_s(reference: bool = False) -> IFRNet:
+def ifrnet_s(reference: bool = False, synthesis: Synthesis = "warp") -> IFRNet:
     """IFRNet small, 2,803,610 parameters."""
-    return _build(reference, widths=(24, 36, 54, 72), side_channels=24)
+    return _build(reference, synthesis, widths=(24, 36, 54, 72), side_channels=24)
 
 
 @register_model
-def ifrnet_l(reference: bool = False) -> IFRNet:
+def ifrnet_l(reference: bool = False, synthesis: Synthesis = "warp") -> IFRNet:
     """IFRNet large, 19,699,460 parameters; its first convolution is 7x7."""
-    return _build(reference, widths=(64, 96, 144, 192), side_channels=64, first_kernel=7)
+    return _build(reference, synthesis, widths=(64, 96, 144, 192), side_channels=64, first_kernel=7)
 
 
 @register_model
-def ifrnet_tiny(reference: bool = False) -> IFRNet:
+def ifrnet_tiny(reference: bool = False, synthesis: Synthesis = "warp") -> IFRNet:
     """Ours, for the quickstart and for tests: IFRNet's structure at a size that two CPU cores train in minutes."""
-    return _build(reference, widths=(8, 12, 18, 24), side_channels=8)
+    return _build(reference, synthesis, widths=(8, 12, 18, 24), side_channels=8)
 
 
 @register_model
@@ -81,6 +87,12 @@ class IFRNet(Architecture):
         widths: channels of the pyramid levels, 1/2 to 1/16.
         side_channels: channels that a residual block refines a second time.
         first_kernel: kernel of the first convolution.
+        synthesis: "warp": the wanted frame's pixels fetch their colours along the last flows (published). "splat": the
+            last flows are reversed, and the frames' pixels are moved along them; see `layers.reversal`. The weights
+            are the same.
+
+    Raises:
+        UserError: another synthesis.
     """
 
     family = "ifrnet"
@@ -91,8 +103,17 @@ class IFRNet(Architecture):
     faster_channels_last = True
     checkpointed = ("encoder.*", "decoder*")
 
-    def __init__(self, widths: tuple[int, int, int, int], side_channels: int, first_kernel: int = 3) -> None:
+    def __init__(
+        self,
+        widths: tuple[int, int, int, int],
+        side_channels: int,
+        first_kernel: int = 3,
+        synthesis: Synthesis = "warp",
+    ) -> None:
         super().__init__()
+        if synthesis not in get_args(Synthesis):
+            raise UserError(f"synthesis={synthesis} is none of {', '.join(get_args(Synthesis))}")
+        self.synthesis = synthesis
         c1, c2, c3, c4 = widths
         self.encoder = Encoder(widths, first_kernel)
         of_reference = c4 + 1 if self.takes_reference else 0
@@ -132,8 +153,12 @@ class IFRNet(Architecture):
         last = features.pop()  # of the last decoder: mask logit, residual colours
         flows[-1] = flow = resize_flow(flow, up)
         mask, residual = resize(torch.sigmoid(last[:, :1]), up), resize(last[:, 1:], up)
-        warped0, warped1 = warp_both(torch.cat((e.frame0 - e.mean, e.frame1 - e.mean)), flow).chunk(2)
-        merged = mask * warped0 + (1 - mask) * warped1 + e.mean
+        frames = torch.cat((e.frame0 - e.mean, e.frame1 - e.mean))
+        if self.synthesis == "splat":
+            merged = blend_splatted(frames, flow, mask) + e.mean
+        else:
+            warped0, warped1 = warp_both(frames, flow).chunk(2)
+            merged = mask * warped0 + (1 - mask) * warped1 + e.mean
         return Prediction(
             frame=torch.clamp(merged + residual, 0, 1),
             merged=[merged],
@@ -212,6 +237,12 @@ class Decoder(nn.Module):
         return self.convblock(join(maps))
 
 
-def _build(reference: bool, widths: tuple[int, int, int, int], side_channels: int, first_kernel: int = 3) -> IFRNet:
+def _build(
+    reference: bool,
+    synthesis: Synthesis,
+    widths: tuple[int, int, int, int],
+    side_channels: int,
+    first_kernel: int = 3,
+) -> IFRNet:
     network = IFRNetR if reference else IFRNet
-    return network(widths, side_channels, first_kernel)
+    return network(widths, side_channels, first_kernel, synthesis)

@@ -41,6 +41,11 @@ def create_model(name: str, **options: Any) -> Architecture:
     return _builders[name](**options)
 
 
+def is_registered(builder: Any) -> bool:
+    """Whether a function or class is in the catalogue."""
+    return any(known is builder for known in _builders.values())
+
+
 def list_models(pattern: str = "*") -> list[str]:
     """Names of all architectures that match the shell pattern, sorted."""
     _discover()

@@ -48,7 +48,9 @@ class SampleScores(L.Callback):
         own = [pair for keys, scores in self._seen for pair in zip(keys, scores.tolist(), strict=True)]
         self._seen = []
         rows = gather(own)
-        if trainer.limit_val_batches == 1.0 and not trainer.sanity_checking:
+        if trainer.sanity_checking:
+            return
+        if trainer.limit_val_batches == 1.0:
             check_count([key for key, _ in rows], trainer.datamodule.val_size)  # type: ignore[attr-defined]
         if trainer.is_global_zero:
             write(Path(trainer.default_root_dir) / "samples.csv", sorted(rows, key=lambda row: (row[1], row[0])))

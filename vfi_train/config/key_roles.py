@@ -42,6 +42,7 @@ KEY_ROLES: dict[str, Role] = {
     "trainer.num_nodes": RESUMABLE,
     "trainer.strategy": RESUMABLE,
     "trainer.accelerator": RESUMABLE,
+    "trainer.max_time": RESUMABLE,
     "loss.terms.*.folder": RESUMABLE,
     "callbacks.nan_guard": RESUMABLE,
     "callbacks.published": RESUMABLE,

@@ -13,8 +13,9 @@ import yaml
 
 from vfi_train.architectures import Architecture
 from vfi_train.config.build_network import build_network
+from vfi_train.config.trust import check_trusted
 from vfi_train.errors import UserError, nearest
-from vfi_train.weights import load_weights
+from vfi_train.weights import load_weights, weight_files
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class EvaluatedModel:
         label, config, weights: see `ModelChoice`.
         name: of the function that builds it; protocols and published numbers refer to it.
         network: the network.
-        weights_file, weights_sha256: the file that was read.
+        weights_file, weights_sha256: the file that was read, or the folder, and all files of it one after another.
     """
 
     label: str
@@ -58,11 +59,11 @@ class EvaluatedModel:
         return {"model": self.config, "weights": self.weights_sha256, "average": average if is_average else None}
 
 
-def model_of_run(name: str, runs: str) -> ModelChoice:
+def model_of_run(name: str, runs: str, trust: bool = False) -> ModelChoice:
     """The network of a training, RUN, or RUN:ema for an average of its weights.
 
     Raises:
-        UserError: there is no such run in the folder `runs`, or it has no model.
+        UserError: there is no such run in the folder `runs`, it has no model, or one from elsewhere without `trust`.
     """
     run, _, average = name.partition(":")
     folder = Path(run) if (Path(run) / "config.yaml").is_file() else Path(runs) / run
@@ -76,6 +77,7 @@ def model_of_run(name: str, runs: str) -> ModelChoice:
         raise UserError(f"{path} is not a YAML file: give another run") from error
     if not isinstance(config, dict) or "model" not in config:
         raise UserError(f"{path} has no block model: give another run")
+    check_trusted(config["model"], "model", path, trust)
     suffix = f":{average}" if average else ""
     return ModelChoice(f"{folder.name}{suffix}", config["model"], f"{folder}{suffix}")
 
@@ -105,8 +107,10 @@ def load_model(choice: ModelChoice, runs: str) -> EvaluatedModel:
     name = str(choice.config["_target_"]).rpartition(".")[2]
     if choice.weights is not None:
         file = load_weights(network, choice.weights, runs)
-        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-        return EvaluatedModel(choice.label, name, choice.config, choice.weights, network, file, sha256)
+        digest = hashlib.sha256()
+        for part in weight_files(network.family, file):
+            digest.update(part.read_bytes())
+        return EvaluatedModel(choice.label, name, choice.config, choice.weights, network, file, digest.hexdigest())
     if any(True for _ in network.parameters()):
         raise UserError(f"{choice.label} needs weights: give weights=FILE, a run, or the name of shipped weights")
     return EvaluatedModel(choice.label, name, choice.config, None, network)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any
 
@@ -10,11 +10,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from vfi_train.config.read_settings import read_settings
 from vfi_train.config.selection import benchmark_names, chosen, configured, dataset, one_for_each
-from vfi_train.errors import UserError, nearest
+from vfi_train.errors import UserError
 from vfi_train.evaluate.benchmarks import Benchmark, find_root
 from vfi_train.evaluate.networks import ModelChoice, model_of_run, with_unique_labels
 from vfi_train.evaluate.protocol import Protocol
-from vfi_train.inference.batch_predictor import PRECISIONS
+from vfi_train.inference.backend import check_names
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class PlainOptions:
     niqe_parameters: str | None
     device: str
     devices: int | str
+    backend: str
     precision: str
     batch: int
     workers: int | None
@@ -38,7 +39,7 @@ class PlainOptions:
     resume: bool
     num_examples: int
     wandb: bool
-    wandb_project: str
+    wandb_project: str | None
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,7 @@ def read_options(config: DictConfig) -> Options:
         UserError: an unknown or missing value, or a list of a wrong length.
     """
     plain = read_settings(PlainOptions, config)
-    if plain.precision not in PRECISIONS:
-        raise UserError(f"precision={plain.precision} is not known: {nearest(plain.precision, PRECISIONS)}")
+    plain = replace(plain, precision=check_names(plain.backend, plain.precision))
     if not isinstance(plain.batch, int) or plain.batch < 1:
         raise UserError(f"batch={plain.batch} is not a number of pairs: give 1 or more")
     models = _models(config)
@@ -110,7 +110,7 @@ def _models(config: DictConfig) -> tuple[ModelChoice, ...]:
     blocks = [configured("model", name) if len(set(names)) > 1 else config.model for name in names]
     models = [ModelChoice(*given) for given in zip(names, map(_plain, blocks), weights, strict=True)]
     runs = [] if config.run is None else config.run if OmegaConf.is_list(config.run) else [config.run]
-    return with_unique_labels([*models, *(model_of_run(str(run), config.runs) for run in runs)])
+    return with_unique_labels([*models, *(model_of_run(str(run), config.runs, config.trust is True) for run in runs)])
 
 
 def _benchmarks(config: DictConfig) -> tuple[tuple[Benchmark, ...], tuple[str, ...]]:

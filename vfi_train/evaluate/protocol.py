@@ -8,10 +8,10 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from vfi_train.errors import UserError, nearest
+from vfi_train.inference.padding import PaddingMode, PaddingSide, check_padding
 
 CHOICES = {
     "average": ("image", "sequence"),
-    "padding": ("replicate", "zeros", "reflect"),
     "padding_side": ("center", "right_bottom"),
     "tta": (False, True, "flip_hw", "flip_h"),
     "channels": (None, "rgb", "bgr"),
@@ -37,8 +37,8 @@ class Settings:
     protocol: str
     metrics: dict[str, dict[str, Any]]
     average: Literal["image", "sequence"] = "image"
-    padding: Literal["replicate", "zeros", "reflect"] = "replicate"
-    padding_side: Literal["center", "right_bottom"] = "center"
+    padding: PaddingMode = "replicate"
+    padding_side: PaddingSide = "center"
     padding_multiple: int | tuple[int, int] | None = None
     scale: float = 1.0
     tta: bool | Literal["flip_hw", "flip_h"] = False
@@ -154,3 +154,4 @@ def _check(options: Mapping[str, Any], protocol: str) -> None:
             raise UserError(f"protocol={protocol} has no setting {key!r}: {nearest(key, known)}")
         if key in CHOICES and value not in CHOICES[key]:
             raise UserError(f"protocol={protocol}: {key}={value} is none of {', '.join(map(str, CHOICES[key]))}")
+    check_padding(options.get("padding", "replicate"), f"protocol={protocol}: padding")

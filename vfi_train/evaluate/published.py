@@ -89,7 +89,7 @@ class Distance:
 
 def distances(result: Result) -> dict[str, Distance]:
     """By column, the published numbers of this network on this split compared with ours."""
-    found = find(result.model, result.benchmark, result.split)
+    found = find(result.model, result.benchmark, result.split, result.protocol)
     ours = result.averages()
     return {
         column: Distance(column, ours[column], number, not (reason := _differs(result, number)), reason)
@@ -98,14 +98,15 @@ def distances(result: Result) -> dict[str, Distance]:
     }
 
 
-def find(model: str, benchmark: str, split: str) -> dict[str, PublishedNumber]:
-    """The published numbers by column."""
+def find(model: str, benchmark: str, split: str, protocol: str | None = None) -> dict[str, PublishedNumber]:
+    """The published numbers by column: of several those by `protocol`, else the first ones."""
     found: dict[str, PublishedNumber] = {}
     for block in blocks():
         if block["benchmark"] == benchmark and block["split"] == split:
             columns: Sequence[str] = block["columns"]
             for column, text in zip(columns, block["results"].get(model, ()), strict=False):
-                if text not in ("", "-"):
+                known = found.get(column)
+                if text not in ("", "-") and (known is None or known.protocol != protocol == block["protocol"]):
                     found[column] = PublishedNumber(text, block["protocol"], block["source"], block["note"])
     return found
 
@@ -115,6 +116,8 @@ def _differs(result: Result, number: PublishedNumber) -> str:
         return f"protocol {result.protocol}, the published one is {number.protocol}"
     if not result.complete:
         return f"{len(result.samples)} of {result.expected or result.requested} samples"
+    if result.backend != "torch":
+        return f"backend {result.backend}, precision {result.precision}"
     if result.precision != "fp32":
         return f"precision {result.precision}"
     return ""

@@ -119,6 +119,7 @@ def settings_text(result: Result) -> str:
         "sha256 of the weights": result.weights_sha256,
         "protocol": result.settings,
         "data": result.data,
+        "backend": result.backend,
         "precision": result.precision,
         "device": result.device,
     }

@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from datamodules.storage.atomic_write import atomic_file
 from vfi_train.architectures import Architecture
 from vfi_train.config.build_network import build_network
 from vfi_train.config.read_settings import read_settings
 from vfi_train.errors import UserError, make_folder, nearest
-from vfi_train.export import graphs
+from vfi_train.inference import graphs
 from vfi_train.inference.time_probe import is_time_aware
 from vfi_train.weights import load_weights, published_state_dict
+from vfi_train.weights.checksums import write_safetensors
 
 WEIGHTS = {"published": "published weights", "safetensors": "safetensors weights"}
 GRAPHS = {
@@ -24,6 +25,7 @@ GRAPHS = {
     "torch_export": (".pt2", graphs.write_torch_export, "torch.export archive ("),
     "aotinductor": (".pt2", graphs.write_aotinductor, "AOTInductor package ("),
 }
+FORMATS = (*WEIGHTS, *GRAPHS, "hub")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Settings:
     size: str | None
     iterations: int
     overwrite: bool
+    license: str | None
 
 
 def export(config: DictConfig) -> None:
@@ -47,8 +50,17 @@ def export(config: DictConfig) -> None:
     """
     s = read_settings(Settings, config)
     output, name = Path(s.output), str(config.model._target_).rpartition(".")[2]
-    if s.format not in {**WEIGHTS, **GRAPHS}:
-        raise UserError(f"format={s.format} is not known: {nearest(s.format, [*WEIGHTS, *GRAPHS])}")
+    if s.format not in FORMATS:
+        raise UserError(f"format={s.format} is not known: {nearest(s.format, FORMATS)}")
+    if s.format == "hub":
+        from vfi_train.export.hub import write_hub_folder
+
+        model = build_network(config)
+        source = load_weights(model, s.weights, s.runs)
+        block = OmegaConf.to_container(config.model, resolve=True)
+        write_hub_folder(model, block, source, output, s.license)  # type: ignore[arg-type]
+        print(f"{output}: a folder for the Hugging Face Hub of {source}; upload it with hf upload OWNER/NAME {output}")
+        return
     if output.exists() and not s.overwrite:
         raise UserError(f"{output} exists: choose another output=..., or overwrite=true")
     if s.format in GRAPHS and output.suffix != GRAPHS[s.format][0]:
@@ -77,9 +89,7 @@ def write_weights(model: Architecture, path: Path, form: str, metadata: dict[str
     if form == "published":
         torch.save(tensors, path)
     else:
-        from safetensors.torch import save_file
-
-        save_file(tensors, path, metadata=metadata)
+        write_safetensors(tensors, path, metadata)
 
 
 def _described(metadata: graphs.ExportMetadata, difference: float) -> str:

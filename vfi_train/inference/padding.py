@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,7 +12,8 @@ from vfi_train.architectures import Architecture
 from vfi_train.architectures.base import scaled_size
 from vfi_train.errors import UserError
 
-PaddingMode = Literal["replicate", "zeros", "reflect"]
+NamedMode = Literal["replicate", "zeros", "reflect"]
+PaddingMode = NamedMode | float  # a number: this value in all channels, from 0 to 1
 PaddingSide = Literal["center", "right_bottom"]
 
 
@@ -45,6 +46,8 @@ class Padding:
         if not any(amounts):
             return x
         height, width = x.shape[-2:]
+        if isinstance(self.mode, (int, float)):
+            return F.pad(x, amounts, value=self.mode)
         if self.mode == "zeros":
             return F.pad(x, amounts)
         if self.mode == "reflect" and (max(amounts[:2]) >= width or max(amounts[2:]) >= height):
@@ -64,6 +67,15 @@ class Padding:
         """The inverse of `pad`."""
         height, width = x.shape[-2:]
         return x[..., self.top : height - self.bottom, self.left : width - self.right]
+
+
+def check_padding(mode: Any, name: str = "padding") -> None:
+    """Raise a UserError when `mode` is no `PaddingMode`; `name` is that of the option in the message."""
+    is_value = isinstance(mode, (int, float)) and not isinstance(mode, bool) and 0 <= mode <= 1
+    if mode not in get_args(NamedMode) and not is_value:
+        raise UserError(
+            f"{name} is one of {', '.join(get_args(NamedMode))}, or a value from 0 to 1 (0.5: grey); got {mode!r}"
+        )
 
 
 def padded_size(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from datamodules.storage.image_io import ImageArray
 from datamodules.storage.media import Frame
 from vfi_train.errors import UserError
 from vfi_train.inference.batch_predictor import LEVELS, BatchPredictor, ImagePair
+from vfi_train.interpolate import pixels
 from vfi_train.interpolate.frame_times import Plan
 from vfi_train.interpolate.pairs import Pair
 
@@ -108,22 +109,45 @@ class FrameStream:
 
     def _predicted(self, pairs: list[Pair]) -> list[Iterator[ImageArray]]:
         """The images of each pair, in order."""
-        dtype = pairs[0].frame0.image.dtype
-        images = [ImagePair(p.frame0.image, p.frame1.image, [float(time) for time in p.inner_times()]) for p in pairs]
-        predictions = self.predictor.predict(images)
+        split = [pixels.parts(pair.frame0.image, pair.frame1.image) for pair in pairs]
+        if len({len(one) for one in split}) > 1:  # of a batch, only some have alpha that moves
+            return [self._predicted([pair])[0] for pair in pairs]
+        columns = [self._predicted_rgb(list(column), pairs) for column in zip(*split, strict=True)]
+        of_pairs = [zip(*images, strict=True) for images in zip(*columns, strict=True)]
+        return [
+            (pixels.joined(images, pair.frame0.image) for images in found)
+            for found, pair in zip(of_pairs, pairs, strict=True)
+        ]
+
+    def _predicted_rgb(
+        self, images: list[tuple[ImageArray, ImageArray]], pairs: list[Pair]
+    ) -> list[Iterator[ImageArray]]:
+        """Images between those of each pair, H W 3, in their dtype."""
+        dtype = images[0][0].dtype
+        ranges = [pixels.Range(*two) if dtype == np.float32 else None for two in images]
+        given = []
+        for (image0, image1), r, pair in zip(images, ranges, pairs, strict=True):
+            if r is not None:
+                image0, image1 = r.compress(image0), r.compress(image1)
+            given.append(ImagePair(image0, image1, [float(time) for time in pair.inner_times()]))
+        predictions = self.predictor.predict(given)
         if len(pairs) == 1:
-            return [(_images(frame, dtype)[0] for _, frame in predictions)]
+            return [(_images(frame, dtype, ranges)[0] for _, frame in predictions)]
         found: list[list[ImageArray]] = [[] for _ in pairs]
         for indices, frames in predictions:
             if len(indices) < len(pairs) and self.batch > 1:
                 self.batch = 1
                 self._note("memory ran out: going on with one pair at a time (batch=1)")
-            for index, image in zip(indices, _images(frames, dtype), strict=True):
+            for index, image in zip(indices, _images(frames, dtype, [ranges[i] for i in indices]), strict=True):
                 found[index].append(image)
         return [iter(column) for column in found]
 
 
-def _images(frames: Tensor, dtype: np.dtype[Any]) -> list[ImageArray]:
-    """B 3 H W in [0, 1] as images, rounded to the nearest."""
-    arrays = (frames.clamp(0, 1).movedim(1, -1).float() * LEVELS[dtype]).round()
-    return list(arrays.to(torch.uint8 if dtype == np.uint8 else torch.int32).cpu().numpy().astype(dtype, copy=False))
+def _images(frames: Tensor, dtype: np.dtype[Any], ranges: Sequence[pixels.Range | None]) -> list[ImageArray]:
+    """B 3 H W in [0, 1] as images, rounded to the nearest where they are integers."""
+    arrays = frames.clamp(0, 1).movedim(1, -1).float()
+    if dtype == np.float32:
+        floats = arrays.cpu().numpy()
+        return [image if r is None else r.expand(image) for image, r in zip(floats, ranges, strict=True)]
+    levels = (arrays * LEVELS[dtype]).round()
+    return list(levels.to(torch.uint8 if dtype == np.uint8 else torch.int32).cpu().numpy().astype(dtype, copy=False))

@@ -11,18 +11,20 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from datamodules.storage.media import Clip, Frame
+from datamodules.storage.video_file import check_deinterlacer
 from vfi_train.architectures import Architecture
 from vfi_train.errors import UserError
 from vfi_train.inference.batch_predictor import BatchPredictor, tf32
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.inference.time_probe import is_time_aware
 from vfi_train.interpolate import pipeline
+from vfi_train.interpolate.encoders import Encoding
 from vfi_train.interpolate.frame_stream import FrameStream
 from vfi_train.interpolate.frame_times import Plan, fraction, make_plan
 from vfi_train.interpolate.pairs import Pair, PairClassifier, pairs, without_repeats
+from vfi_train.interpolate.pixels import background_colour, over
 from vfi_train.interpolate.readers import open_source
 from vfi_train.interpolate.tile_size import may_keep, scale_for, tile_for
-from vfi_train.interpolate.video_writer import Encoding
 from vfi_train.interpolate.writers import OutputWriter, has_clock
 from vfi_train.runtime.devices import find_device, keep_freed_memory
 from vfi_train.runtime.progress import ProgressReporter
@@ -43,12 +45,15 @@ class Settings:
     rate: float | str | None
     times: float | list[float | str] | None
     insert: int | list[int] | None
-    frame_rate: float | str
+    frame_rate: float | str | None
+    output_rate: float | str | None
     speed: float | str
+    deinterlace: str | None
     drop_repeats: bool
     cut_threshold: float | None
     static_threshold: float | None
     device: str
+    backend: str
     precision: str
     batch: int
     times_at_once: int
@@ -64,6 +69,7 @@ class Settings:
     quality: float | None
     encoder_options: dict[str, Any] | None
     pixel_format: str | None
+    background: str
     audio: bool
     compare: str | None
     frames: str
@@ -97,31 +103,37 @@ def run(settings: Settings, model: Architecture) -> Summary:
     if s.compare not in (None, *pipeline.SIDES):
         raise UserError(f"compare={s.compare} is not known: give {' or '.join(pipeline.SIDES)}")
     given = s.input if isinstance(s.input, list) else str(s.input)
-    source = open_source(given, fraction(s.frame_rate, "frame_rate"))
+    background = background_colour(s.background)
+    check_deinterlacer(s.deinterlace, "deinterlace")
+    source = open_source(given, None if s.frame_rate is None else fraction(s.frame_rate, "frame_rate"), s.deinterlace)
     clip = source.clip
+    if s.output_rate is not None:
+        speed = _speed_for(fraction(s.output_rate, "output_rate"), speed, plan.rate(clip.rate))
     interpolator = _interpolator(s, model, clip, plan)
     with _progress(s, plan, clip) as progress, tf32(True) if s.precision == "tf32" else nullcontext():
-        predictor = BatchPredictor(
-            interpolator, precision=s.precision, insert=insert, smaller_tiles=True, note=progress.note
-        )
+        interpolator.backend.note = progress.note
+        predictor = BatchPredictor(interpolator, insert=insert, smaller_tiles=True, note=progress.note)
         stream = FrameStream(predictor, plan, batch=s.batch, has_clock=has_clock(s.output), note=progress.note)
-        sound = clip.path if s.audio and speed == 1 else None
-        encoding = Encoding(s.codec, s.quality, s.encoder_options or {}, s.pixel_format, sound)
-        frames = without_repeats(source.frames()) if s.drop_repeats else source.frames()
-        items = pairs(frames, plan, PairClassifier(s.cut_threshold, s.static_threshold))
+        encoding = Encoding(
+            s.codec, s.quality, s.encoder_options or {}, s.pixel_format, True, s.audio and speed == 1, speed
+        )
+        output = _output_clip(clip, plan, speed, s)
         with (
             pipeline.StopSignal() as stop,
-            OutputWriter(
-                s.output, _output_clip(clip, plan, speed, s.compare), encoding, s.frames, s.overwrite
-            ) as writer,
-            ReadAhead[Pair | Frame](items, ahead=2 * s.batch + 1) as reading,
+            OutputWriter(s.output, output, encoding, s.frames, s.overwrite) as writer,
         ):
-            for line in _notes(s, interpolator, plan, clip, speed):
+            for line in (*_notes(s, interpolator, plan, clip, speed), *writer.target.notes):
                 progress.note(line)
-            pipeline.run(
-                stream.outputs(reading), writer, compare=s.compare, speed=speed, stop=stop,
-                progress=lambda count: progress.update(count, lambda: f"{progress.rate():.1f} frames/s"),
-            )  # fmt: skip
+            frames = source.frames() if writer.target.holds_alpha else over(source.frames(), background)
+            frames = without_repeats(frames) if s.drop_repeats else frames
+            items = pairs(frames, plan, PairClassifier(s.cut_threshold, s.static_threshold))
+            with ReadAhead[Pair | Frame](items, ahead=2 * s.batch + 1) as reading:
+                pipeline.run(
+                    stream.outputs(reading), writer, compare=s.compare, speed=speed, stop=stop,
+                    progress=lambda count: progress.update(count, lambda: f"{progress.rate():.1f} frames/s"),
+                )  # fmt: skip
+        for line in source.problems:
+            progress.note(line)
     summary = Summary(writer.count, stream.counts, stop.received is not None)
     print(
         _last_line(summary, s.output, progress.rate()), file=sys.stderr if s.output == "-" else sys.stdout, flush=True
@@ -136,9 +148,10 @@ def _interpolator(s: Settings, model: Architecture, clip: Clip, plan: Plan) -> I
     load_weights(model, s.weights, s.runs)
     model.to(find_device(s.device))
     size = (clip.height, clip.width)
+    scale = 1.0 if model.adapt_to(*size) else scale_for(*size)
     interpolator = Interpolator(
         model,
-        scale=scale_for(*size) if s.scale == "auto" else float(fraction(s.scale, "scale")),
+        scale=scale if s.scale == "auto" else float(fraction(s.scale, "scale")),
         tta=s.tta,
         times_at_once=s.times_at_once,
         recursive=_needs_recursion(s, model, plan) if s.recursive == "auto" else s.recursive,
@@ -146,7 +159,11 @@ def _interpolator(s: Settings, model: Architecture, clip: Clip, plan: Plan) -> I
         iterations=s.iterations,
         tile=None if s.tile in (None, "auto") else _sides(s.tile),
         tile_overlap=s.tile_overlap,
+        backend=s.backend,
+        precision=s.precision,
     )
+    total = _total(s, plan, clip)
+    interpolator.backend.frames = None if total is None else total - clip.count
     if s.tile == "auto":
         tile = tile_for(interpolator, size, s.batch, s.memory)
         interpolator.tile = None if tile is None else (tile, tile)
@@ -162,16 +179,32 @@ def _needs_recursion(s: Settings, model: Architecture, plan: Plan) -> bool:
 
 
 def _progress(s: Settings, plan: Plan, clip: Clip) -> ProgressReporter:
+    return ProgressReporter("frames", _total(s, plan, clip), every_seconds=10.0)
+
+
+def _total(s: Settings, plan: Plan, clip: Clip) -> int | None:
+    """How many frames will be written, if that is known."""
     known = clip.count and not s.drop_repeats
-    total = plan.total(clip.count, clip.rate, has_clock(s.output)) if known else None
-    return ProgressReporter("frames", total, every_seconds=10.0)
+    return plan.total(clip.count, clip.rate, has_clock(s.output)) if known else None
 
 
-def _output_clip(clip: Clip, plan: Plan, speed: Fraction, compare: str | None) -> Clip:
-    columns, rows = (2 if compare == side else 1 for side in ("beside", "below"))
-    rate = plan.rate(clip.rate) * speed
-    tick = plan.tick(clip.tick) / speed
-    return replace(clip, height=clip.height * rows, width=clip.width * columns, rate=rate, tick=tick)
+def _speed_for(output_rate: Fraction, speed: Fraction, planned: Fraction) -> Fraction:
+    if output_rate <= 0 or speed != 1:
+        fault = "is not a number of frames per second" if output_rate <= 0 else f"and speed={speed} both say how fast"
+        raise UserError(f"output_rate={float(output_rate):g} {fault}: give one above 0, such as 24, without speed=")
+    return output_rate / planned
+
+
+def _output_clip(clip: Clip, plan: Plan, speed: Fraction, s: Settings) -> Clip:
+    columns, rows = (2 if s.compare == side else 1 for side in ("beside", "below"))
+    return replace(
+        clip,
+        height=clip.height * rows,
+        width=clip.width * columns,
+        rate=plan.rate(clip.rate) * speed,
+        tick=plan.tick(clip.tick) / speed,
+        tracks=tuple(kind for kind in clip.tracks if kind != "sound" or s.audio),
+    )
 
 
 def _notes(s: Settings, interpolator: Interpolator, plan: Plan, clip: Clip, speed: Fraction) -> Iterator[str]:
@@ -181,8 +214,10 @@ def _notes(s: Settings, interpolator: Interpolator, plan: Plan, clip: Clip, spee
         yield f"frames of {size}: flow is estimated at scale={interpolator.scale:g}"
     if interpolator.tile and s.tile == "auto":
         yield f"frames of {size} do not fit the memory: tile={interpolator.tile[0]}"
-    if speed != 1 and s.audio and clip.path:
-        yield f"speed={s.speed} leaves the sound out"
+    if speed != 1 and s.audio and "sound" in clip.tracks:
+        yield f"speed={speed} leaves the sound out"
+    if clip.interlaced:
+        yield f"{clip.name} is interlaced, and its frames are combed: deinterlace=bwdif makes a frame of each field"
     if interpolator.recursive and s.recursive == "auto":
         denominator = plan.tick(Fraction(1)).denominator
         nearest = f", to the nearest k/{1 << s.recursion_depth}" if denominator & (denominator - 1) else ""

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from datamodules.storage import scene_cuts
-from datamodules.storage.image_io import ImageArray
+from datamodules.storage.image_io import SCALES, ImageArray, flatten, has_alpha, to_bits
 from datamodules.storage.media import Frame
 from vfi_train.interpolate.frame_times import Plan, PlannedFrame
 
@@ -96,9 +96,12 @@ def largest_change(first: ImageArray, second: ImageArray) -> float:
     """The mean absolute difference of the 16x16 block that changes most, in grey levels of 255."""
     height, width = first.shape[:2]
     blocks = (max(1, width // BLOCK), max(1, height // BLOCK))
-    means = cv2.resize(cv2.absdiff(first, second), blocks, interpolation=cv2.INTER_AREA)
-    return float(means.max()) / (1 if first.dtype == np.uint8 else 257)
+    changes = [cv2.absdiff(flatten(first), flatten(second))]
+    if has_alpha(first):
+        changes.append(cv2.absdiff(first[..., 3], second[..., 3]))
+    means = [cv2.resize(change, blocks, interpolation=cv2.INTER_AREA).max() for change in changes]
+    return float(max(means)) * 255 / SCALES[first.dtype]
 
 
 def _small(image: ImageArray) -> scene_cuts.Small:
-    return scene_cuts.small(image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8))  # type: ignore[arg-type]
+    return scene_cuts.small(to_bits(flatten(image), 8))

@@ -75,7 +75,8 @@ def run(
     with WriteBehind(write, ahead) as writing:
         for output in outputs:
             writing.put(output)
-            progress(writer.count)
+            progress(writer.given)
             if stop is not None and stop.received is not None:
+                writer.target.is_interrupted = True
                 break
-    progress(writer.count)
+    progress(writer.given)

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import glob
+import re
 import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from datamodules.storage.clips import FrameSource, ImageFiles, VideoFile
+from datamodules.storage.clips import AnimatedImage, FrameSource, ImageFiles
 from datamodules.storage.file_endings import IMAGES
 from datamodules.storage.image_io import list_images, natural_key
+from datamodules.storage.video_file import VideoFile
 from vfi_train.errors import UserError
 
 PIPE = "-"
 Input = str | Path | Sequence[str | Path]
 
 
-def open_source(given: Input, frame_rate: Fraction = Fraction(24)) -> FrameSource:
-    """The frames of a video, a folder of images, a pattern, a list of images, or "-".
+def open_source(given: Input, frame_rate: Fraction | None = None, deinterlace: str | None = None) -> FrameSource:
+    """The frames of a video, a folder of images, a pattern, a list of images, or "-"; with alpha.
 
     Args:
         given: a path, a pattern with *, ? or [...], a list of images, or "-" for y4m on standard input.
-        frame_rate: of images, per second.
+        frame_rate: of images, per second; None: 24. Videos have their own.
+        deinterlace: of videos, see `VideoFile`.
 
     Raises:
         UserError: it does not exist, cannot be read, or is fewer than two images.
@@ -34,7 +37,7 @@ def open_source(given: Input, frame_rate: Fraction = Fraction(24)) -> FrameSourc
             raise UserError(
                 "input=- reads y4m from a pipe, but standard input is a terminal: ffmpeg ... -f yuv4mpegpipe -"
             )
-        return VideoFile(None, sys.stdin.buffer)
+        return _timed(VideoFile(None, sys.stdin.buffer, deinterlace=deinterlace), frame_rate)
     path = Path(given).expanduser()
     if path.is_dir():
         images = list_images(path)
@@ -42,30 +45,45 @@ def open_source(given: Input, frame_rate: Fraction = Fraction(24)) -> FrameSourc
             raise UserError(f"the folder input={path} holds no images ({', '.join(IMAGES[:3])}, ...)")
         return _image_files(images, frame_rate)
     if path.is_file():
+        if path.suffix.lower() in IMAGES and AnimatedImage.holds(path):
+            return _timed(AnimatedImage(path), frame_rate)
         if path.suffix.lower() in IMAGES:
             raise UserError(f"input={path} is one frame only: give two images or more, input=[{path},OTHER]")
-        return VideoFile(path)
+        return _timed(VideoFile(path, alpha=True, deinterlace=deinterlace), frame_rate)
+    if re.search(r"%\d*d", str(given)):
+        pattern = re.sub(r"%\d*d", "*", str(given))
+        raise UserError(f"input={given} is written as for FFmpeg: numbers are found by input={pattern}")
     if glob.has_magic(str(given)):
-        return _matching(str(path), frame_rate)
+        return _matching(str(path), frame_rate, deinterlace)
     raise UserError(f"there is no file or folder input={path}: give a video, a folder, a pattern or a list of images")
 
 
-def _image_files(paths: Sequence[Path], frame_rate: Fraction) -> ImageFiles:
+def _image_files(paths: Sequence[Path], frame_rate: Fraction | None) -> ImageFiles:
     missing = next((p for p in paths if not p.is_file()), None)
     if missing is not None:
         raise UserError(f"there is no image {missing}, which input= names")
     if len(paths) < 2:
         count = f"one frame only ({paths[0]})" if paths else "no frame"
         raise UserError(f"input= holds {count}: frames are made between two or more")
-    return ImageFiles(paths, frame_rate)
+    return ImageFiles(paths, frame_rate or Fraction(24), alpha=True)
 
 
-def _matching(pattern: str, frame_rate: Fraction) -> FrameSource:
+def _timed(source: FrameSource, frame_rate: Fraction | None) -> FrameSource:
+    if frame_rate is not None:
+        source.close()
+        raise UserError(
+            f"frame_rate={frame_rate} is of images, and {source.clip.name} has its own times: output_rate= is the rate "
+            "at which the output plays"
+        )
+    return source
+
+
+def _matching(pattern: str, frame_rate: Fraction | None, deinterlace: str | None) -> FrameSource:
     paths = sorted((Path(p) for p in glob.glob(pattern)), key=lambda p: natural_key(str(p)))
     if not paths:
         raise UserError(f"no file matches the pattern input={pattern}")
     if len(paths) == 1 and paths[0].suffix.lower() not in IMAGES:
-        return open_source(paths[0], frame_rate)
+        return open_source(paths[0], frame_rate, deinterlace)
     other = next((p for p in paths if p.suffix.lower() not in IMAGES), None)
     if other is not None:
         raise UserError(

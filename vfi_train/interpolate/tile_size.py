@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vfi_train.errors import UserError
+from vfi_train.inference.backend import Backend
 from vfi_train.inference.batch_predictor import TIMES_PER_TILE
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.profile.inference_cost import peak_memory
@@ -74,12 +75,13 @@ def may_keep(interpolator: Interpolator, size: tuple[int, int], batch: int, memo
 def needed(interpolator: Interpolator, size: tuple[int, int], batch: int, tile: int | None) -> int:
     """Counted bytes for frames of this size: complete, or one tile and the images that tiles are blended into."""
     times = [0.5] * max(interpolator.times_at_once, 1 if tile is None else TIMES_PER_TILE)
-    before, interpolator.tile = interpolator.tile, None
+    before = interpolator.tile, interpolator.backend
+    interpolator.tile, interpolator.backend = None, Backend(interpolator.model)  # nothing is computed
     try:
         shape = size if tile is None else (min(tile, size[0]), min(tile, size[1]))
         peak = peak_memory(interpolator.model, lambda *pair: _run(interpolator, pair, times), shape, batch)
     finally:
-        interpolator.tile = before
+        interpolator.tile, interpolator.backend = before
     images = 0 if tile is None else 2 + len(times) + 1  # the frames, a blend for each time, and the result
     return peak + 4 * size[0] * size[1] * (3 * images * batch + (0 if tile is None else len(times)))
 

@@ -6,28 +6,44 @@ Files and folders appear when they are complete.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from fractions import Fraction
-from itertools import count, pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
-import cv2
-from PIL import Image
-
-from datamodules.storage.atomic_write import atomic_file, atomic_folder, write_bytes
-from datamodules.storage.image_io import ImageArray, to_bits
+from datamodules.storage.atomic_write import atomic_folder, write_bytes
+from datamodules.storage.file_endings import ICC_ENDINGS
+from datamodules.storage.image_io import encode_image, flatten, to_bits
 from datamodules.storage.media import Clip, Frame
 from vfi_train.errors import UserError, is_disk_full, make_folder, nearest
-from vfi_train.interpolate.video_writer import CONTAINERS, Encoding, write_video
+from vfi_train.interpolate.animation_writer import KINDS as ANIMATIONS
+from vfi_train.interpolate.animation_writer import write_animation
+from vfi_train.interpolate.encoders import Encoding
+from vfi_train.interpolate.video_writer import CONTAINERS, write_video
 
-ANIMATIONS = {".gif": "GIF", ".webp": "WEBP", ".apng": "PNG"}
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff")
-SIXTEEN_BITS = (".png", ".ppm", ".tif", ".tiff")
-SHORTEST = {".gif": 20, ".webp": 1, ".apng": 1}  # milliseconds; browsers show shorter GIF frames for 100
+# Bits that an image holds at most, and whether it holds transparency.
+IMAGES = {
+    ".png": (16, True), ".jpg": (8, False), ".jpeg": (8, False), ".bmp": (8, False), ".ppm": (16, False),
+    ".tif": (32, True), ".tiff": (32, True), ".exr": (32, True),
+}  # fmt: skip
 
-Write = Callable[[Frame], None]
+
+class Target(Protocol):
+    """What frames are written to.
+
+    Attributes:
+        notes: what it does not hold of them, a sentence each.
+        holds_alpha: whether it takes images H W 4.
+        is_interrupted: set where the input did not end.
+    """
+
+    notes: list[str]
+    holds_alpha: bool
+    is_interrupted: bool
+
+    def write(self, frame: Frame) -> bool | None:
+        """Write one frame; False: it is left out."""
+        ...
 
 
 def has_clock(output: str) -> bool:
@@ -48,6 +64,8 @@ class OutputWriter:
 
     Attributes:
         count: frames that are written.
+        given: those, and those that the output leaves out (GIF has at most 50 a second).
+        target: see `Target`; within the `with` block.
 
     Raises:
         UserError: the output exists, its ending, codec or format is not known, or it cannot be written.
@@ -56,24 +74,25 @@ class OutputWriter:
     def __init__(
         self, output: str, clip: Clip, encoding: Encoding, frames: str = "png", overwrite: bool = False
     ) -> None:
-        self.output, self.count = output, 0
+        self.output, self.count, self.given = output, 0, 0
         with self._explain_errors():
-            self._target = _target(output, clip, encoding, frames, overwrite)
+            self._context = _target(output, clip, encoding, frames, overwrite)
 
     def __enter__(self) -> Self:
         with self._explain_errors():
-            self._write = self._target.__enter__()
+            self.target = self._context.__enter__()
         return self
 
     def write(self, frame: Frame) -> None:
         """Write one frame."""
         with self._explain_errors():
-            self._write(frame)
-        self.count += 1
+            kept = self.target.write(frame) is not False
+        self.given += 1
+        self.count += kept
 
     def __exit__(self, *exception: Any) -> None:
         with self._explain_errors():
-            self._target.__exit__(*exception)
+            self._context.__exit__(*exception)
 
     @contextmanager
     def _explain_errors(self) -> Iterator[None]:
@@ -93,7 +112,9 @@ class OutputWriter:
         return f"output={self.output} cannot be written after {self.count} frames: {error.strerror or error}"
 
 
-def _target(output: str, clip: Clip, encoding: Encoding, frames: str, overwrite: bool) -> AbstractContextManager[Write]:
+def _target(
+    output: str, clip: Clip, encoding: Encoding, frames: str, overwrite: bool
+) -> AbstractContextManager[Target]:
     if output == "-":
         return write_video(None, clip, encoding)
     path = Path(output).expanduser()
@@ -103,7 +124,7 @@ def _target(output: str, clip: Clip, encoding: Encoding, frames: str, overwrite:
             raise UserError(f"frames={frames} is no kind of image: {nearest(frames, [e[1:] for e in IMAGES])}")
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise UserError(f"the folder output={path} is not empty: choose another, or empty it")
-        return write_folder(path, f".{frames}")
+        return write_folder(path, f".{frames}", clip)
     if path.exists() and not overwrite:
         raise UserError(f"output={path} exists: choose another, or overwrite=true")
     known = (*CONTAINERS, *ANIMATIONS, *IMAGES)
@@ -115,69 +136,61 @@ def _target(output: str, clip: Clip, encoding: Encoding, frames: str, overwrite:
     make_folder(path.parent, "output")
     if ending in CONTAINERS:
         return write_video(path, clip, encoding)
-    return write_animation(path, clip.rate) if ending in ANIMATIONS else write_image(path)
+    return write_animation(path, clip) if ending in ANIMATIONS else write_image(path, clip)
 
 
-@contextmanager
-def write_folder(folder: Path, ending: str) -> Iterator[Write]:
-    """Images 000000.png, 000001.png, ... in a folder that is new or empty."""
-    numbers = count()
-    with atomic_folder(folder) as partial:
+class ImageWriter:
+    """Writes images 000000.png, 000001.png, ... to a folder, or one image. See `Target`."""
 
-        def write(frame: Frame) -> None:
-            (partial / f"{next(numbers):06d}{ending}").write_bytes(encode(frame.image, ending))
+    is_interrupted = False
 
-        yield write
+    def __init__(self, path: Path, ending: str, clip: Clip, is_folder: bool) -> None:
+        self.count, self.contents = 0, list[bytes]()
+        self._path, self._ending, self._clip, self._is_folder = path, ending, clip, is_folder
+        self._bits, self.holds_alpha = IMAGES[ending]
+        self.notes = list(self._limits())
 
-
-@contextmanager
-def write_image(path: Path) -> Iterator[Write]:
-    """One image in one file."""
-    contents: list[bytes] = []
-
-    def write(frame: Frame) -> None:
-        if contents:
+    def write(self, frame: Frame) -> None:
+        """Write one frame."""
+        if self.count and not self._is_folder:
             raise UserError(
-                f"output={path} is one image, but there are more frames: give a folder, or times=[0.5] and two images"
+                f"output={self._path} is one image, but there are more frames: give a folder, or times=[0.5] and two "
+                "images"
             )
-        contents.append(encode(frame.image, path.suffix.lower()))
+        bits = min(self._bits, self._clip.bits if self._clip.bits in (8, 32) else 16)
+        image = frame.image if self.holds_alpha else flatten(frame.image)
+        content = encode_image(to_bits(image, 32 if self._ending == ".exr" else bits), self._ending, self._clip.icc)
+        if self._is_folder:
+            (self._path / f"{self.count:06d}{self._ending}").write_bytes(content)
+        else:
+            self.contents.append(content)
+        self.count += 1
 
-    yield write
-    for content in contents:
-        write_bytes(path, content)
+    def _limits(self) -> Iterator[str]:
+        clip, kind = self._clip, self._ending[1:]
+        if clip.bits == 32 > self._bits:
+            yield f"{kind} holds integers: values below 0 and above 1 are clipped (exr and tif keep them)"
+        elif clip.bits > 8 == self._bits:
+            yield f"{clip.bits} bits become 8 ({kind}); png and tif keep them"
+        if clip.alpha and not self.holds_alpha:
+            yield f"{kind} holds no transparency: frames are laid over background=... (png, tif and exr hold it)"
+        if clip.icc and self._ending not in ICC_ENDINGS:
+            yield f"the colour profile (ICC) is not written to {kind}"
+        if clip.tracks:
+            yield f"images hold only the picture: left out is {', '.join(clip.tracks)}"
 
 
 @contextmanager
-def write_animation(path: Path, rate: Fraction) -> Iterator[Write]:
-    """A GIF, WebP or APNG that plays in a loop. Frames are held in memory, those of a GIF with their 256 colours."""
-    ending = path.suffix.lower()
-    images: list[Image.Image] = []
-    times: list[Fraction] = []
-
-    def write(frame: Frame) -> None:
-        image = Image.fromarray(to_bits(frame.image, 8))
-        images.append(image.quantize(256) if ending == ".gif" else image)
-        times.append(frame.time)
-
-    yield write
-    if not images:
-        return
-    options: dict[str, Any] = {"quality": 90, "method": 4} if ending == ".webp" else {}
-    options |= {"append_images": images[1:], "duration": durations([*times, times[-1] + 1 / rate], ending)}
-    with atomic_file(path) as partial, partial.open("wb") as file:
-        images[0].save(file, ANIMATIONS[ending], save_all=True, loop=0, **options)
+def write_folder(folder: Path, ending: str, clip: Clip) -> Iterator[ImageWriter]:
+    """Images in a folder that is new or empty."""
+    with atomic_folder(folder) as partial:
+        yield ImageWriter(partial, ending, clip, is_folder=True)
 
 
-def durations(times: Sequence[Fraction], ending: str) -> list[int]:
-    """Milliseconds between times in seconds; the times, not the durations, are rounded to the format's unit."""
-    unit = 10 if ending == ".gif" else 1
-    marks = [round((time - times[0]) * 1000 / unit) for time in times]
-    return [max((after - before) * unit, SHORTEST[ending]) for before, after in pairwise(marks)]
-
-
-def encode(image: ImageArray, ending: str) -> bytes:
-    """The content of an image file; 16 bits where the format holds them."""
-    image = image if ending in SIXTEEN_BITS else to_bits(image, 8)
-    options = {".png": [cv2.IMWRITE_PNG_COMPRESSION, 3], ".jpg": [cv2.IMWRITE_JPEG_QUALITY, 95]}
-    _, content = cv2.imencode(ending, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options.get(ending.replace("e", ""), []))
-    return content.tobytes()
+@contextmanager
+def write_image(path: Path, clip: Clip) -> Iterator[ImageWriter]:
+    """One image in one file."""
+    writer = ImageWriter(path, path.suffix.lower(), clip, is_folder=False)
+    yield writer
+    for content in writer.contents:
+        write_bytes(path, content)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import lightning as L
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim import Optimizer
@@ -24,11 +25,14 @@ from vfi_train.modules.step_options import (
     set_channels_last,
     to_channels_last,
 )
+from vfi_train.optim.modes import OptimizerModes
 from vfi_train.optim.optimizers import build_optimizer, build_scheduler, learning_rate
 from vfi_train.optim.parameters import ParameterGroup, frozen_modules
 from vfi_train.optim.schedules import Schedule
 from vfi_train.runtime.devices import keep_freed_memory
 from vfi_train.runtime.lightning_internals import attached_trainer
+
+TRAINING_WEIGHTS = "training_weights"  # of a checkpoint: name -> tensor
 
 
 class InterpolationModule(L.LightningModule):
@@ -81,6 +85,8 @@ class InterpolationModule(L.LightningModule):
         }
         self.interpolator = Interpolator(architecture)
         self.gradients = Gradients()
+        self.modes: OptimizerModes | None = None
+        self._training_weights: dict[str, Tensor] | None = None  # of the checkpoint that is resumed
         self._terms: list[dict[str, Tensor]] = []  # of the micro-batches of a logged step
 
     def forward(self, frame0: Tensor, frame1: Tensor, time: Tensor) -> Prediction:
@@ -133,6 +139,8 @@ class InterpolationModule(L.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """The optimizer over trainable parameters, its learning rate set before every optimizer step."""
         optimizer = build_optimizer(self.make_optimizer, self.architecture, self.parameter_groups, self._is_scaled)
+        modes = OptimizerModes(optimizer)
+        self.modes = modes if modes.exist else None
         scheduler = build_scheduler(optimizer, self.schedule, self.total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
@@ -168,6 +176,11 @@ class InterpolationModule(L.LightningModule):
         return self.channels_last
 
     @property
+    def _switches_modes(self) -> bool:
+        fits = self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking
+        return self.modes is not None and fits
+
+    @property
     def _is_scaled(self) -> bool:
         trainer = attached_trainer(self)
         return trainer is not None and trainer.precision == "16-mixed"
@@ -178,8 +191,10 @@ class InterpolationModule(L.LightningModule):
             keep_freed_memory()
 
     def on_fit_end(self) -> None:
-        """Return it to the system."""
+        """Return it to the system, and leave the evaluation weights in place."""
         keep_freed_memory(False)
+        if self.modes is not None:
+            self.modes.evaluate()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make random numbers a function of seed, micro-batch and rank, so that a resumed run draws the same."""
@@ -203,6 +218,34 @@ class InterpolationModule(L.LightningModule):
                 self.log(f"train/weight_{name}", term.weight_at(self.global_step))
         self.log("train/lr", learning_rate(optimizer))
         self.log("step", float(self.trainer.global_step + 1))
+
+    def on_train_start(self) -> None:
+        """Put the training weights in place, for optimizers that evaluate with others (schedule-free)."""
+        if self.modes is not None:
+            if self._training_weights is not None:
+                self.modes.restore(self._training_weights)
+                self._training_weights = None
+            self.modes.train()
+
+    def on_validation_start(self) -> None:
+        """Put the evaluation weights in place."""
+        if self._switches_modes:
+            self.modes.evaluate()  # type: ignore[union-attr]
+
+    def on_validation_end(self) -> None:
+        """Put the training weights in place."""
+        if self._switches_modes:
+            self.modes.train()  # type: ignore[union-attr]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Save the evaluation weights, and beside them the training weights, to resume to the bit."""
+        if self.modes is not None:
+            evaluation, checkpoint[TRAINING_WEIGHTS] = self.modes.weights()
+            checkpoint["state_dict"].update({f"architecture.{name}": value for name, value in evaluation.items()})
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The inverse of `on_save_checkpoint`."""
+        self._training_weights = checkpoint.get(TRAINING_WEIGHTS)
 
     def on_validation_epoch_end(self) -> None:
         """Number the rows of the logs by optimizer steps."""

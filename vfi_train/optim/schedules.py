@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from vfi_train.errors import UserError
+from vfi_train.ranges import Natural, NonNegative, Positive
+
 
 class Schedule(Protocol):
     """The learning rate of optimizer step `step` (0-based) in a training of `total` steps."""
@@ -19,7 +22,7 @@ class Schedule(Protocol):
 class WarmupCosine:
     """Linear warm-up to the peak, then half a cosine down to the floor.
 
-    Step s < warmup_steps uses start + (peak - start) * s / warmup_steps; afterwards
+    With s = step + first_step, s < warmup_steps uses start + (peak - start) * s / warmup_steps; afterwards
     floor + (peak - floor) * (1 + cos(pi * (s - warmup_steps) / (total - warmup_steps))) / 2.
 
     Args:
@@ -27,17 +30,20 @@ class WarmupCosine:
         warmup_steps: optimizer steps of warm-up; 0 for none.
         start: the learning rate at the start of the warm-up.
         steps: length of the curve; None: the length of the training.
+        first_step: the number of the first step: 0, or 1 (EBME: the last step reaches the floor).
 
-    Source: IFRNet and AMT (no warm-up), RIFE and EMA-VFI (2,000 steps of warm-up).
+    Source: IFRNet and AMT (no warm-up), RIFE, EMA-VFI and EBME (2,000 steps of warm-up).
     """
 
-    floor: float
-    warmup_steps: int = 0
-    start: float = 0.0
-    steps: int | None = None
+    floor: NonNegative
+    warmup_steps: Natural = 0
+    start: NonNegative = 0.0
+    steps: Positive | None = None
+    first_step: int = 0
 
     def __call__(self, step: int, *, peak: float, total: int) -> float:
         """See `Schedule`."""
+        step += self.first_step
         if step < self.warmup_steps:
             return self.start + (peak - self.start) * step / self.warmup_steps
         total = self.steps or total
@@ -60,9 +66,9 @@ class CosineTimesWarmup:
     (second trainer) with a loaded one.
     """
 
-    floor: float
-    warmup_steps: int = 0
-    steps: int | None = None
+    floor: NonNegative
+    warmup_steps: Natural = 0
+    steps: Positive | None = None
 
     def __call__(self, step: int, *, peak: float, total: int) -> float:
         """See `Schedule`."""
@@ -72,9 +78,84 @@ class CosineTimesWarmup:
 
 
 @dataclass(frozen=True)
+class OneCycle:
+    """Half a cosine from the peak / `rise` up to the peak, then half a cosine down to the floor.
+
+    Args:
+        floor: the learning rate at the end.
+        warmup: share of the training until the peak, above 0 and below 1.
+        rise: the peak divided by the first learning rate.
+
+    Raises:
+        UserError: a value outside its range.
+
+    Source: Smith and Topin, Super-Convergence, 2018; the same curve as torch.optim.lr_scheduler.OneCycleLR.
+    """
+
+    floor: float
+    warmup: float = 0.3
+    rise: float = 25.0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.warmup < 1 and self.rise >= 1 and self.floor >= 0):
+            raise UserError(
+                "one-cycle needs schedule.warmup between 0 and 1, schedule.rise of 1 or more and schedule.floor of 0 "
+                f"or more; got warmup={self.warmup}, rise={self.rise}, floor={self.floor}"
+            )
+
+    def __call__(self, step: int, *, peak: float, total: int) -> float:
+        """See `Schedule`."""
+        top = self.warmup * total - 1
+        if step <= top:
+            return _cosine(peak / self.rise, peak, step / top)
+        return _cosine(peak, self.floor, (step - top) / max(1.0, total - 1 - top))
+
+
+@dataclass(frozen=True)
+class WarmupStableDecay:
+    """Linear warm-up, the peak for most of the training, and a straight line down to the floor at its end.
+
+    Step s uses peak * min(1, (s + 1) / warmup_steps) until the decay begins, so that a training can be prolonged from
+    any checkpoint before that.
+
+    Args:
+        floor: the learning rate after the last step.
+        warmup_steps: optimizer steps of warm-up; 0 for none.
+        decay: share of the training that is decay, 0..1.
+
+    Raises:
+        UserError: a value outside its range.
+
+    Source: Hu et al., MiniCPM, 2024; Hägele et al., NeurIPS 2024.
+    """
+
+    floor: float
+    warmup_steps: int = 0
+    decay: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.decay <= 1 and self.warmup_steps >= 0 and self.floor >= 0):
+            raise UserError(
+                "warm-up-stable-decay needs schedule.decay in 0..1 and schedule.warmup_steps and schedule.floor of 0 "
+                f"or more; got decay={self.decay}, warmup_steps={self.warmup_steps}, floor={self.floor}"
+            )
+
+    def __call__(self, step: int, *, peak: float, total: int) -> float:
+        """See `Schedule`."""
+        left = (total - step) / max(1.0, self.decay * total)
+        if left < 1:
+            return self.floor + (peak - self.floor) * max(0.0, left)
+        return peak * min(1.0, (step + 1) / max(1, self.warmup_steps))
+
+
+@dataclass(frozen=True)
 class Constant:
     """The optimizer's learning rate at every step."""
 
     def __call__(self, step: int, *, peak: float, total: int) -> float:
         """See `Schedule`."""
         return peak
+
+
+def _cosine(start: float, end: float, progress: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * min(1.0, progress))) / 2

@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.table import Table
 
 from datamodules.storage.atomic_write import atomic_folder, write_bytes, write_text
-from datamodules.storage.clips import find_clips
 from datamodules.storage.frame_cache import Frames
 from datamodules.video import Video
 from vfi_train.errors import UserError, make_folder
@@ -68,8 +67,7 @@ def make_triplets(
     if not isinstance(data, Video):
         raise UserError(f"task=triplets works on videos: give data=video data.root=FOLDER, not data={name_of(data)}")
     data.check()
-    data.prepare_data()
-    clips = [data.cache.open(clip) for clip in find_clips(Path(str(data.root)))]
+    clips = data.decoded()
     motion = (float(least_motion), float(most_motion))
     rules = MiningRules(frames, data.gap, data.cut_threshold, data.static_threshold, motion, per_video)
     found = dict(parallel_map(partial(mine, rules=rules), clips, processes, "videos"))

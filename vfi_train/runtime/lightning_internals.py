@@ -10,6 +10,7 @@ from subprocess import Popen
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.callbacks import Timer
 
 log = logging.getLogger(__name__)
 TRIED = ("2.6",)
@@ -33,6 +34,13 @@ def disable_signal_handling(trainer: L.Trainer) -> None:
     """
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
+
+
+def restart_timer(trainer: L.Trainer) -> None:
+    """Count `trainer.max_time` from each start: Lightning counts over all of them, so that a resumed run would stop."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Timer):
+            callback.load_state_dict = lambda state_dict: None  # type: ignore[method-assign]
 
 
 def complete_step_metrics(trainer: L.Trainer) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import lightning as L
+import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch.optim import Optimizer
@@ -16,18 +17,18 @@ from losses import LossSet
 from vfi_train.architectures import Architecture
 from vfi_train.config.build_network import build_network
 from vfi_train.errors import UserError
+from vfi_train.inference.padding import padded_size
+from vfi_train.modules.forward import predict
 from vfi_train.modules.gradients import check_clipping
 from vfi_train.modules.interpolation_module import InterpolationModule
 from vfi_train.optim.parameters import ParameterGroup, select_trainable
 from vfi_train.optim.schedules import Schedule
 from vfi_train.runtime.console import is_first_process
 from vfi_train.runtime.distributed import strategy
-from vfi_train.runtime.lightning_internals import disable_signal_handling
+from vfi_train.runtime.lightning_internals import disable_signal_handling, restart_timer
 from vfi_train.runtime.slurm import cluster_environment
-from vfi_train.training.data_manifest import manifest
-from vfi_train.training.environment import environment
 from vfi_train.training.plan import TrainingPlan
-from vfi_train.training.recipe import takes
+from vfi_train.training.recipe import batch_shapes, takes
 from vfi_train.training.run_directory import RunDirectory
 from vfi_train.weights.checkpoint_io import AtomicCheckpointIO
 
@@ -85,8 +86,11 @@ def build_module(plan: TrainingPlan, without: tuple[str, ...] = ()) -> Interpola
     return module
 
 
-def build_trainer(plan: TrainingPlan, run: RunDirectory, data: VFIDataModule) -> L.Trainer:
-    """Lightning's Trainer with the global batch split over devices and all intervals in optimizer steps."""
+def build_trainer(plan: TrainingPlan, run: RunDirectory) -> L.Trainer:
+    """Lightning's Trainer with the global batch split over devices and all intervals in optimizer steps.
+
+    Nothing is written yet: its loggers come from `build_loggers`.
+    """
     blocks, config = _blocks(plan), plan.config
     check_clipping(blocks.trainer.gradient_clip_val, blocks.trainer.gradient_clip_algorithm)
     given = {"dirpath": str(run.checkpoints), "later_steps": plan.later_steps}
@@ -105,14 +109,26 @@ def build_trainer(plan: TrainingPlan, run: RunDirectory, data: VFIDataModule) ->
         check_val_every_n_epoch=None,
         log_every_n_steps=config["log_every"],
         callbacks=callbacks,
-        logger=_build_loggers(plan, run, data),
+        logger=False,
         plugins=[plugin for plugin in (AtomicCheckpointIO(), cluster_environment()) if plugin is not None],
     )
     disable_signal_handling(trainer)
+    restart_timer(trainer)
     _, accumulate = split_batch(plan.batch_size, trainer.world_size, plan.micro_batch_size)
     trainer.accumulate_grad_batches = accumulate
     trainer.val_check_interval = plan.validate_every * accumulate  # type: ignore[operator]
     return trainer
+
+
+def build_loggers(plan: TrainingPlan, run: RunDirectory, made_with: Mapping[str, Any]) -> list[Any]:
+    """The loggers, given the configuration and what the run is made with; they write into the run's folder."""
+    given = {"directory": str(run.path), "run_name": plan.name, "experiment": plan.experiment}
+    built = [_build_with(block, given) for block in _blocks(plan).logger.values() if block is not None]
+    loggers = [logger for logger in built if logger is not None]  # W&B may be disabled
+    if is_first_process():
+        for logger in loggers:
+            logger.log_hyperparams({**run.config, **made_with})
+    return loggers
 
 
 def check_pairing(architecture: Architecture, data: Any) -> None:
@@ -137,15 +153,21 @@ def check_pairing(architecture: Architecture, data: Any) -> None:
         raise UserError(f"{name} starts from a reference frame, which this dataset does not give: choose another model")
 
 
-def _build_loggers(plan: TrainingPlan, run: RunDirectory, data: VFIDataModule) -> list[Any]:
-    """The loggers, given the configuration, the environment and the list of files."""
-    given = {"directory": str(run.path), "run_name": plan.name, "experiment": plan.experiment}
-    loggers = [_build_with(block, given) for block in _blocks(plan).logger.values() if block is not None]
-    if is_first_process():
-        known = {**run.config, "environment": environment(), "data_manifest": manifest(data)}
-        for logger in loggers:
-            logger.log_hyperparams(known)
-    return loggers
+@torch.no_grad()
+def check_losses(plan: TrainingPlan) -> None:
+    """Refuse losses that read what the network or a dataset does not give, before there is any data.
+
+    The network predicts from its smallest frames, black; terms with a backbone, which read images, are left out.
+    """
+    losses = build_losses(plan, without=tuple(loss.name for loss in plan.losses if loss.has_backbone))
+    network = build_trainable(plan).eval()
+    for data in plan.datasets:
+        shapes = batch_shapes(data, network, 1, padded_size((1, 1), network))
+        batch: Any = {name: torch.zeros(shape) for name, shape in shapes.items()}
+        reads = [field for _, term in losses.named_terms() for field in term.reads]
+        keys = {field.removeprefix("batch.") for field in reads if field.startswith("batch.")}
+        keys -= {*batch, *(["flow"] if data.flow is False else [])}  # others: what own datasets add is not known here
+        losses.check(predict(network, batch), [*batch, *keys])
 
 
 def _build_with(block: Any, given: Mapping[str, Any]) -> Any:

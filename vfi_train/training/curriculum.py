@@ -11,7 +11,8 @@ import torch
 from vfi_train.config.mistakes import explain
 from vfi_train.errors import UserError
 from vfi_train.runtime.console import say
-from vfi_train.training.build import build_data, build_module, check_pairing
+from vfi_train.training.build import build_data, build_module, check_losses, check_pairing
+from vfi_train.training.frozen import check_frozen
 from vfi_train.training.plan import TrainingPlan
 from vfi_train.training.preflight import preflight
 from vfi_train.training.run import train_run
@@ -27,7 +28,8 @@ def train_phases(plans: Sequence[TrainingPlan]) -> None:
             validate_phase(plan)
     for number, plan in enumerate(plans, 1):
         say(f"phase {plan.folder.name}, {number} of {len(plans)}")
-        train_run(plan)
+        if not train_run(plan):
+            return  # stopped before its end: the phases after it start from what it has not reached
         if torch.cuda.is_available():
             gc.collect()  # the network before, and what the GPU held of it
             torch.cuda.empty_cache()
@@ -86,9 +88,13 @@ def validate_phase(plan: TrainingPlan) -> None:
         UserError: naming the phase and the mistake.
     """
     try:
+        check_losses(plan)
         data = build_data(plan)
         data.check()
-        check_pairing(build_module(plan).architecture, data)
+        network = build_module(plan).architecture
+        check_pairing(network, data)
+        if plan.weights is None:
+            check_frozen(network)
     except Exception as error:
         message = explain(error, (), "train")
         if message is None:

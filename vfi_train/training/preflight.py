@@ -14,7 +14,7 @@ from rich.table import Table
 
 from vfi_train.config.mistakes import explain
 from vfi_train.errors import UserError
-from vfi_train.loggers.wandb import is_logged_in
+from vfi_train.loggers.wandb import resolved_mode
 from vfi_train.profile.training_cost import state_per_parameter
 from vfi_train.runtime.console import format_bytes, is_first_process
 from vfi_train.runtime.devices import core_count
@@ -28,6 +28,7 @@ from vfi_train.training.build import (
     check_pairing,
 )
 from vfi_train.training.dry_run import memory_on_device
+from vfi_train.training.frozen import check_frozen
 from vfi_train.training.plan import TrainingPlan
 from vfi_train.training.run_directory import RunDirectory
 from vfi_train.weights import load_weights
@@ -123,6 +124,8 @@ def try_losses(plan: TrainingPlan) -> str:
 def try_weights(plan: TrainingPlan) -> str:
     """Load the initial weights."""
     if plan.weights is None:
+        if plan.config["weights"] is None:  # else an earlier phase makes them
+            check_frozen(build_trainable(plan))
         return "the network starts from random weights"
     return f"{load_weights(build_trainable(plan), plan.weights, plan.runs)} fits the network"
 
@@ -170,9 +173,10 @@ def try_disk(plan: TrainingPlan) -> str:
 
 def try_wandb(plan: TrainingPlan) -> str:
     """If W&B is to be online: check that it responds."""
-    if plan.wandb_mode is None:
+    mode = "disabled" if plan.wandb_mode is None else resolved_mode(plan.wandb_mode)
+    if mode == "disabled":
         return "not used"
-    if plan.wandb_mode == "offline" or (plan.wandb_mode == "auto" and not is_logged_in()):
+    if mode == "offline":
         return "offline: nobody is logged in, or it was requested; wandb sync later"
     import wandb
 

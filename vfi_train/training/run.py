@@ -19,54 +19,96 @@ from vfi_train.modules.interpolation_module import InterpolationModule
 from vfi_train.runtime.console import is_first_process, say
 from vfi_train.runtime.devices import core_count
 from vfi_train.runtime.distributed import rank_monitor
-from vfi_train.training.build import build_data, build_module, build_trainable, build_trainer, check_pairing
+from vfi_train.training.build import (
+    build_data,
+    build_loggers,
+    build_module,
+    build_trainable,
+    build_trainer,
+    check_losses,
+    check_pairing,
+)
+from vfi_train.training.data_manifest import manifest
+from vfi_train.training.environment import environment
+from vfi_train.training.frozen import check_frozen
+from vfi_train.training.monitors import check_monitors
 from vfi_train.training.plan import TrainingPlan
 from vfi_train.training.run_directory import RunDirectory
 from vfi_train.weights import load_weights
 from vfi_train.weights.checkpoint_io import resume_point
 
 
-def train_run(plan: TrainingPlan) -> None:
-    """Train what a plan says in its folder, or say that it is finished."""
+def train_run(plan: TrainingPlan) -> bool:
+    """Train what a plan says in its folder, or say that it is finished; whether it is.
+
+    All that may be wrong is built before the folder is made.
+    """
     run = RunDirectory.of(plan)
     if run.finished and plan.resume == "auto":
-        run.open("auto", is_first_process())
+        run.check("auto")
         say(f"{run.path} is finished: {describe_finish(run)}; train another with name=..., or use weights={plan.name}")
-        return
+        return True
+    check_losses(plan)
     data = build_data(plan)
     data.check()
     plan = count_epoch(plan, data)
     L.seed_everything(plan.seed, workers=False, verbose=False)
     module = build_module(plan)
     check_pairing(module.architecture, data)
-    run.open(plan.resume, is_first_process())  # from here on the folder belongs to this run
+    if plan.weights is None:
+        check_frozen(module.architecture)
     checkpoint, step = resume_point(run.checkpoints) or (None, -1)
     if plan.weights is not None and checkpoint is None:
         source = load_weights(module.architecture, plan.weights, plan.runs)
         say(f"initial weights from {source}")
-    trainer = build_trainer(plan, run, data)
+    trainer = build_trainer(plan, run)
     if plan.optimizer_state is not None and checkpoint is None:
         trainer.callbacks.append(OptimizerState(plan.optimizer_state, plan.runs))  # type: ignore[attr-defined]
+    check_monitors(plan, trainer, module)
     share_cores(trainer, plan.num_workers)
-    rewind_logs(trainer, step)
-    began = time.monotonic()
-    say(describe(plan, module, trainer, checkpoint))
-    rank_monitor.watch(trainer)
-    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    minutes = (time.monotonic() - began) / 60
-    if plan.report:
-        from vfi_train.training.report import final_report
+    with run.open(plan.resume, is_first_process()):
+        made_with = {"environment": environment(), "data_manifest": manifest(data)} if is_first_process() else {}
+        trainer.loggers = build_loggers(plan, run, made_with)
+        if trainer.is_global_zero:
+            run.note_start(max(step, 0), made_with)
+        rewind_logs(trainer, step)
+        began = time.monotonic()
+        say(describe(plan, module, trainer, checkpoint))
+        if trainer.limit_val_batches and plan.validate_every > plan.steps:  # type: ignore[operator]
+            say(
+                f"validate_every={plan.validate_every} is beyond the last of {plan.steps} steps: no validation, no "
+                "best checkpoint, only the last one"
+            )
+        rank_monitor.watch(trainer)
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        minutes = (time.monotonic() - began) / 60
+        finished = trainer.global_step >= trainer.max_steps
+        if finished:
+            report(plan, trainer, module, data)
+            if trainer.is_global_zero:
+                run.finish({"steps": trainer.global_step, "minutes_since_start": round(minutes, 2)})
+        else:
+            say(
+                f"stopped before its end, after step {trainer.global_step:,} of {trainer.max_steps:,}, which is saved "
+                "(trainer.max_time, or a callback): the same command resumes from there"
+            )
+        close_wandb()
+    return finished
 
-        start = None
-        if plan.weights is not None:
-            start = build_trainable(plan)
-            load_weights(start, plan.weights, plan.runs)
-        final_report(plan, trainer, module, data, start)
-    if trainer.is_global_zero:
-        run.finish({"steps": trainer.global_step, "minutes_since_start": round(minutes, 2)})
-    close_wandb()
+
+def report(plan: TrainingPlan, trainer: L.Trainer, module: InterpolationModule, data: VFIDataModule) -> None:
+    """The table at the end, where it is wanted."""
+    if not plan.report:
+        return
+    from vfi_train.training.report import final_report
+
+    start = None
+    if plan.weights is not None:
+        start = build_trainable(plan)
+        load_weights(start, plan.weights, plan.runs)
+    final_report(plan, trainer, module, data, start)
 
 
 def count_epoch(plan: TrainingPlan, data: VFIDataModule) -> TrainingPlan:

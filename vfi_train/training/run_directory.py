@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +14,7 @@ import yaml
 from datamodules.storage.atomic_write import write_text
 from vfi_train.config.differences import differing_keys
 from vfi_train.errors import UserError, make_folder
+from vfi_train.runtime.folder_lock import FolderLock
 from vfi_train.training.plan import TrainingPlan
 
 
@@ -47,18 +49,36 @@ class RunDirectory:
         """Whether the training has ended."""
         return (self.path / "finished.json").exists()
 
+    @property
+    def begun(self) -> bool:
+        """Whether something was trained here: there is a checkpoint, or a row in the log.
+
+        A folder without them belongs to no configuration: what it was made for may have been a mistake.
+        """
+        if self.finished or any(self.checkpoints.glob("*.ckpt")):
+            return True
+        log = self.path / "metrics.csv"
+        return log.exists() and log.read_bytes().count(b"\n") > 1
+
     def check(self, resume: str) -> None:
         """Check that this configuration may train here; write nothing.
 
         Raises:
-            UserError: the folder holds another run, or `resume` is "never" and there is one; naming the keys.
+            UserError: the folder holds another run, `resume` is "never" and there is one (naming the keys), or another
+                process trains in it.
         """
+        self._check_configuration(resume)
+        holder = FolderLock(self.path).find_holder()
+        if holder is not None:
+            raise UserError(self._in_use(holder))
+
+    def _check_configuration(self, resume: str) -> None:
         if resume not in ("auto", "never", "force"):
             raise UserError(f"resume={resume} is none of auto, never, force")
-        if self._saved.exists():
+        if self._saved.exists() and self.begun:
             if resume == "never":
                 raise UserError(f"{self.path} holds a run already and resume=never: give another name=...")
-            differences = differing_keys(yaml.safe_load(self._saved.read_text()) or {}, self.config)
+            differences = self._differences()
             if differences and resume == "auto":
                 shown = ", ".join(differences[:6]) + (
                     f" and {len(differences) - 6} more" if len(differences) > 6 else ""
@@ -68,21 +88,56 @@ class RunDirectory:
                     "give this one a folder of its own with name=..., or resume=force to train on with these values"
                 )
 
-    def open(self, resume: str, write: bool = True) -> None:
-        """After `check`: make the folder and write the configuration into it.
+    @contextmanager
+    def open(self, resume: str, write: bool = True) -> Iterator[None]:
+        """Make the folder and write the configuration into it; within the block no other process may train in it.
 
         Args:
             resume: auto, never, force.
             write: whether this is the process that writes. The others only check, and may find what it has written.
+
+        Raises:
+            UserError: see `check`.
         """
-        self.check("auto" if resume == "never" and not write else resume)
         if not write:
+            self._check_configuration("auto" if resume == "never" else resume)
+            yield
             return
-        if resume == "force":
-            (self.path / "finished.json").unlink(missing_ok=True)
+        self._check_configuration(resume)
         make_folder(self.path, "runs")
-        write_text(self._saved, yaml.safe_dump(dict(self.config), sort_keys=False, allow_unicode=True))
+        lock = FolderLock(self.path)
+        holder = lock.acquire()
+        if holder is not None:
+            raise UserError(self._in_use(holder))
+        try:
+            self._check_configuration(resume)  # once more: another process may have trained until now
+            if resume == "force":
+                (self.path / "finished.json").unlink(missing_ok=True)
+            if self._saved.exists() and self._differences():
+                (self.path / "wandb_id").unlink(missing_ok=True)  # of another configuration
+            write_text(self._saved, yaml.safe_dump(dict(self.config), sort_keys=False, allow_unicode=True))
+            yield
+        finally:
+            lock.release()
+
+    def note_start(self, step: int, made_with: Mapping[str, Any]) -> None:
+        """Add to provenance.json what the steps from `step` on are made with, where it is not what it was before."""
+        path = self.path / "provenance.json"
+        starts = json.loads(path.read_text()) if path.exists() else []
+        starts = [start for start in starts if start["from_step"] <= step]
+        if not starts or {**starts[-1], "from_step": step} != {"from_step": step, **made_with}:
+            starts.append({"from_step": step, **made_with})
+        write_text(path, json.dumps(starts, indent=1) + "\n")
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Mark the training as finished."""
         write_text(self.path / "finished.json", json.dumps(summary, indent=1) + "\n")
+
+    def _differences(self) -> list[str]:
+        return differing_keys(yaml.safe_load(self._saved.read_text()) or {}, self.config)
+
+    def _in_use(self, holder: str) -> str:
+        return (
+            f"{self.path} is being trained by {holder}: let it end, or give this training a folder of its own with "
+            "name=..."
+        )

@@ -12,6 +12,7 @@ from typing import Any
 
 from vfi_train.architectures import Architecture
 from vfi_train.errors import UserError, nearest
+from vfi_train.weights.hub import SCHEME, hub_file, hub_folder, is_hub_folder
 from vfi_train.weights.published_checkpoint import (
     is_published_folder,
     load_published,
@@ -32,7 +33,8 @@ def load_weights(model: Architecture, weights: str | Path, runs: str | Path = "r
         model: the network.
         weights: a file (ours or a published one), a folder of published files that belong together, a run (its name
             or its folder: the best checkpoint), or the name of weights that are shipped with the package
-            (`list_shipped`). "RUN:last" is a run's last checkpoint, "RUN:ema" or "FILE:ema" an average of weights.
+            (`list_shipped`), or a folder of the Hugging Face Hub's layout or its name there, "hf://OWNER/NAME".
+            "RUN:last" is a run's last checkpoint, "RUN:ema" or "FILE:ema" an average of weights.
         runs: the folder of the runs.
 
     Returns:
@@ -67,8 +69,12 @@ def report_dropped(path: Path, names: tuple[str, ...]) -> None:
 
 def find_weights(weights: str | Path, runs: str | Path = "runs") -> Path:
     """The file that `weights` names; see `load_weights`."""
+    if str(weights).startswith(SCHEME):
+        return hub_file(hub_folder(str(weights)))
     source, kind = _split(weights)
     given = Path(source)
+    if is_hub_folder(given):
+        return hub_file(given)
     if given.is_file():
         return given
     shipped = shipped_folder() / f"{weights}.safetensors"

@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from datamodules.storage.clips import ClipPath, ImageFiles, VideoFile
+from datamodules.storage.clips import ClipPath, ImageFiles
 from datamodules.storage.image_io import read_image, to_bits
 from datamodules.storage.store import open_store
+from datamodules.storage.video_file import VideoFile
 from tests.helpers.videos import pan, write_video
 
 TURNS = {0: 0, 90: 1, 180: 2, 270: 3}

@@ -66,6 +66,11 @@ class EBME(Architecture):
         """One pixel on the coarsest map."""
         return self.size_multiple
 
+    def adapt_to(self, height: int, width: int) -> bool:
+        """Take the levels that suit the size; see `pyramid_levels`."""
+        self.levels = pyramid_levels(height, width)
+        return True
+
     def encode(self, frame0: Tensor, frame1: Tensor, *, scale: float = 1.0) -> EBMEEncoding:
         """Motion between the frames, and their context features: neither depends on the time.
 

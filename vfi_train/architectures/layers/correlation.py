@@ -39,7 +39,7 @@ class CorrelationPyramid:
         Returns:
             B 2*levels*(2*radius+1)^2 h w: frame0 over frame1, then frame1 over frame0; in each, levels from
             fine to coarse; in a level, x offsets from -radius to radius (slow), then y offsets (fast).
-            Level i is sampled around centre / 2^i, bilinear, zero outside.
+            Level i is sampled around centre / 2^i, bilinear, zero outside; NaN where a centre is not finite.
 
         Source: RAFT (Teed and Deng, ECCV 2020), section 3.2; both ways at once in AMT (Li et al., CVPR 2023).
         """
@@ -67,9 +67,11 @@ class CorrelationPyramid:
         radius, sizes = self.radius, self.sizes
         scales = torch.pow(2.0, torch.arange(len(sizes), device=sizes.device)).to(centres.dtype)
         position = centres.unsqueeze(2) / scales.unsqueeze(1)
-        # Farther out all is zero anyway; this keeps integers small, even for an infinite displacement.
+        # Farther out all is zero anyway; this keeps integers small.
         position = torch.minimum(position.clamp(min=-radius - 2.0), (sizes + radius + 1).to(centres.dtype))
-        corner = position.floor()
+        corner = position.detach().nan_to_num(0.0).floor()
+        finite = centres.detach().unsqueeze(2)
+        position = position + (finite - finite)  # zero, or NaN for an infinite displacement, too
         fraction = (position - corner).unsqueeze(-1)
         side = sizes.unsqueeze(-1)
         index = corner.long().unsqueeze(-1) + torch.arange(-radius, radius + 2, device=sizes.device)
