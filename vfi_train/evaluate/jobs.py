@@ -14,6 +14,7 @@ from lightning.fabric import Fabric
 
 from datamodules.core.samples import SampleSource
 from vfi_train.evaluate.benchmarks import Benchmark, open_split, scored_options
+from vfi_train.evaluate.columns import COLUMNS
 from vfi_train.evaluate.launch import device_name, gather
 from vfi_train.evaluate.measure import check_once, measure, missing, shard
 from vfi_train.evaluate.networks import EvaluatedModel, load_model
@@ -22,7 +23,7 @@ from vfi_train.evaluate.predictor import Predictor, set_up
 from vfi_train.evaluate.protocol import Settings, choose_protocol, resolve
 from vfi_train.evaluate.results import Result, averages
 from vfi_train.evaluate.resume_log import ResumeLog, Row
-from vfi_train.evaluate.scorer import COLUMNS, Scorer
+from vfi_train.evaluate.scorer import Scorer
 from vfi_train.runtime.console import say
 from vfi_train.runtime.devices import core_count
 from vfi_train.runtime.progress import ProgressReporter

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
+from vfi_train.evaluate.columns import COLUMNS
 from vfi_train.evaluate.results import Result
-from vfi_train.evaluate.scorer import COLUMNS
 
 # Differences of a mean on other hardware and libraries, besides the rounding of the printed number.
 ALLOWANCE = {"psnr": 0.01, "ssim": 0.0002, "ie": 0.005, "lpips": 0.0005, "niqe": 0.01}

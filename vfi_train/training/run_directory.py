@@ -12,7 +12,7 @@ from typing import Any, Self
 import yaml
 
 from datamodules.storage.atomic_write import write_text
-from vfi_train.config.key_roles import Role, has_role
+from vfi_train.config.differences import differing_keys
 from vfi_train.errors import UserError, make_folder
 from vfi_train.runtime.folder_lock import FolderLock
 from vfi_train.training.plan import TrainingPlan
@@ -151,22 +151,3 @@ class RunDirectory:
             f"{self.path} is being trained by {holder}: let it end, or give this training a folder of its own with "
             "name=..."
         )
-
-
-def differing_keys(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """`key: before -> now` of every leaf that differs and decides what a run computes."""
-    old, new = _leaves(before), _leaves(now)
-    return [
-        f"{key}: {old.get(key, 'absent')} -> {new.get(key, 'absent')}"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key, _ABSENT) != new.get(key, _ABSENT) and not has_role(key, Role.RESUMABLE)
-    ]
-
-
-_ABSENT = object()
-
-
-def _leaves(node: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(node, Mapping) and node:
-        return {k: v for key, value in node.items() for k, v in _leaves(value, f"{prefix}.{key}".lstrip(".")).items()}
-    return {prefix: node}
