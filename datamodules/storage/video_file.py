@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, islice
@@ -23,6 +24,7 @@ from datamodules.storage.media import (
     chroma_location,
     filter_graph,
     has_alpha_plane,
+    release_graphs,
     to_rgb,
 )
 from vfi_train.errors import DataError, UserError, nearest
@@ -79,7 +81,8 @@ class VideoFile:
     def frames(self) -> Iterator[Frame]:
         """See `FrameSource`."""
         clip, number, last = self.clip, 0, None
-        with self._container:
+        with self._container, ExitStack() as stack:
+            stack.callback(release_graphs)
             for decoded in chain(self._first, self._decoded):
                 orientation = Orientation.of(decoded)
                 size = orientation.size(decoded.height, decoded.width)
