@@ -95,6 +95,15 @@ def test_mp4_names_what_it_cannot_hold(picture: Path, tmp_path: Path, capsys: py
     assert "images hold only the picture: left out is subtitles, chapters" in capsys.readouterr().err
 
 
+def test_subtitles_of_mp4_end_with_the_last_of_them(picture: Path, tmp_path: Path) -> None:
+    source = copy_video(picture, tmp_path / "in.mp4", sounds=[{}], subtitles="Hello", seconds=1)
+    interpolate(configured(input=source, output=tmp_path / "out.mp4", factor=2))
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert abs(container.duration / 1e6 - 1) < 0.05
+        found = [p for p in container.demux(container.streams.subtitles[0]) if p.size > 2]
+        assert [(float(p.pts * p.time_base), bytes(p)[2:]) for p in found] == [(0.1, b"Hello")]
+
+
 def test_adts_sound_is_written_to_mp4_and_matroska(picture: Path, tmp_path: Path) -> None:
     source = copy_video(picture, tmp_path / "in.ts", sounds=[{}], seconds=0.5, offset=3)
     for name in ("out.mp4", "out.mkv"):

@@ -99,6 +99,7 @@ class VideoWriter:
             self._container.mux(self._waiting)
         if self._tracks:
             self._tracks.copy_until(self._end() if self.is_interrupted else None)
+            self._tracks.finish()
         self._container.close()
 
     def _end(self) -> Fraction:
