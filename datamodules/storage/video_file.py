@@ -120,6 +120,7 @@ class VideoFile:
         start = Fraction(0) if self._is_untimed else _start(self._container, first)
         rate = Fraction(video.average_rate or video.guessed_rate or 24)
         seconds = Fraction(video.duration or 0) * Fraction(video.time_base or 0)
+        seconds = seconds or max(Fraction(0), _stated_end(video) - (first.pts or 0) * Fraction(first.time_base or 1))
         if not seconds and self._container.duration:
             seconds = Fraction(self._container.duration, av.time_base)
             if "matroska" in self._container.format.name:  # counts from zero
