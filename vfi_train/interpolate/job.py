@@ -130,7 +130,8 @@ def run(settings: Settings, model: Architecture) -> Summary:
             pipeline.StopSignal() as stop,
             OutputWriter(s.output, output, encoding, s.frames, s.overwrite) as writer,
         ):
-            for line in (*_notes(s, interpolator, plan, clip, speed), *writer.target.notes):
+            said = list(writer.target.notes)
+            for line in (*_notes(s, interpolator, plan, clip, speed), *said):
                 progress.note(line)
             frames = source.frames() if writer.target.holds_alpha else over(source.frames(), background)
             frames = without_repeats(frames) if s.drop_repeats else frames
@@ -140,7 +141,7 @@ def run(settings: Settings, model: Architecture) -> Summary:
                     stream.outputs(reading), writer, compare=s.compare, speed=speed, stop=stop,
                     progress=lambda count: progress.update(count, lambda: f"{progress.rate():.1f} frames/s"),
                 )  # fmt: skip
-        for line in source.problems:
+        for line in (*source.problems, *writer.target.notes[len(said) :]):
             progress.note(line)
     summary = Summary(writer.count, stream.counts, stop.received is not None)
     print(

@@ -74,17 +74,22 @@ class VideoWriter:
         self._start()
         self._waiting: Any = None  # the last packet: its duration is known at the end
         self._first_dts: int | None = None
+        self._begin: Fraction | None = None  # of y4m, which has no time before its first frame
+        self._late = Fraction(0)  # seconds that frames are shown beside their times, at most
         self._times: list[int] = []  # of the first frame and of the last two
 
     def write(self, frame: Frame) -> None:
         """Write one frame."""
         number = round(frame.time / self._unit)
         if self.format == "yuv4mpegpipe":
+            self._begin = frame.time if self._begin is None else self._begin
             number = len(self._times) and self._times[-1] + 1
         elif self._times and number <= self._times[-1]:
             number = self._times[-1] + 1
         encoded = self._encodable(frame)
         encoded.pts, encoded.time_base, encoded.pict_type = number, self._unit, av.video.frame.PictureType.NONE
+        if self._is_even:
+            self._late = max(self._late, abs(number * self._unit - (frame.time - (self._begin or 0))))
         self._times = [*self._times[:1], *self._times[1:][-1:], number]
         for packet in self._video.encode(encoded):
             self._mux(packet)
@@ -99,7 +104,13 @@ class VideoWriter:
             self._container.mux(self._waiting)
         if self._tracks:
             self._tracks.copy_until(self._end() if self.is_interrupted else None)
+            self._tracks.finish()
         self._container.close()
+        if self._late > 1 / self.clip.rate:
+            self.notes.append(
+                f"{self.format.replace('yuv4mpegpipe', 'y4m')} has no time stamps: frames are shown up to "
+                f"{float(self._late):.2f} s beside their times; rate= makes them even"
+            )
 
     def _end(self) -> Fraction:
         """When the last frame ends, seconds."""
@@ -131,8 +142,8 @@ class VideoWriter:
         clip = self.clip
         name, options = choose_encoder(encoding, self.format, clip)
         self._options = set(encoding.options)
-        is_even = self.format in ("yuv4mpegpipe", "avi")  # without time stamps
-        self._unit = 1 / clip.rate if is_even else max(clip.tick, Fraction(1, FINEST))
+        self._is_even = self.format in ("yuv4mpegpipe", "avi")  # without time stamps
+        self._unit = 1 / clip.rate if self._is_even else max(clip.tick, Fraction(1, FINEST))
         try:
             stream: Any = self._container.add_stream(name, rate=clip.rate, options=options)
         except ValueError:
