@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
+from datamodules.storage.atomic_write import atomic_file, write_text
 from vfi_train.architectures import Architecture
 from vfi_train.architectures.base import count_parameters
 from vfi_train.config.build_network import build_network
@@ -169,13 +170,14 @@ def write(rows: Sequence[Row], output: Path, title: str) -> None:
     """The rows as OUTPUT.md, OUTPUT.csv and OUTPUT.png."""
     make_folder(output.parent, "output")
     table = [_line(HEADINGS), _line(["---"] * len(HEADINGS)), *(_line(row.cells()) for row in rows)]
-    output.with_suffix(".md").write_text(f"{title}\n\n" + "\n".join(table) + "\n")
-    with output.with_suffix(".csv").open("w", newline="") as file:
+    write_text(output.with_suffix(".md"), f"{title}\n\n" + "\n".join(table) + "\n")
+    with atomic_file(output.with_suffix(".csv")) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(Row)])
         writer.writeheader()
         for row in rows:
             writer.writerow({**dataclasses.asdict(row), "size": "x".join(map(str, row.size))})
-    plot(rows, output.with_suffix(".png"), title)
+    with atomic_file(output.with_suffix(".png"), keep_suffix=True) as image:
+        plot(rows, image, title)
     print(f"{output.with_suffix('.md')}, .csv, .png")
 
 
