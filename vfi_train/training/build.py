@@ -22,7 +22,7 @@ from vfi_train.optim.parameters import ParameterGroup, select_trainable
 from vfi_train.optim.schedules import Schedule
 from vfi_train.runtime.console import is_first_process
 from vfi_train.runtime.distributed import strategy
-from vfi_train.runtime.lightning_internals import disable_signal_handling, restart_timer
+from vfi_train.runtime.lightning_internals import disable_signal_handling, restart_timer, uncount_step
 from vfi_train.runtime.slurm import cluster_environment
 from vfi_train.training.plan import TrainingPlan
 from vfi_train.training.recipe import takes
@@ -33,6 +33,7 @@ from vfi_train.weights.checkpoint_io import AtomicCheckpointIO
 def build_data(plan: TrainingPlan) -> VFIDataModule:
     """The datamodule; its files are not looked at."""
     data: VFIDataModule = _build(plan, "data")
+    data.position.uncount_step = uncount_step
     return data
 
 
