@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning as L
 from hydra.utils import instantiate
+from lightning.fabric.plugins.environments import ClusterEnvironment
 from omegaconf import OmegaConf
 from torch.optim import Optimizer
 
@@ -84,10 +85,15 @@ def build_module(plan: TrainingPlan, without: tuple[str, ...] = ()) -> Interpola
     return module
 
 
-def build_trainer(plan: TrainingPlan, run: RunDirectory) -> L.Trainer:
+def build_trainer(plan: TrainingPlan, run: RunDirectory, cluster: ClusterEnvironment | None = None) -> L.Trainer:
     """Lightning's Trainer with the global batch split over devices and all intervals in optimizer steps.
 
     Nothing is written yet: its loggers come from `build_loggers`.
+
+    Args:
+        plan: what is trained.
+        run: where.
+        cluster: how its processes find each other; None: as they were started.
     """
     blocks, config = _blocks(plan), plan.config
     check_clipping(blocks.trainer.gradient_clip_val, blocks.trainer.gradient_clip_algorithm)
@@ -108,7 +114,7 @@ def build_trainer(plan: TrainingPlan, run: RunDirectory) -> L.Trainer:
         log_every_n_steps=config["log_every"],
         callbacks=callbacks,
         logger=False,
-        plugins=[plugin for plugin in (AtomicCheckpointIO(), cluster_environment()) if plugin is not None],
+        plugins=[plugin for plugin in (AtomicCheckpointIO(), cluster or cluster_environment()) if plugin is not None],
     )
     disable_signal_handling(trainer)
     restart_timer(trainer)
