@@ -128,6 +128,32 @@ def test_a_recipe_that_may_start(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"TORCHELASTIC_RUN_ID": "x", "RANK": "0"},
+        {
+            "SLURM_JOB_ID": "1",
+            "SLURM_STEP_ID": "0",
+            "SLURM_NTASKS": "2",
+            "SLURM_NTASKS_PER_NODE": "2",
+            "SLURM_PROCID": "0",
+        },
+    ],
+    ids=["torchrun", "srun"],
+)
+def test_it_is_rehearsed_by_the_first_of_several_processes(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}
+    for name, value in {**environ, **started}.items():
+        monkeypatch.setenv(name, value)
+    found = findings(*TINY, f"runs={tmp_path}", "trainer.devices=2", "trainer.accelerator=cpu")
+    assert all(good for good, _ in found.values()), found
+    assert "DDPStrategy, 2 x cpu" in found["trainer"][1]
+    assert "went through" in found["rehearsal"][1]
+
+
 def test_a_joint_training_is_rehearsed_on_each_of_its_datasets(tmp_path: Path) -> None:
     scenes = {"_target_": "datamodules.synthetic.Synthetic", "batch_size": 4, "size": 32, "train_samples": 8}
     data = {"_target_": "datamodules.joint.Joint", "batch_size": 4, "datasets": {"a": scenes, "b": scenes}}
@@ -142,6 +168,7 @@ def test_a_joint_training_is_rehearsed_on_each_of_its_datasets(tmp_path: Path) -
     [
         (("optimizer_state=nothing",), "weights", "is no file, no run in"),
         (("data.train_samples=2",), "data", "fewer than one batch"),
+        (("data.train_samples=0",), "data", "fewer than one batch"),
         (("data.val_samples=1", "trainer.devices=2", "trainer.accelerator=cpu"), "data", "cannot be shared by 2"),
         (("trainer.strategy=dpp",), "trainer", "strategy"),
         (("trainer.gradient_clip_algorithm=nom",), "trainer", "is none of norm, value"),

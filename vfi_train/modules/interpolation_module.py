@@ -103,6 +103,8 @@ class InterpolationModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The total loss of one micro-batch; each weighted term is logged."""
         values = self.losses(batch)
+        if self.gradients.spikes is not None:
+            self.gradients.losses.append(values["total"].detach())
         if self.is_logged:
             self._terms.append({name: value.detach() for name, value in values.items()})
         return propagate_nonfinite(values["total"])
