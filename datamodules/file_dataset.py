@@ -19,6 +19,7 @@ from datamodules.core.samples import Sample, SampleSource
 from datamodules.storage.store import Store, open_store
 from datamodules.transforms import Compose, Transform
 from vfi_train.errors import DataError, UserError
+from vfi_train.ranges import Positive
 
 T = TypeVar("T")
 Files = Iterator[tuple[str, str]]  # names in the store, each with the key of a sample
@@ -132,7 +133,7 @@ class StoredData(VFIDataModule):
         root: str | None,
         transforms: Sequence[Transform] = (),
         val_transforms: Sequence[Transform] = (),
-        val_samples: int | None = None,
+        val_samples: Positive | None = None,
         **loader: Any,
     ) -> None:
         super().__init__(**loader)
@@ -204,7 +205,8 @@ class StoredData(VFIDataModule):
         """
         if not self.store.exists(name):
             raise DataError(f"data.root={self.root} has no {name}: {self.hint()}")
-        lines = [line.strip() for line in self.store.read_text(name).splitlines()]
+        text = self.store.read_text(name).removeprefix("\ufeff").replace("\\", "/")  # as Windows writes them
+        lines = [line.strip() for line in text.splitlines()]
         if not any(lines):
             raise DataError(f"{self.root}/{name} is empty: extract or fetch it again (from {self.origin})")
         return [line for line in lines if line]

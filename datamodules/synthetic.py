@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from datamodules.scenes.scene import Floats, Scene
 from datamodules.scenes.style import SceneStyle
 from datamodules.storage.distance_maps import distance_map
 from vfi_train.errors import UserError
+from vfi_train.ranges import Limit, NonNegative
 
+Samples = Annotated[int, Limit("from 1 to 1000000000", lambda n: 1 <= n <= 10**9)]  # whose order fits the memory
 VAL_EPOCH = 2**32 - 1  # that no training reaches: of the validation scenes
 
 
@@ -37,12 +39,12 @@ class Synthetic(VFIDataModule):
     def __init__(
         self,
         *,
-        size: int | Sequence[int] = 64,
-        train_samples: int = 4096,
-        val_samples: int = 64,
-        times: float | Sequence[float] | str = 0.5,
-        background_motion: float = 2.0,
-        object_motion: float = 4.0,
+        size: int | tuple[int, int] = 64,
+        train_samples: Samples = 4096,
+        val_samples: Samples = 64,
+        times: float | Sequence[float] | Literal["uniform"] = 0.5,
+        background_motion: NonNegative = 2.0,
+        object_motion: NonNegative = 4.0,
         nonuniform: float = 0.0,
         curved: bool = True,
         maps: bool = False,
@@ -52,12 +54,12 @@ class Synthetic(VFIDataModule):
         super().__init__(**loader)
         height, width = (size, size) if isinstance(size, int) else size
         _require("data.nonuniform", nonuniform, 0 <= nonuniform <= 1, "a number from 0 to 1")
-        _require("data.size", size, min(height, width) >= 16, "at least 16 pixels a side")
+        _require("data.size", size, min(height, width) >= 16 and max(height, width) <= 8192, "16 to 8192 pixels a side")
         self.style = SceneStyle(height, width, background_motion, object_motion, nonuniform, curved)
         self.times = _times(times)
         self.arbitrary_time = maps or self.times != (0.5,)
         self.gives_flow, self.gives_maps = flow, maps
-        self.train_samples, self.val_samples = train_samples, val_samples
+        self.train_samples, self.val_samples = int(train_samples), int(val_samples)
 
     def train_source(self) -> SyntheticScenes:
         """Scenes of (seed, epoch, index)."""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from datamodules.core.fast_copy import fast_copy
 from datamodules.core.samples import Sample
 from vfi_train.errors import DataError, UserError
+from vfi_train.ranges import AboveZero, Positive
 
 FRAMES = ("frame0", "frame1", "target", "reference")
 MAPS = ("time", "reference_time")  # where they are H W
@@ -95,7 +96,7 @@ def _check_sizes(sample: Sample) -> None:
 class RandomResize(Transform):
     """Enlarge both sides by `factor` (bilinear, as OpenCV does in uint8) and the flow with them."""
 
-    def __init__(self, factor: float = 2.0, probability: float = 0.1) -> None:
+    def __init__(self, factor: AboveZero = 2.0, probability: float = 0.1) -> None:
         super().__init__(probability)
         self.factor = factor
 
@@ -114,7 +115,9 @@ class Resize(Transform):
         rounded: uint8 frames stay uint8; otherwise they become float32 in [0, 1].
     """
 
-    def __init__(self, size: int | Sequence[int], method: str = "bilinear", rounded: bool = True) -> None:
+    def __init__(
+        self, size: Positive | tuple[Positive, Positive], method: str = "bilinear", rounded: bool = True
+    ) -> None:
         super().__init__()
         if method not in METHODS:
             raise UserError(f"Resize takes the method {' or '.join(METHODS)}; got {method}")
@@ -137,7 +140,7 @@ class Resize(Transform):
 class RandomCrop(Transform):
     """A window of `size` (a side, or height and width) at a uniformly random place."""
 
-    def __init__(self, size: int | Sequence[int]) -> None:
+    def __init__(self, size: Positive | tuple[Positive, Positive]) -> None:
         super().__init__()
         self.height, self.width = (size, size) if isinstance(size, int) else size
 

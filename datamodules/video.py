@@ -15,8 +15,10 @@ from datamodules.file_dataset import Triplet, evenly_spaced
 from datamodules.storage import scene_cuts
 from datamodules.storage.clips import ClipPath, find_clips
 from datamodules.storage.frame_cache import FrameCache, Frames
+from datamodules.storage.video_file import check_deinterlacer
 from datamodules.transforms import Compose, Transform
 from vfi_train.errors import DataError, UserError
+from vfi_train.ranges import NonNegative, Positive
 
 PAIR = "{frame0:06d}-{frame1:06d}"
 
@@ -28,6 +30,8 @@ class ClipData(VFIDataModule):
         root: a video, a folder of videos (also below it), or folders of numbered images.
         cut_threshold: samples over a change of more grey levels (of 255) than this, which motion does not explain, are
             left out.
+        deinterlace: a filter of FFmpeg for interlaced videos (bwdif, yadif, w3fdif, estdif), or "copy" to take their
+            combed frames; null: they are left out.
         max_side: frames are scaled down to this many pixels in the longer side while decoding.
         cache_dir: where decoded frames are kept (frames x height x width x 3 bytes); null: the user's cache.
         val_samples: how many validation samples are used, evenly spaced; null: all.
@@ -39,26 +43,28 @@ class ClipData(VFIDataModule):
         self,
         *,
         root: str | None,
-        cut_threshold: float = 16.0,
-        max_side: int | None = None,
+        cut_threshold: NonNegative = 16.0,
+        deinterlace: str | None = None,
+        max_side: Positive | None = None,
         cache_dir: str | None = None,
-        val_samples: int | None = None,
+        val_samples: Positive | None = None,
         val_transforms: Sequence[Transform] = (),
         **loader: Any,
     ) -> None:
         super().__init__(**loader)
         self.root = None if root is None else Path(root).expanduser()
-        self.cut_threshold, self.val_samples = cut_threshold, val_samples
+        check_deinterlacer(deinterlace, "data.deinterlace")
+        self.cut_threshold, self.val_samples, self.deinterlace = cut_threshold, val_samples, deinterlace
         self.val_transforms = Compose(val_transforms)
         self.cache = FrameCache(cache_dir, max_side)
 
     def check(self) -> None:
         """Find the clips, open those that are not decoded yet, and compare their size with the disk's free space."""
-        self.cache.check(self.clips)
+        self.cache.check(self.clips, skip=self.max_errors > 0)
 
     def prepare_data(self) -> None:
         """Decode what is new: in one process of each machine."""
-        self.cache.fill(self.clips)
+        self.cache.fill(self.clips, skip=self.max_errors > 0)
 
     def files(self) -> Iterator[tuple[str, str]]:
         """The clips, each as its file and its name; see `StoredData`."""
@@ -69,12 +75,12 @@ class ClipData(VFIDataModule):
         """All clips, by name."""
         if self.root is None:
             raise DataError("data.root is not set: give a video, a folder of videos, or folders of frames")
-        return find_clips(self.root)
+        return find_clips(self.root, self.deinterlace)
 
     def decoded(self) -> list[Frames]:
-        """The frames of all clips; decodes what is new."""
+        """The frames of all clips that are not left out; decodes what is new."""
         self.prepare_data()
-        return [self.cache.open(clip) for clip in self.clips]
+        return self.cache.decoded(self.clips)
 
 
 class Video(ClipData):
@@ -96,7 +102,7 @@ class Video(ClipData):
         self,
         *,
         gap: int = 1,
-        static_threshold: float = 0.5,
+        static_threshold: NonNegative = 0.5,
         val_split: float = 0.1,
         transforms: Sequence[Transform] = (),
         **data: Any,

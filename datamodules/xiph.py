@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 from datamodules.file_dataset import EvalData, Item, one_of
 from datamodules.transforms import CenterCrop, Compose, Resize
 from vfi_train.errors import UserError
+from vfi_train.ranges import Positive
 
 CLIPS = (
     *("BoxingPractice", "Crosswalk", "DrivingPOV", "FoodMarket"),
@@ -39,7 +39,7 @@ class Xiph(EvalData):
         self,
         *,
         resolution: Literal["2k", "4k"] = "2k",
-        size: Sequence[int] = (1080, 2048),
+        size: tuple[Positive, Positive] = (1080, 2048),
         frames: int = 100,
         **data: Any,
     ) -> None:

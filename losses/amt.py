@@ -7,6 +7,7 @@ from torch import Tensor
 from losses.base import Weight
 from losses.distillation import FlowDistillation, robust_weight
 from vfi_train.errors import UserError
+from vfi_train.ranges import NonNegative
 
 
 class MultiFieldFlowDistillation(FlowDistillation):
@@ -22,7 +23,7 @@ class MultiFieldFlowDistillation(FlowDistillation):
     Source: AMT (Li et al., CVPR 2023), `MultipleFlowLoss` of the published repository.
     """
 
-    def __init__(self, weight: Weight = 0.002, beta: float = 0.3) -> None:
+    def __init__(self, weight: Weight = 0.002, beta: NonNegative = 0.3) -> None:
         super().__init__(weight, beta)
 
     def trust(self, finest: Tensor, label: Tensor) -> Tensor:

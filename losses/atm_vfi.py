@@ -13,6 +13,7 @@ from losses.base import Term, Weight
 from losses.census import census_loss, luma
 from losses.laplacian import Laplacian
 from vfi_train.contract import Batch, Prediction
+from vfi_train.ranges import Positive
 
 
 class WarpingLaplacian(Laplacian):
@@ -28,7 +29,7 @@ class WarpingLaplacian(Laplacian):
     the residual is added in place.
     """
 
-    def __init__(self, weight: Weight = 0.25, levels: int | Sequence[int] = (5, 5, 4, 3, 2)) -> None:
+    def __init__(self, weight: Weight = 0.25, levels: Positive | Sequence[Positive] = (5, 5, 4, 3, 2)) -> None:
         super().__init__(weight, "merged", levels)
         self.reads = ("merged", "residual")
 

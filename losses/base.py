@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from losses.schedule import PiecewiseLinear
-from vfi_train.contract import Batch, Prediction
+from vfi_train.contract import FLOW_KINDS, Batch, Prediction
 from vfi_train.errors import UserError
+from vfi_train.ranges import NonNegative
 
-Weight = float | PiecewiseLinear
+Weight = NonNegative | PiecewiseLinear
 
 
 class Term(nn.Module):
@@ -79,20 +81,30 @@ class LossSet(nn.Module):
                     values[f"{name}_{part}" if part else name] = term.weight_at(step) * value
             return {**values, "total": torch.stack(list(values.values())).sum()}
 
+    def check(self, prediction: Prediction, keys: Collection[str]) -> None:
+        """Check that a prediction of this kind, and a batch with these keys, have what the terms read.
+
+        Raises:
+            UserError: naming the term and the field.
+        """
+        for name, term in self.named_terms():
+            _require(name, term, prediction, keys)
+
     def named_terms(self) -> list[tuple[str, Term]]:
         """Names and terms, in the order of logging."""
         return [(name, cast(Term, term)) for name, term in self.terms.items()]
 
 
-def _require(name: str, term: Term, prediction: Prediction, batch: Batch) -> None:
+def _require(name: str, term: Term, prediction: Prediction, keys: Collection[str]) -> None:
     for field in term.reads:
         if not field.startswith("batch."):
             prediction.require(field, reader=f"the loss term {name!r}")
-        elif field.removeprefix("batch.") not in batch:
+        elif field.removeprefix("batch.") not in keys:
             key = field.removeprefix("batch.")
+            kind = f" ({FLOW_KINDS[key]})" if key in FLOW_KINDS else ""
             raise UserError(
-                f"the loss term {name!r} reads {key!r} of the batch, which this dataset does not provide "
-                f"(it provides {', '.join(batch)}): enable it in the data config, or remove the term from the loss"
+                f"the loss term {name!r} reads {key!r} of the batch{kind}, which this dataset does not provide "
+                f"(it provides {', '.join(keys)}): enable it in the data config, or remove the term from the loss"
             )
 
 

@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 from losses.base import Term, Weight
 from vfi_train.contract import Batch, Prediction
 from vfi_train.errors import UserError
+from vfi_train.ranges import Natural, Odd
 
 SQUASH = 0.81
 HALF = 0.1
@@ -70,7 +71,11 @@ class Census(Term):
     """
 
     def __init__(
-        self, weight: Weight = 1.0, patch: int = 7, grey: Literal["mean", "luma"] = "mean", border: int | None = None
+        self,
+        weight: Weight = 1.0,
+        patch: Odd = 7,
+        grey: Literal["mean", "luma"] = "mean",
+        border: Natural | None = None,
     ) -> None:
         super().__init__(weight)
         if grey not in ("mean", "luma"):
@@ -94,7 +99,7 @@ class Geometry(Term):
 
     reads = ("features", "target_features")
 
-    def __init__(self, weight: Weight = 0.01, patch: int = 3) -> None:
+    def __init__(self, weight: Weight = 0.01, patch: Odd = 3) -> None:
         super().__init__(weight)
         self.patch = patch
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from losses.base import Term, Weight
 from vfi_train.contract import Batch, Prediction
+from vfi_train.ranges import AboveZero
 
 
 def charbonnier(difference: Tensor, epsilon: float = 1e-3) -> Tensor:
@@ -20,7 +21,7 @@ class Charbonnier(Term):
     Source: IFRNet and AMT, epsilon 1e-3.
     """
 
-    def __init__(self, weight: Weight = 1.0, epsilon: float = 1e-3) -> None:
+    def __init__(self, weight: Weight = 1.0, epsilon: AboveZero = 1e-3) -> None:
         super().__init__(weight)
         self.epsilon = epsilon
 

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from losses.base import Term, Weight
 from vfi_train.contract import Batch, Prediction
+from vfi_train.ranges import NonNegative
 
 
 def robust_weight(flow: Tensor, label: Tensor, beta: float = 0.3) -> Tensor:
@@ -46,7 +47,7 @@ class FlowDistillation(Term):
 
     reads = ("flow0", "flow1", "batch.flow")
 
-    def __init__(self, weight: Weight = 0.01, beta: float = 0.3) -> None:
+    def __init__(self, weight: Weight = 0.01, beta: NonNegative = 0.3) -> None:
         super().__init__(weight)
         self.beta = beta
 

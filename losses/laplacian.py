@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from losses.base import Term, Weight
 from vfi_train.contract import Batch, Prediction
 from vfi_train.errors import UserError
+from vfi_train.ranges import Positive
 
 
 class Laplacian(Term):
@@ -30,7 +31,7 @@ class Laplacian(Term):
     blends of all scales with 0.25, levels 5, 5, 4, 3, 2.
     """
 
-    def __init__(self, weight: Weight = 1.0, field: str = "frame", levels: int | Sequence[int] = 5) -> None:
+    def __init__(self, weight: Weight = 1.0, field: str = "frame", levels: Positive | Sequence[Positive] = 5) -> None:
         super().__init__(weight)
         self.field = field
         self.reads = (field.split(".")[0],)

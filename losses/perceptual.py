@@ -15,6 +15,7 @@ from losses.base import Weight
 from losses.vgg import normalised, run, vgg_layers
 from vfi_train.contract import Batch, Prediction
 from vfi_train.errors import UserError, nearest
+from vfi_train.ranges import NonNegative
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,8 @@ class Perceptual(BackboneTerm):
         weight: Weight = 1.0,
         recipe: str = "ema_vfi_co3d",
         fields: Mapping[str, float] | None = None,
-        content: float = 1.0,
-        style: float = 0.0,
+        content: NonNegative = 1.0,
+        style: NonNegative = 0.0,
         reverse_channels: bool = False,
         folder: str | Path | None = None,
     ) -> None:

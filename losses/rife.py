@@ -11,6 +11,7 @@ from torch import Tensor
 
 from losses.base import Term, Weight
 from vfi_train.contract import Batch, Prediction
+from vfi_train.ranges import NonNegative
 
 
 class TeacherDistillation(Term):
@@ -29,7 +30,7 @@ class TeacherDistillation(Term):
 
     reads = ("teacher", "merged", "flow0", "flow1")
 
-    def __init__(self, weight: Weight = 0.01, margin: float = 0.01) -> None:
+    def __init__(self, weight: Weight = 0.01, margin: NonNegative = 0.01) -> None:
         super().__init__(weight)
         self.margin = margin
 

@@ -11,6 +11,7 @@ from losses.base import Term, Weight
 from losses.laplacian import LaplacianPyramid
 from vfi_train.contract import Batch, Prediction
 from vfi_train.errors import UserError
+from vfi_train.ranges import NonNegative, Positive
 
 
 class BlendedLaplacian(Term):
@@ -32,7 +33,11 @@ class BlendedLaplacian(Term):
     reads = ("merged",)
 
     def __init__(
-        self, weight: Weight = 1.0, decay: float = 0.8, weights: Sequence[float] | None = None, levels: int = 5
+        self,
+        weight: Weight = 1.0,
+        decay: NonNegative = 0.8,
+        weights: Sequence[float] | None = None,
+        levels: Positive = 5,
     ) -> None:
         super().__init__(weight)
         if not 0 <= decay <= 1:

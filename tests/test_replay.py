@@ -96,7 +96,7 @@ def test_other_files_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no file"):
         read_fault(tmp_path / "x.pt")
     (tmp_path / "x.pt").write_bytes(b"x")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="is a text file"):
         read_fault(tmp_path / "x.pt")
     torch.save({"step": 1}, tmp_path / "x.pt")
     with pytest.raises(UserError, match="holds no training step"):

@@ -21,6 +21,7 @@ FLOW_KINDS = {
     "flow1": "flow from the target time to frame1",
     "forward_flow0": "flow from frame0 to frame1",
     "forward_flow1": "flow from frame1 to frame0",
+    "flow": "labels: flow from the target time to frame0, then to frame1",  # of a batch
 }
 
 

@@ -6,7 +6,6 @@ The file holds the batches, the weights and the configuration (see `callbacks/na
 from __future__ import annotations
 
 import math
-import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +31,8 @@ from vfi_train.modules.forward import in_network_order, predict, seed_rng
 from vfi_train.runtime.devices import find_device
 from vfi_train.training.recipe import takes
 from vfi_train.weights import load_weights
+from vfi_train.weights.checksums import check_archive
+from vfi_train.weights.safe_load import safe_load
 
 KEYS = {"step", "position", "processes", "batches", "state_dict", "config"}
 
@@ -112,11 +113,8 @@ def read_fault(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise UserError(f"there is no file {path}: give one of a run's folder faults")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path} cannot be read ({reason}): give a file of a run's folder faults") from error
+    check_archive(path)
+    content = safe_load(path)
     if not isinstance(content, dict) or not content.keys() >= KEYS or not content["config"]:
         raise UserError(f"{path} holds no training step: give a file of a run's folder faults")
     return content

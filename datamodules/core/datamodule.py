@@ -18,6 +18,7 @@ from datamodules.core.samplers import GlobalBatchSampler, ShardedEvalSampler, sp
 from datamodules.core.samples import SampleSource, SeededDataset
 from vfi_train.contract import Batch
 from vfi_train.errors import DataError, UserError
+from vfi_train.ranges import Natural, Positive, Seed, Workers
 
 
 class VFIDataModule(LightningDataModule):
@@ -54,15 +55,15 @@ class VFIDataModule(LightningDataModule):
     def __init__(
         self,
         *,
-        batch_size: int,
-        micro_batch_size: int | None = None,
-        val_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int = 0,
+        batch_size: Positive,
+        micro_batch_size: Positive | None = None,
+        val_batch_size: Positive | None = None,
+        num_workers: Workers = 0,
+        seed: Seed = 0,
         pin_memory: bool | None = None,
-        overfit: int | None = None,
+        overfit: Positive | None = None,
         on_error: Literal["raise", "skip"] = "raise",
-        max_errors: int = 10,
+        max_errors: Natural = 10,
     ) -> None:
         super().__init__()
         self.batch_size, self.micro_batch_size = batch_size, micro_batch_size

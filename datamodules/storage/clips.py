@@ -61,8 +61,8 @@ class ImageFiles:
         self.paths, self.problems = list(paths), list[str]()
         first = read_image(self.paths[0], alpha)
         self.clip = Clip(
-            self.paths[0].name, *first.shape[:2], bits or 8 * first.itemsize, has_alpha(first), rate, 1 / rate,
-            len(self.paths), icc=read_icc(self.paths[0]),
+            self.paths[0].name, first.shape[0], first.shape[1], bits or 8 * first.itemsize, has_alpha(first), rate,
+            1 / rate, len(self.paths), icc=read_icc(self.paths[0]),
         )  # fmt: skip
 
     def frames(self) -> Iterator[Frame]:
@@ -102,7 +102,7 @@ class AnimatedImage:
                 seconds.append(Fraction(round(image.info.get("duration") or 100), 1000))
             transparent = alpha and "A" in image.convert("RGBA" if image.has_transparency_data else "RGB").mode
             self._seconds, self.clip = seconds, Clip(
-                path.name, image.height, image.width, alpha=transparent, rate=count / sum(seconds),
+                path.name, image.height, image.width, alpha=transparent, rate=count / sum(seconds, Fraction(0)),
                 tick=Fraction(1, 1000), count=count, icc=image.info.get("icc_profile"),
             )  # fmt: skip
 

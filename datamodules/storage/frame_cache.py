@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from datamodules.storage import scene_cuts
 from datamodules.storage.atomic_write import atomic_folder, remove_abandoned
-from datamodules.storage.clips import ClipPath, scaled_size
+from datamodules.storage.clips import ClipPath, FrameSource, scaled_size
 from vfi_train.errors import DataError, is_disk_full, make_folder
 
-FORMAT = 2  # of the files; part of the key
+FORMAT = 3  # of the files; part of the key
 GIB = 2**30
 
 
@@ -33,13 +33,16 @@ class FrameCache:
     def __init__(self, folder: str | Path | None = None, max_side: int | None = None) -> None:
         self.folder = default_folder() if folder is None else Path(folder).expanduser()
         self.max_side = max_side
+        self._left_out: set[str] = set()  # what was said
 
-    def check(self, clips: list[ClipPath]) -> None:
-        """Raise a DataError where a clip cannot be opened, or the disk cannot hold all that are new."""
+    def check(self, clips: list[ClipPath], skip: bool = False) -> None:
+        """Raise a DataError where the disk cannot hold all new clips, or, without `skip`, one cannot be opened."""
         needed = 0
         for clip in clips:
             if not self.place(clip).is_dir():
-                source = clip.open()
+                source = self._opened(clip, skip)
+                if source is None:
+                    continue
                 source.close()
                 height, width = scaled_size(source.clip.height, source.clip.width, self.max_side)
                 needed += source.clip.count * height * width * 3
@@ -56,23 +59,45 @@ class FrameCache:
         key = hashlib.sha256(f"{clip.identity()} {self.max_side} {FORMAT}".encode()).hexdigest()[:16]
         return self.folder / f"{re.sub(r'[^A-Za-z0-9]+', '-', clip.name)[-40:]}-{key}"
 
-    def fill(self, clips: list[ClipPath]) -> None:
-        """Decode the clips that are new."""
+    def fill(self, clips: list[ClipPath], skip: bool = False) -> None:
+        """Decode the clips that are new, and say what is left out: interlaced ones, and with `skip` broken ones.
+
+        Raises:
+            DataError: without `skip`: a clip cannot be opened, or holds fewer than two frames.
+        """
         make_folder(self.folder, "data.cache_dir")
         remove_abandoned(self.folder)
         for clip in clips:
             place = self.place(clip)
             if not place.is_dir():
-                self._decode(clip, place)
+                try:
+                    self._decode(clip, place, self._opened(clip, skip))
+                except DataError as error:
+                    if not skip:
+                        raise
+                    self._leave_out(str(error))
+
+    def decoded(self, clips: list[ClipPath]) -> list[Frames]:
+        """The clips that `fill` has not left out."""
+        return [self.open(clip) for clip in clips if self.place(clip).is_dir()]
 
     def open(self, clip: ClipPath) -> Frames:
         """The frames of a clip that `fill` has decoded."""
         return Frames(self.place(clip), clip.name)
 
-    def _decode(self, clip: ClipPath, place: Path) -> None:
+    def _decode(self, clip: ClipPath, place: Path, source: FrameSource | None) -> None:
+        if source is None:
+            return
+        if source.clip.interlaced:
+            source.close()
+            self._leave_out(
+                f"{source.clip.name} is interlaced: data.deinterlace=bwdif makes a frame of each field, "
+                "data.deinterlace=copy takes its frames as they are"
+            )
+            return
         try:
             with atomic_folder(place, shared=True) as partial:
-                shape = _write(clip, self.max_side, partial)
+                shape = _write(clip, source, self.max_side, partial)
         except OSError as error:
             if not is_disk_full(error):
                 raise
@@ -80,7 +105,24 @@ class FrameCache:
                 f"the disk of data.cache_dir={self.folder} filled up while {clip.name} was decoded: scale frames "
                 "down (data.max_side), or choose another data.cache_dir"
             ) from error
+        for line in source.problems:
+            print(line, flush=True)
         print(f"decoded {clip.name}: {shape[0]:,} frames of {shape[1]}x{shape[2]} in {place}", flush=True)
+
+    def _opened(self, clip: ClipPath, skip: bool) -> FrameSource | None:
+        """The frames of a clip; None: it cannot be opened."""
+        try:
+            return clip.open()
+        except DataError as error:
+            if not skip:
+                raise DataError(f"{error}, or data.on_error=skip leaves it out") from error
+            self._leave_out(str(error))
+            return None
+
+    def _leave_out(self, reason: str) -> None:
+        if reason not in self._left_out:
+            self._left_out.add(reason)
+            print(f"left out: {reason}", flush=True)
 
 
 class Frames:
@@ -116,12 +158,12 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vfi_train" / "video"
 
 
-def _write(clip: ClipPath, max_side: int | None, folder: Path) -> tuple[int, ...]:
+def _write(clip: ClipPath, source: FrameSource, max_side: int | None, folder: Path) -> tuple[int, ...]:
     """Write the files of a clip; returns the shape N H W 3 of all its frames."""
     smalls: list[scene_cuts.Small] = []
     unexplained = [0.0]
     with (folder / "frames.u8").open("wb") as file:
-        for image in clip.images(max_side):
+        for image in clip.images(max_side, source):
             file.write(image.tobytes())
             smalls.append(scene_cuts.small(image))
             if len(smalls) > 1:

@@ -157,7 +157,11 @@ def _decode_exr(content: bytes) -> ImageArray | None:
     except (av.error.FFmpegError, IndexError):
         return None
     alpha = any(component.is_alpha for component in frame.format.components)
-    image = frame.reformat(format="gbrapf32le" if alpha else "gbrpf32le").to_ndarray()
+    if frame.format.name in ("gbrpf16le", "gbrapf16le"):  # swscale clips half floats
+        planes = [np.frombuffer(bytes(plane), np.float16).reshape(frame.height, -1) for plane in frame.planes]
+        image = np.stack([planes[i][:, : frame.width] for i in (2, 0, 1, 3)[: len(planes)]], axis=-1).astype(np.float32)
+    else:
+        image = frame.reformat(format="gbrapf32le" if alpha else "gbrpf32le").to_ndarray()
     if alpha:
         image[..., :3] /= np.where(image[..., 3:] > 0, image[..., 3:], 1)
     return image

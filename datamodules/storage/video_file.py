@@ -104,7 +104,7 @@ class VideoFile:
                 )
                 number += 1
                 yield last
-            self.problems += self._damage.sentences(self.name, number, self._video, last)
+            self.problems += self._damage.sentences(self.name, number, self._video, last, clip.start)
         if number < 2:
             raise DataError(f"{self.name} holds only one frame: a clip has two or more")
 
@@ -114,12 +114,13 @@ class VideoFile:
 
     def _describe(self, video: Any, bits: int | None, deinterlace: str | None) -> Clip:
         first = self._first[0]
+        start = Fraction(0) if self._is_untimed else _start(self._container, first)
         rate = Fraction(video.average_rate or video.guessed_rate or 24)
         seconds = Fraction(video.duration or 0) * Fraction(video.time_base or 0)
         if not seconds and self._container.duration:
             seconds = Fraction(self._container.duration, av.time_base)
             if "matroska" in self._container.format.name:  # counts from zero
-                seconds -= min(seconds, _start(self._container, False))
+                seconds -= min(seconds, start)
         count = video.frames or round(seconds * rate)
         if deinterlace is not None and _step(self._first) < Fraction(3, 4) / rate:  # a frame of each field
             rate, count = 2 * rate, 2 * count
@@ -133,7 +134,7 @@ class VideoFile:
             name=self.name,
             height=height,
             width=width,
-            bits=bits or (32 if "f16" in form.name or "f32" in form.name else max(8, min(16, form.components[0].bits))),
+            bits=bits or (32 if "f32" in form.name else max(8, min(16, form.components[0].bits))),
             alpha=self._alpha and has_alpha_plane(form),
             rate=rate,
             tick=Fraction(first.time_base or video.time_base or 1 / rate),
@@ -143,9 +144,9 @@ class VideoFile:
             pixel_aspect=1 / aspect if orientation.transposed else aspect,
             path=self.path,
             tracks=_other_tracks(self._container, video),
-            start=_start(self._container, self._is_untimed),
+            start=start,
             metadata=dict(self._container.metadata),
-            side_data={data.type.name: bytes(data) for data in first.side_data},
+            side_data={data.type.name: bytes(data) for data in _side_data(first)},
             interlaced=deinterlace is None and bool(first.interlaced_frame),
         )
 
@@ -183,14 +184,14 @@ class _Damage:
     corrupt: int = 0
     end: str = ""  # why reading stopped before the end
 
-    def sentences(self, name: str, frames: int, video: Any, last: Frame | None) -> Iterator[str]:
+    def sentences(self, name: str, frames: int, video: Any, last: Frame | None, start: Fraction) -> Iterator[str]:
         """What was missing, after `frames` frames."""
         if self.errors or self.corrupt:
             yield (
                 f"{name} is damaged: {self.errors} of its {self.packets} packets cannot be decoded and {self.corrupt} "
                 f"frames are incomplete; the other {frames - self.corrupt} are used"
             )
-        stated = _stated_end(video)
+        stated = _stated_end(video) - start
         if self.end:
             yield f"{name} cannot be read to its end ({self.end}): it is used up to frame {frames}"
         elif self.packets < video.frames:
@@ -266,20 +267,26 @@ def _decoder(video: Any) -> Any:
     return decoder
 
 
-def _start(container: Any, is_untimed: bool) -> Fraction:
+def _start(container: Any, first: av.VideoFrame) -> Fraction:
     """When the first of picture and sound begins; before zero there is only what decoders discard."""
     streams = [*container.streams.video, *container.streams.audio]
     starts = [s.start_time * Fraction(s.time_base) for s in streams if s.start_time is not None and s.time_base]
-    return Fraction(0) if is_untimed or not starts else max(Fraction(0), min(starts))
+    if first.pts is not None:  # of short files, FFmpeg knows no start
+        starts.append(first.pts * Fraction(first.time_base or 1))
+    return max(Fraction(0), min(starts, default=Fraction(0)))
 
 
 def _stated_end(video: Any) -> Fraction:
-    """Where Matroska says that a stream ends, on the clock of `Frame.time`; 0: it does not."""
+    """Where Matroska says that a stream ends, on the file's clock; 0: it does not."""
     found = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", video.metadata.get("DURATION", ""))
     if not found:
         return Fraction(0)
     hours, minutes, seconds = map(Fraction, found.groups())
-    return 3600 * hours + 60 * minutes + seconds - _start(video.container, False)
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def _side_data(frame: av.VideoFrame) -> list[Any]:
+    return list(frame.side_data)
 
 
 def _step(frames: list[av.VideoFrame]) -> Fraction:

@@ -17,7 +17,7 @@ from tests.helpers.rife_cases import flows, rife_inputs
 from vfi_train.architectures import Architecture, create_model
 from vfi_train.architectures.base import count_parameters
 from vfi_train.architectures.rife_v4 import RIFE46, RIFE425, RIFE425Lite
-from vfi_train.export import graphs
+from vfi_train.inference import graphs
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.modules.step_options import checkpointed
 from vfi_train.weights import load_published, load_weights, published_state_dict

@@ -11,6 +11,7 @@ from tests.helpers.programs import run_program, train
 from vfi_train.config.program import explain_import
 from vfi_train.config.targets import check_targets, fits
 from vfi_train.errors import UserError
+from vfi_train.ranges import AboveZero, Natural, Odd, Positive
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ from vfi_train.errors import UserError
             "there is no key 'wieght' in loss.terms.census: did you mean 'weight'?",
         ),
         (["+trainer.max_step=1"], "there is no key 'max_step' in trainer: did you mean 'max_steps'"),
-        (["resume=maybe"], "resume=maybe is none of auto, never, force"),
+        (["resume=maybe"], "resume=maybe is not one of auto, never, force"),
         (["experiment=ifrnet_vimeo"], "data.root"),
         (["weights=ifrnet_huge"], "weights=ifrnet_huge is no file, no run in runs/ and no shipped weights"),
         (["data.batch_size=6", "data.micro_batch_size=4"], "does not divide by data.micro_batch_size=4"),
@@ -65,6 +66,9 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
         (3, int, True), (3.0, int, True), (3.5, int, False), (True, int, False), ("3", int, False),
         (3, float, True), ("3", float, False), (None, int | None, True), ("a", int | None, False),
         (0, bool, False), ("x", list[int], False), ("x", Path | str, True), (1, object, True),
+        ([0.9], tuple[float, float], False), ([0.9, 0.99], tuple[float, float], True), ([1, "a"], list[int], False),
+        (0, Positive, False), (1, Positive, True), (-1, Natural, False), (4, Odd, False), (-3, Odd, False),
+        (0, AboveZero | Path, False), (0.1, AboveZero | Path, True), (None, Positive, False),
     ],
 )  # fmt: skip
 def test_values_are_compared_with_type_hints(value: object, hint: object, good: bool) -> None:

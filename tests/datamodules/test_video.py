@@ -22,6 +22,7 @@ from datamodules.storage import frame_cache, scene_cuts
 from datamodules.synthetic import to_uint8
 from datamodules.transforms import RandomCrop
 from datamodules.video import Video
+from tests.helpers.videos import write_tone, write_video, zero_packets
 from vfi_train.errors import DataError
 
 STYLE = SceneStyle(height=48, width=80, background_motion=8, object_motion=10, nonuniform=1)
@@ -270,7 +271,10 @@ def mixed(path: Path) -> None:
     [
         (lambda p: None, r"^there is no data\.root=\S+: give a video, a folder of videos, or folders of frames$"),
         (lambda p: p.mkdir(), r"^data\.root=\S+ holds neither videos \(\.mp4, .*\) nor folders of images"),
-        (junk, r"^\S+a\.mp4 cannot be read as a video \(Invalid data.*\): repair or replace it$"),
+        (
+            junk,
+            r"^\S+a\.mp4 cannot be read as a video \(Invalid data.*\): repair or replace it, or data\.on_error",
+        ),
         (lambda p: write(p / "a.mkv", moving(0, 2)[:1]), r"^\S+a\.mkv holds only one frame: a clip has two or more$"),
         (mixed, r"^the frames have different sizes: \S+0\.png is 48x80, \S+1\.png is 10x12 \(height x width\): "),
         (
@@ -314,3 +318,28 @@ def test_the_cache_is_the_users_by_default(monkeypatch: pytest.MonkeyPatch, tmp_
     assert data(None).cache.folder == tmp_path / ".cache" / "vfi_train" / "video"
     assert not os.listdir(tmp_path)
     shutil.rmtree(tmp_path)
+
+
+def test_broken_and_interlaced_clips_are_left_out_and_said(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    """A sound without picture, a file with a hole, fields, and one good clip."""
+    folder.mkdir()
+    options = {"g": "10", "bf": "0"}
+    write_video(folder / "good.mp4", moving(0, 30), options=options)
+    zero_packets(write_video(folder / "hole.mp4", moving(0, 30), options=options), [15])
+    fields = {"flags": "+ildct+ilme", "x264-params": "tff=1"}
+    write_video(folder / "fields.mp4", moving(0, 30), options=fields)
+    with av.open(str(folder / "sound.mp4"), "w") as container:
+        write_tone(container, container.add_stream("aac", rate=48000, layout="stereo"), 1)
+    with pytest.raises(DataError, match=r"sound\.mp4 holds no video: replace it, or data\.on_error=skip leaves it out"):
+        data(folder).check()
+    module = data(folder, on_error="skip", static_threshold=0)
+    module.check()
+    module.setup()
+    assert [(clip.name, len(clip)) for clip in module.decoded()] == [("good", 30), ("hole", 29)]
+    said = capsys.readouterr().out
+    assert said.count("sound.mp4 holds no video") == 1
+    assert said.count("fields.mp4 is interlaced: data.deinterlace=bwdif makes a frame of each field") == 1
+    assert "hole.mp4 is damaged: 1 of its 30 packets cannot be decoded" in said
+    deinterlaced = data(folder / "fields.mp4", deinterlace="bwdif", static_threshold=0)
+    deinterlaced.setup()
+    assert [len(clip) for clip in deinterlaced.decoded()] == [60]

@@ -80,7 +80,7 @@ def test_the_report_is_complete_and_needs_no_other_file(folder: Path) -> None:
         assert heading in text
     assert "published 39.96" in text
     assert "not comparable: 12 of 310 samples" in text
-    assert "bf16 instead of fp32 changes PSNR" in text
+    assert "torch bf16 instead of torch fp32 changes PSNR" in text
 
 
 def test_images_show_worst_and_best_samples(folder: Path) -> None:

@@ -23,8 +23,9 @@ from vfi_train.architectures import Architecture, Encoding, create_model
 from vfi_train.architectures.layers.warp import warp
 from vfi_train.contract import Prediction
 from vfi_train.errors import UserError
-from vfi_train.export import graphs, run_exported
+from vfi_train.export import run_exported
 from vfi_train.export.command import export, format_of
+from vfi_train.inference import graphs
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.weights import list_shipped, load_weights
 

@@ -10,6 +10,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from av.stream import Disposition
 from omegaconf import DictConfig
 from torch import Tensor
 
@@ -77,9 +78,10 @@ def write_video(
     options: dict[str, str] | None = None,
     rotation: int = 0,
     mirror: str = "none",
+    container_options: dict[str, str] | None = None,
 ) -> Path:
     """A video of images (uint8 or uint16), time stamps in 1 / (100 rate), and a tone where `sound` is a codec."""
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = pixel_format
@@ -101,8 +103,75 @@ def write_video(
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
         if tone is not None:
-            _write_tone(container, tone, len(images) / rate)
+            write_tone(container, tone, len(images) / rate)
     return path
+
+
+def zero_packets(path: Path, numbers: Sequence[int]) -> Path:
+    """Overwrite packets of the picture with zeros, as a bad sector would."""
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    content = bytearray(path.read_bytes())
+    for number in numbers:
+        start, size = places[number]
+        content[start : start + size] = bytes(size)
+    path.write_bytes(content)
+    return path
+
+
+def copy_video(
+    source: Path,
+    target: Path,
+    *,
+    sounds: Sequence[dict[str, Any]] = (),
+    subtitles: str | None = None,
+    chapters: Sequence[float] = (),
+    offset: float = 0,
+    seconds: float = 1,
+    metadata: dict[str, str] | None = None,
+    video_metadata: dict[str, str] | None = None,
+) -> Path:
+    """The picture of a file with other tracks: tones (keys: codec, metadata, default), one subtitle, chapters' starts.
+
+    `offset`: added to all times, in seconds; `seconds`: of the tones and the last chapter.
+    """
+    with av.open(str(source)) as given, av.open(str(target), "w") as container:
+        container.metadata.update(metadata or {})
+        video = container.add_stream_from_template(given.streams.video[0], opaque=True)
+        video.metadata.update(video_metadata or {})
+        video.codec_context.framerate = given.streams.video[0].average_rate
+        tones = []
+        for sound in sounds:
+            stream = container.add_stream(sound.get("codec", "aac"), rate=48000, layout="stereo")
+            stream.metadata.update(sound.get("metadata", {}))
+            stream.disposition = Disposition.default if sound.get("default") else Disposition(0)
+            tones.append(stream)
+        text = container.add_mux_stream("subrip") if subtitles else None
+        if chapters:
+            ends = [*chapters[1:], seconds]
+            container.set_chapters(
+                [
+                    {
+                        "id": i, "start": int(1000 * (start + offset)), "end": int(1000 * (end + offset)),
+                        "time_base": Fraction(1, 1000), "metadata": {"title": f"chapter {i}"},
+                    }
+                    for i, (start, end) in enumerate(zip(chapters, ends, strict=True))
+                ]
+            )  # fmt: skip
+        for packet in given.demux(given.streams.video[0]):
+            if packet.dts is not None:
+                shift = round(offset / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, video
+                container.mux(packet)
+        for stream in tones:
+            write_tone(container, stream, seconds, offset)
+        if text is not None:
+            packet = av.Packet(str(subtitles).encode())
+            packet.stream, packet.time_base = text, Fraction(1, 1000)
+            packet.pts = packet.dts = round(1000 * (offset + 0.1))
+            packet.duration = 800
+            container.mux(packet)
+    return target
 
 
 def read_video(path: Path) -> tuple[list[np.ndarray], list[Fraction], Any]:
@@ -158,14 +227,14 @@ def _plane(frame: av.VideoFrame, index: int) -> np.ndarray:
     return rows[:, : plane.width].astype(int)
 
 
-def _write_tone(container: Any, stream: Any, seconds: float) -> None:
+def write_tone(container: Any, stream: Any, seconds: float, offset: float = 0) -> None:
     wave = (0.3 * np.sin(2 * np.pi * 440 * np.arange(round(48000 * seconds)) / 48000)).astype(np.float32)
     kind = stream.codec_context.format.name
     size = stream.codec_context.frame_size or 1024
     resampler = av.AudioResampler(format=kind, layout="stereo", rate=48000)
     for start in range(0, len(wave) - size + 1, size):
         block = av.AudioFrame.from_ndarray(np.stack([wave[start : start + size]] * 2), format="fltp", layout="stereo")
-        block.sample_rate, block.pts = 48000, start
+        block.sample_rate, block.pts, block.time_base = 48000, start + round(48000 * offset), Fraction(1, 48000)
         for frame in resampler.resample(block):
             container.mux(stream.encode(frame))
     container.mux(stream.encode())

@@ -29,10 +29,8 @@ class Run:
         precision: str = "fp32", insert: list[int] | None = None, **options: Any,
     ) -> None:  # fmt: skip
         self.notes: list[str] = []
-        self.model, self.interpolator = model, Interpolator(model, **options)
-        predictor = BatchPredictor(
-            self.interpolator, precision=precision, insert=insert, smaller_tiles=True, note=self.notes.append
-        )
+        self.model, self.interpolator = model, Interpolator(model, precision=precision, **options)
+        predictor = BatchPredictor(self.interpolator, insert=insert, smaller_tiles=True, note=self.notes.append)
         self.stream = FrameStream(predictor, wanted, batch=batch, note=self.notes.append)
         items = pairs(given, wanted, PairClassifier(*thresholds))
         self.outputs: list[Output] = list(self.stream.outputs(items))

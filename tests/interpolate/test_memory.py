@@ -15,8 +15,9 @@ from tests.helpers.videos import Blend
 from vfi_train.architectures import create_model
 from vfi_train.errors import UserError
 from vfi_train.inference.interpolator import Interpolator
-from vfi_train.interpolate.tile_size import free_memory, may_keep, needed, scale_for, tile_for
+from vfi_train.interpolate.tile_size import may_keep, needed, scale_for, tile_for
 from vfi_train.profile.inference_cost import multiply_accumulates, peak_memory
+from vfi_train.runtime.devices import free_memory
 
 MIB = 2**20
 

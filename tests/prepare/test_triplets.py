@@ -147,7 +147,7 @@ def test_excerpts_share_no_frame() -> None:
 
 
 def test_mistakes_are_one_sentence(videos: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^triplets\.frames=5 is neither 3 nor 7$"):
+    with pytest.raises(UserError, match=r"^triplets\.frames=5 is not one of 3, 7$"):
         mined(videos, tmp_path, frames=5)
     with pytest.raises(UserError, match=r"^task=triplets works on videos: .* not data=vimeo90k$"):
         prepare(task("triplets", "vimeo90k", videos, output=str(tmp_path)))

@@ -84,7 +84,7 @@ def test_a_compiled_network_is_measured_after_compiling() -> None:
         (lambda: parse_size("720p"), "720p is not HEIGHTxWIDTH"),
         (lambda: parse_mode("bf61"), "bf61 is not known: did you mean 'bf16'"),
         (lambda: measure_all(TINY, configured(device="tpu")), "device=tpu is not here"),
-        (lambda: measure_all(TINY, configured(repeats=0)), "repeats and batch are 1 or more"),
+        (lambda: measure_all(TINY, configured(repeats=0)), "repeats=0 is not an integer of 1 or more"),
     ],
 )
 def test_mistakes_end_in_one_sentence(call: Any, message: str) -> None:

@@ -73,6 +73,41 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     assert all(torch.equal(again[name], tensor) for name, tensor in weights[1].items())
 
 
+@pytest.mark.slow
+def test_torchrun_is_one_run_of_its_processes_equal_to_one_that_starts_them(tmp_path: Path) -> None:
+    options = (*TINY, "logger=csv", "trainer.accelerator=cpu", "report=false")
+    result = train(*options, "trainer.devices=2", "name=devices", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "vfi_train"]
+    result = subprocess.run(
+        [*command, *options, "name=torchrun"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("global batch 4 (2 processes)") == 1
+    runs = [tmp_path / "runs" / f"quickstart-{name}" for name in ("devices", "torchrun")]
+    devices, torchrun = (read_checkpoint(run / "checkpoints" / "last.ckpt") for run in runs)
+    assert devices["global_step"] == torchrun["global_step"] == 12
+    for name, tensor in devices["state_dict"].items():
+        assert torch.equal(torchrun["state_dict"][name], tensor), name
+    volatile = ("train/samples_per_second", "train/data_wait")
+    logs = [[{k: v for k, v in row.items() if k not in volatile} for row in rows(run)] for run in runs]
+    assert logs[0] == logs[1]
+    assert samples(runs[0]) == samples(runs[1])
+
+
+def test_a_sweep_for_slurm_without_slurm_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENVIRONMENT, "PATH", str(tmp_path))
+    result = train(*TINY, "seed=1,2", "hydra/launcher=slurm", "--multirun", cwd=tmp_path)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith('error: hydra/launcher=slurm could not submit the jobs (Could not detect "srun"')
+
+
 def test_a_curriculum_on_two_processes_with_what_each_phase_freezes(backbones: Path, tmp_path: Path) -> None:
     """No search for unused parameters: a trainable one without a gradient would stop the run."""
     roots = [

@@ -14,11 +14,12 @@ import lightning as L
 import pytest
 import torch
 
-from tests.helpers.in_process import read_checkpoint, rows, train_tiny
+from tests.helpers.in_process import planned, read_checkpoint, rows, train_tiny
 from tests.helpers.sources import NumbersData
 from vfi_train import __main__ as program
 from vfi_train.errors import UserError
 from vfi_train.runtime.child_process import FIRST
+from vfi_train.runtime.distributed import check_torchrun
 from vfi_train.runtime.early_signals import early_signals, note_signals
 from vfi_train.runtime.slurm import check_job, cluster_environment, requeue
 from vfi_train.runtime.stop_signals import Stopped
@@ -178,6 +179,25 @@ def test_a_job_that_would_hang_is_refused(environ: dict, processes: int | None, 
     with pytest.raises(UserError) as caught:
         check_job(processes, nodes, environ)
     assert message in str(caught.value)
+
+
+def test_torchrun_s_processes_are_counted() -> None:
+    environ = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
+    check_torchrun(4, 2, environ)
+    check_torchrun(1, 1, {})
+    for devices, nodes, given in ((4, 1, "4 x 1"), (1, 1, "1 x 1"), (6, 2, "3 x 2")):
+        with pytest.raises(UserError, match=rf"WORLD_SIZE=4\), but trainer.devices x trainer.num_nodes are {given}: "):
+            check_torchrun(devices, nodes, environ)
+
+
+def test_the_devices_of_torchrun_are_taken_unless_others_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    taken = planned("experiment=quickstart")
+    assert (taken.devices, taken.num_nodes, taken.batch_split) == (2, 2, (2, 1))
+    assert planned("experiment=quickstart", "trainer.devices=auto", "trainer.num_nodes=2").devices == 2
+    with pytest.raises(UserError, match=r"trainer\.devices x trainer\.num_nodes are 1 x 1"):
+        train_tiny(Path(), "trainer.devices=1")
 
 
 @pytest.mark.filterwarnings("ignore:The `srun` command is available")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -253,11 +254,17 @@ def test_the_remaining_steps_of_later_phases() -> None:
     assert later == {"local": 42_000 + 420_000 + 613_200, "global": 420_000 + 613_200, "joint": 613_200, "pct": 0}
 
 
-def test_check_looks_at_each_phase(short: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_check_looks_at_each_phase(
+    short: str, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     train_short(tmp_path, short, "check=true")
     output = capsys.readouterr().out
     assert output.index("phase first") < output.index("phase second")
     assert "FAILS" not in output
+    assert output.count("the network starts from random weights") == 1
+    assert re.search(r"the network starts from \S*first\S*, which is trained before", output)
+    assert all(re.search(rf"runs/\S+/{phase} is new", output) for phase in ("first", "second"))
     assert not (tmp_path / "runs").exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 from pathlib import Path
@@ -16,10 +17,14 @@ from losses.charbonnier import L1
 from tests.helpers.in_process import TINY, composed, planned
 from vfi_train.architectures import Architecture, Encoding
 from vfi_train.contract import Prediction
+from vfi_train.errors import UserError
 from vfi_train.profile.training_cost import state_per_parameter, training_memory
+from vfi_train.training import preflight as preflight_module
+from vfi_train.training.build import build_losses, build_trainable
 from vfi_train.training.command import train
-from vfi_train.training.dry_run import describe_recipe, sparkline
-from vfi_train.training.preflight import preflight, try_all
+from vfi_train.training.dry_run import describe_recipe, memory_on_device, sparkline
+from vfi_train.training.preflight import preflight, try_all, try_memory
+from vfi_train.training.rehearsal import rehearse
 
 
 def described(*overrides: str) -> dict[str, str]:
@@ -118,8 +123,63 @@ def test_a_recipe_that_may_start(tmp_path: Path) -> None:
     found = findings(*TINY, f"runs={tmp_path / 'runs'}")
     assert all(good for good, _ in found.values()), found
     assert found["data"][1] == "40 training and 4 validation samples; the first and last can be read"
-    assert "a training batch passes" in found["network"][1]
+    assert "a training batch takes at least" in found["memory"][1]
+    assert found["rehearsal"][1] == "1 step of one sample, a validation and a checkpoint went through"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_joint_training_is_rehearsed_on_each_of_its_datasets(tmp_path: Path) -> None:
+    scenes = {"_target_": "datamodules.synthetic.Synthetic", "batch_size": 4, "size": 32, "train_samples": 8}
+    data = {"_target_": "datamodules.joint.Joint", "batch_size": 4, "datasets": {"a": scenes, "b": scenes}}
+    plan = planned(*TINY, f"runs={tmp_path}")
+    config = {**plan.config, "data": data}
+    assert rehearse(dataclasses.replace(plan, config=config, datasets=plan.datasets * 2), tmp_path) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "trial", "said"),
+    [
+        (("optimizer_state=nothing",), "weights", "is no file, no run in"),
+        (("data.train_samples=2",), "data", "fewer than one batch"),
+        (("data.val_samples=1", "trainer.devices=2", "trainer.accelerator=cpu"), "data", "cannot be shared by 2"),
+        (("trainer.strategy=dpp",), "trainer", "strategy"),
+        (("trainer.gradient_clip_algorithm=nom",), "trainer", "is none of norm, value"),
+        (("callbacks.metrics.names=[psnr,foo]",), "trainer", "no metric is called 'foo'"),
+        (("callbacks=ema", "callbacks.ema.decay=2"), "trainer", "decay of the average 'ema'"),
+        (("callbacks.best.monitor=val/snr",), "rehearsal", "callbacks.best.monitor=val/snr is not logged"),
+    ],
+)
+def test_what_would_end_the_training_is_found(
+    overrides: tuple[str, ...], trial: str, said: str, tmp_path: Path
+) -> None:
+    given = {override.partition("=")[0] for override in overrides}
+    tiny = [override for override in TINY if override.partition("=")[0] not in given]
+    found = findings(*tiny, *overrides, f"runs={tmp_path / 'runs'}")
+    assert [name for name, (good, _) in found.items() if not good] == [trial]
+    assert said in found[trial][1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_batch_beyond_the_memory_is_refused_with_one_that_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def needed(micro_batch_size: int) -> float:
+        plan = planned(*options, f"data.micro_batch_size={micro_batch_size}")
+        found = memory_on_device(plan, build_trainable(plan), build_losses(plan))
+        assert found is not None
+        return found.total
+
+    options = [option.replace("batch_size=4", "batch_size=16") for option in (*TINY, f"runs={tmp_path}")]
+    plan = planned(*options)
+    for fitting in (8, 2):
+        monkeypatch.setattr(preflight_module, "free_memory", lambda device, n=fitting: needed(n) + 1)
+        with pytest.raises(UserError, match=rf"where .* are free: data.micro_batch_size={fitting} fits"):
+            try_memory(plan)
+        assert "at least" in try_memory(planned(*options, f"data.micro_batch_size={fitting}"))
+    monkeypatch.setattr(preflight_module, "free_memory", lambda device: needed(1) - 1)
+    with pytest.raises(UserError, match=r"not even one sample fits; module\.checkpointing=true takes less"):
+        try_memory(plan)
 
 
 def test_everything_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,8 +205,8 @@ def test_everything_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_crop_that_the_network_does_not_take_is_found(tmp_path: Path) -> None:
     found = findings(*TINY, "data.size=40", f"runs={tmp_path}")
-    assert not found["network"][0]
-    assert "multiples of" in found["network"][1]
+    assert not found["memory"][0]
+    assert "multiples of" in found["memory"][1]
 
 
 def test_the_exit_status_is_one_if_something_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

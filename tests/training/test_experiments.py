@@ -112,3 +112,23 @@ def test_a_model_config_builds_its_architecture(name: str) -> None:
     config = composed(f"model={name}")
     assert config.model._target_.rpartition(".")[2] == name
     check_targets(config)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["model=ebme", "~loss.terms.geometry"], r"'distillation' reads prediction\.flow0 \(flow from the target time"),
+        (["model=ebme", "loss=rife"], r"reads prediction\.teacher, which this architecture does not give"),
+        (["data.flow=false"], r"'distillation' reads 'flow' of the batch \(labels: flow from the target"),
+    ],
+)
+def test_losses_that_the_network_or_the_data_cannot_serve_are_refused_before_data(
+    overrides: list[str], said: str, tmp_path: Path
+) -> None:
+    config = composed(
+        "data=vimeo90k", "data.root=/nowhere", "data.flow=true",
+        f"runs={tmp_path / 'runs'}", *overrides,
+    )  # fmt: skip
+    with pytest.raises(UserError, match=said):
+        train(config)
+    assert not (tmp_path / "runs").exists()

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import conf
-from tests.helpers.in_process import read_checkpoint, train_tiny
+from tests.helpers.in_process import TINY, composed, read_checkpoint, rows, train_tiny
+from vfi_train.training.command import train
 
 OPTIMIZERS = sorted(path.stem for path in (Path(conf.__file__).parent / "optimizer").glob("*.yaml"))
 GROUPS = "parameter_groups=[{match: ['*.bias'], lr_factor: 0.5, weight_decay: 0.0}]"
@@ -68,3 +69,11 @@ def test_schedule_free_evaluates_its_average(tmp_path: Path) -> None:
         torch.testing.assert_close(rarely["state_dict"][f"architecture.{name}"], x, rtol=0, atol=1e-6)
         differ += not torch.equal(x, y)
     assert differ > len(names) / 2
+
+
+def test_a_training_returns_its_best_value_to_a_sweeper(tmp_path: Path) -> None:
+    options = [o for o in TINY if not o.startswith(("data.train_samples", "log_every"))]
+    config = composed(*options, "trainer.max_steps=3", "validate_every=1", "callbacks.images=null", f"runs={tmp_path}")
+    best = train(config)
+    assert best == pytest.approx(max(float(row["val/psnr"]) for row in rows(tmp_path / "quickstart")), abs=1e-4)
+    assert train(config) == best  # a finished run's too

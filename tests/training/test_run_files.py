@@ -18,7 +18,7 @@ import yaml
 
 from vfi_train.errors import UserError
 from vfi_train.loggers.csv import CSVLog
-from vfi_train.loggers.wandb import is_logged_in, wandb_logger
+from vfi_train.loggers.wandb import close_wandb, is_logged_in, resolved_mode, wandb_logger
 from vfi_train.runtime.folder_lock import FolderLock
 from vfi_train.training.run_directory import RunDirectory, differing_keys
 from vfi_train.weights.checkpoint_io import AtomicCheckpointIO
@@ -163,8 +163,9 @@ def test_wandb_is_offline_unless_logged_in(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "netrc").write_text("machine api.wandb.ai login user password key\n")
     (tmp_path / "netrc").chmod(0o600)
     assert is_logged_in()
+    assert resolved_mode("auto") == "online"
     monkeypatch.setenv("WANDB_MODE", "offline")
-    assert not is_logged_in()
+    assert resolved_mode("auto") == "offline"
 
 
 def test_a_resumed_run_keeps_its_wandb_id(tmp_path: Path) -> None:
@@ -178,3 +179,39 @@ def test_a_resumed_run_keeps_its_wandb_id(tmp_path: Path) -> None:
     folders = list((tmp_path / "wandb").glob("offline-run-*"))
     assert folders
     assert all(folder.name.split("-")[3] == ids[0] for folder in folders)  # a second start in a second gets a suffix
+
+
+@pytest.mark.parametrize(("name", "value"), [("WANDB_MODE", "disabled"), ("WANDB_DISABLED", "true")])
+def test_wandb_can_be_turned_off(name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv(name, value)
+    assert wandb_logger(tmp_path, "run") is None
+    assert not list(tmp_path.iterdir())
+    assert resolved_mode("offline") == "offline"  # the command line has precedence
+
+
+def test_an_unknown_wandb_mode_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "onlin")
+    with pytest.raises(UserError, match="WANDB_MODE=onlin is not known: give online, offline or disabled"):
+        wandb_logger(tmp_path, "run")
+
+
+def test_wandb_takes_its_project_and_folder_from_its_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {
+        "MODE": "offline",
+        "PROJECT": "lab",
+        "DIR": str(tmp_path / "logs"),
+        "RUN_GROUP": "night",
+        "TAGS": "a,b",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    try:
+        run = wandb_logger(tmp_path / "run", "name", experiment="quickstart").experiment
+        assert (run.project, run.group) == ("lab", "night")
+        assert Path(run.dir).is_relative_to(tmp_path / "logs")
+        close_wandb()
+        run = wandb_logger(tmp_path / "run", "name", project="mine", group="g", tags=["t"]).experiment
+        assert (run.project, run.group, tuple(run.tags)) == ("mine", "g", ("t",))
+    finally:
+        close_wandb()

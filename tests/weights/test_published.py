@@ -6,6 +6,7 @@ import pickle
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -15,6 +16,7 @@ from vfi_train.errors import UserError
 from vfi_train.weights import list_shipped, load_published, load_weights, published_state_dict
 from vfi_train.weights.load import shipped_folder
 from vfi_train.weights.names import to_ours, to_published
+from vfi_train.weights.published_checkpoint import read_checkpoint
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def test_mismatches_are_reported_and_change_nothing(model: Architecture, tmp_pat
             **state,
             name: torch.zeros(1),
         },
-        "1 tensors are not finite": {**state, name: torch.full_like(state[name], float("nan"))},
+        "has 1 tensors with values that are not finite": {**state, name: torch.full_like(state[name], float("nan"))},
         "holds no tensors": {"epoch": 3},
     }
     for said, content in cases.items():
@@ -98,9 +100,43 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
     torch.save({"state_dict": Hostile()}, tmp_path / "hostile.pth")
     (tmp_path / "raw.pkl").write_bytes(pickle.dumps(Hostile()))
     for name in ("hostile.pth", "raw.pkl"):
-        with pytest.raises(ValueError, match="holds more than tensors"):
+        with pytest.raises(ValueError, match="neither a tensor nor a plain container"):
             load_published(fresh(), tmp_path / name)
     assert not ran.exists()
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"<!DOCTYPE html><html><body>sign in</body></html>", "a web page, not weights: download the file itself"),
+        (b"\n<html lang=en>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a Git LFS pointer"),
+        (b"epoch 3\nloss 0.1\n", "a text file, not weights"),
+        ("gewichte für später\n".encode(), "a text file, not weights"),
+        (b"\x00\x01\x02" * 100, "no complete"),
+    ],
+)
+def test_other_files_are_named(name: str, content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=re.escape(said)) as raised:
+        read_checkpoint(tmp_path / name)
+    assert str(raised.value).startswith(str(tmp_path / name))
+
+
+def test_numpy_scalars_are_numbers_and_other_objects_are_named(tmp_path: Path) -> None:
+    numbers = {"psnr": np.float64(31.5), "step": np.int32(7), "big": np.array(2.5, ">f4")[()], "good": np.bool_(True)}
+    torch.save({"state_dict": {"a": torch.ones(2)}, **numbers}, tmp_path / "w.pth")
+    read = read_checkpoint(tmp_path / "w.pth")
+    assert {key: read[key] for key in numbers} == {"psnr": 31.5, "step": 7, "big": 2.5, "good": True}
+    assert [type(read[key]) for key in numbers] == [float, int, float, bool]
+    torch.save({"state_dict": {"a": torch.ones(2)}, "when": Path("x")}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match=r"w\.pth holds a pathlib\.PosixPath, which is neither a tensor nor") as raised:
+        read_checkpoint(tmp_path / "w.pth")
+    assert str(raised.value).isprintable()
+    torch.save({"a": np.array([print], object)[0:1]}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match="holds a"):
+        read_checkpoint(tmp_path / "w.pth")
 
 
 def test_templates_translate_both_ways() -> None:

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from omegaconf import DictConfig
@@ -25,6 +25,7 @@ from vfi_train.app.jobs import Jobs
 from vfi_train.config.read_settings import read_settings
 from vfi_train.config.selection import chosen, given_search_path
 from vfi_train.errors import UserError
+from vfi_train.ranges import AboveZero, Limit, Positive, Text
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SWEEP = 60.0  # seconds between removals of old files
@@ -36,18 +37,22 @@ POLICY = (
 )
 
 
+Port = Annotated[int, Limit("from 1 to 65535", lambda n: 1 <= n <= 65535)]
+Side = Annotated[int, Limit("from 64 to 16384", lambda n: 64 <= n <= 16384)]
+
+
 @dataclass(frozen=True)
 class Settings:
     """The keys of conf/app.yaml, which explains them."""
 
-    host: str
-    port: int
-    weights: str
-    runs: str
+    host: Text
+    port: Port
+    weights: Text
+    runs: Text
     device: str
-    upload: int
-    side: int
-    keep: float
+    upload: Positive
+    side: Side
+    keep: AboveZero
 
 
 def app(config: DictConfig) -> None:

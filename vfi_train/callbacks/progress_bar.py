@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning as L
 
+from vfi_train.ranges import AboveZero
 from vfi_train.runtime.progress import ProgressReporter, duration
 
 SHOWN = {
@@ -24,7 +25,7 @@ class StepProgress(L.Callback):
         later_steps: of a curriculum's later phases; their time is estimated at the speed of this one.
     """
 
-    def __init__(self, every_seconds: float = 30.0, later_steps: int = 0) -> None:
+    def __init__(self, every_seconds: AboveZero = 30.0, later_steps: int = 0) -> None:
         self.every_seconds, self.later_steps = every_seconds, later_steps
         self._progress: ProgressReporter | None = None
 

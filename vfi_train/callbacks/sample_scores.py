@@ -50,7 +50,7 @@ class SampleScores(L.Callback):
         rows = gather(own)
         if trainer.sanity_checking:
             return
-        if trainer.limit_val_batches == 1.0:
+        if isinstance(trainer.limit_val_batches, float) and trainer.limit_val_batches == 1.0:  # 1 is one batch
             check_count([key for key, _ in rows], trainer.datamodule.val_size)  # type: ignore[attr-defined]
         if trainer.is_global_zero:
             write(Path(trainer.default_root_dir) / "samples.csv", sorted(rows, key=lambda row: (row[1], row[0])))

@@ -14,6 +14,7 @@ from vfi_train.errors import UserError
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.modules.forward import validation_prediction
 from vfi_train.modules.interpolation_module import InterpolationModule
+from vfi_train.ranges import Natural
 
 CHECKPOINT_KEY = "averages"  # of a checkpoint: name -> {"updates", "state_dict"}
 PREFIX = "architecture."
@@ -38,7 +39,7 @@ class WeightAverage(L.Callback):
     def __init__(
         self,
         decay: float | None = 0.999,
-        start_step: int = 0,
+        start_step: Natural = 0,
         every_n_steps: int = 1,
         warmup: bool = False,
         name: str = "ema",

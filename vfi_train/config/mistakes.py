@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import traceback
 from collections.abc import Sequence
 
@@ -15,7 +16,7 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vfi_train.config.overrides import compose_files, group_choices
+from vfi_train.config.overrides import compose_files, group_choices, parse
 from vfi_train.errors import UserError, is_disk_full, nearest
 
 HYDRA_CALLS = ("hydra._internal.instantiate.", "hydra._internal.target_policy")  # modules that call a target
@@ -34,14 +35,26 @@ def explain(error: BaseException, overrides: Sequence[str], config_name: str) ->
     if cause is not error:
         said = explain(cause, overrides, config_name)
         return f"{key}: {said}" if said and key else said
+    if _is_no_cluster(error):
+        return (
+            f"hydra/launcher=slurm could not submit the jobs ({_first_line(error)}): give the command on a machine of "
+            "a SLURM cluster, or without hydra/launcher, which runs the jobs here, one after the other"
+        )
     if library := _refusing_library(error):
         return f"{library} does not accept an option: {_first_line(error)}"
     if isinstance(error, UserError):
         return str(error)
+    if isinstance(error, RuntimeError) and re.match(r"DataLoader worker .*(exited unexpectedly|Killed)", str(error)):
+        return (
+            f"a process that reads data was killed ({_first_line(error)}), usually because the memory was full: give "
+            "fewer data.num_workers=... or a smaller data.batch_size=..., and the same command resumes"
+        )
     if is_disk_full(error):
         return (
             f"the disk is full ({error}): what was saved before is complete; make room and give the same command again"
         )
+    if "Config group override must be" in str(error):
+        return _explain_null_group(overrides)
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return _explain_config(error, overrides, config_name)
     return None
@@ -66,6 +79,12 @@ def _refusing_library(error: BaseException) -> str | None:
     return libraries.pop() if len(libraries) == 1 and libraries <= {"lightning", "torch"} else None
 
 
+def _is_no_cluster(error: BaseException) -> bool:
+    """Whether submitit found no SLURM, or SLURM's commands failed."""
+    refused = type(error).__module__.startswith("submitit.") and isinstance(error.__cause__, subprocess.SubprocessError)
+    return refused or (isinstance(error, RuntimeError) and str(error).startswith('Could not detect "srun"'))
+
+
 def _explain_config(error: BaseException, overrides: Sequence[str], config_name: str) -> str:
     if isinstance(error, OverrideParseException):
         return f"{error.override!r} cannot be read as KEY=VALUE: {_first_line(error)}"
@@ -84,6 +103,13 @@ def _explain_config(error: BaseException, overrides: Sequence[str], config_name:
         return f"{key}=... is needed and was not given" + (f": {nearest('', choices)}" if choices else "")
     unknown = re.search(r"Could not override '([^']+)'", text)
     return _explain_unknown_key(unknown.group(1), overrides, config_name) if unknown else _first_line(error)
+
+
+def _explain_null_group(overrides: Sequence[str]) -> str:
+    """GROUP=null where the configuration needs a choice."""
+    groups = [o.key_or_group for o in parse(overrides) if group_choices(o.key_or_group) and o.value() is None]
+    needed = "; ".join(f"give {group}=NAME, {nearest('', group_choices(group))}" for group in groups)
+    return f"{', '.join(f'{group}=null' for group in groups)} leaves out what is needed: {needed}"
 
 
 def _explain_unknown_key(key: str, overrides: Sequence[str], config_name: str) -> str:

@@ -14,9 +14,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 
 from vfi_train.config.compose import compose_config
-from vfi_train.config.targets import fits, phrase
+from vfi_train.config.targets import find_target, fits, phrase, type_hints
 from vfi_train.errors import UserError
 
 MULTIRUN = {"-m", "--multirun"}
@@ -74,7 +75,7 @@ def note_sweep(overrides: Sequence[str]) -> list[str]:
 def check_values(config: DictConfig, overrides: Sequence[str], config_name: str) -> None:
     """Compare each overridden value with the one in the files: a number stays a number.
 
-    Nothing that the configuration names is imported, so a typing error is reported at once.
+    What an interpolation gives as text (`seed=${oc.env:ID}`) is read as if it stood on the command line.
 
     Raises:
         UserError: naming the key, the value and the one in the files.
@@ -86,10 +87,13 @@ def check_values(config: DictConfig, overrides: Sequence[str], config_name: str)
     for override in values:
         key = override.key_or_group
         before = OmegaConf.select(files, key, throw_on_missing=False)
-        after = OmegaConf.select(config, key, throw_on_missing=False)
+        after = _select(config, key, override)
+        if isinstance(after, str) and "${" in str(override.value()) and not isinstance(before, str):
+            after = parse([quote(f"key={after}")])[0].value()
+            OmegaConf.update(config, key, after)
         if not isinstance(before, (bool, int, float)) or after is None or isinstance(after, (DictConfig, ListConfig)):
             continue
-        if not fits(after, type(before)):
+        if not fits(after, type(before)) and not _takes(config, key, after):
             raise UserError(f"{key}={after} is not {phrase(type(before))}; without it the value is {before}")
 
 
@@ -118,6 +122,26 @@ def search_path(overrides: Sequence[str]) -> tuple[str, ...]:
 def parse(overrides: Sequence[str]) -> list[Override]:
     """Overrides as Hydra reads them."""
     return OverridesParser.create().parse_overrides(list(overrides))
+
+
+def _select(config: DictConfig, key: str, override: Override) -> Any:
+    try:
+        return OmegaConf.select(config, key, throw_on_missing=False)
+    except InterpolationResolutionError as error:
+        variable = re.search(r"Environment variable '(.*)' not found", str(error))
+        if variable is None:
+            raise
+        raise UserError(f"{override.input_line}: the environment variable {variable[1]} is not set") from error
+
+
+def _takes(config: DictConfig, key: str, value: Any) -> bool:
+    """Whether the value of another kind than in the files is left to what gets it to judge, or suits its type hint."""
+    parent, _, last = key.rpartition(".")
+    block = OmegaConf.select(config, parent) if parent else None
+    if not isinstance(block, DictConfig) or "_target_" not in block:
+        return not parent  # a program's own options have type hints
+    hint = type_hints(find_target(parent, str(block["_target_"]))).get(last)
+    return hint is not None and fits(value, hint, strict=True)
 
 
 def _is_choice(override: Override) -> bool:

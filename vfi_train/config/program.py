@@ -9,7 +9,7 @@ import importlib
 import os
 import sys
 import traceback
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 EXIT_BUG, EXIT_MISTAKE = 1, 2
 OUR_PACKAGES = ("vfi_train", "datamodules", "losses", "conf")
@@ -41,7 +41,7 @@ def _run(config_name: str, entry: str, patterns_of: str | None) -> None:
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
-    from omegaconf import DictConfig
+    from omegaconf import DictConfig, OmegaConf
 
     from vfi_train.config.overrides import check_values, hydra_arguments
 
@@ -49,13 +49,13 @@ def _run(config_name: str, entry: str, patterns_of: str | None) -> None:
     failure: Exception | None = None
 
     @hydra.main(config_path="pkg://conf", config_name=config_name, version_base="1.3")
-    def task(config: DictConfig) -> None:
+    def task(config: DictConfig) -> Any:
         module, _, function = entry.partition(":")
         nonlocal failure
         try:
-            given = HydraConfig.get().overrides
-            check_values(config, [*given.hydra, *given.task], config_name)
-            getattr(importlib.import_module(module), function)(config)
+            given: Any = OmegaConf.to_container(HydraConfig.get().overrides, resolve=False)
+            check_values(config, [*given["hydra"], *given["task"]], config_name)
+            return getattr(importlib.import_module(module), function)(config)  # for sweepers
         except Exception as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise  # launchers carry errors of jobs themselves

@@ -9,8 +9,8 @@ from itertools import combinations
 
 import numpy as np
 
+from vfi_train.evaluate.columns import COLUMNS
 from vfi_train.evaluate.results import Result
-from vfi_train.evaluate.scorer import COLUMNS
 
 RESAMPLES = 10_000
 LEVEL = 0.95

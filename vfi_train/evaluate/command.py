@@ -39,7 +39,7 @@ def evaluate(config: DictConfig) -> list[Result]:
                 measured.append(result)
                 if options.num_examples and result.columns:
                     images[result.label, result.split_name] = worst_and_best(
-                        job.source, job.predictor(options.precision), result.samples, result.columns[0],
+                        job.source, job.predictor(result.backend, result.precision), result.samples, result.columns[0],
                         options.num_examples,
                     )  # fmt: skip
                 say(console_table.summary(result))

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from vfi_train.evaluate.columns import COLUMNS
 from vfi_train.evaluate.published import Distance, distances
 from vfi_train.evaluate.results import Result
-from vfi_train.evaluate.scorer import COLUMNS, describe
+from vfi_train.evaluate.scorer import describe
 
 
 def print_results(results: Sequence[Result], console: Console | None = None) -> None:

@@ -14,6 +14,7 @@ from lightning.fabric import Fabric
 
 from datamodules.core.samples import SampleSource
 from vfi_train.evaluate.benchmarks import Benchmark, open_split, scored_options
+from vfi_train.evaluate.columns import COLUMNS
 from vfi_train.evaluate.launch import device_name, gather
 from vfi_train.evaluate.measure import check_once, measure, missing, shard
 from vfi_train.evaluate.networks import EvaluatedModel, load_model
@@ -22,7 +23,7 @@ from vfi_train.evaluate.predictor import Predictor, set_up
 from vfi_train.evaluate.protocol import Settings, choose_protocol, resolve
 from vfi_train.evaluate.results import Result, averages
 from vfi_train.evaluate.resume_log import ResumeLog, Row
-from vfi_train.evaluate.scorer import COLUMNS, Scorer
+from vfi_train.evaluate.scorer import Scorer
 from vfi_train.runtime.console import say
 from vfi_train.runtime.devices import core_count
 from vfi_train.runtime.progress import ProgressReporter
@@ -59,11 +60,11 @@ class Job:
         """LABEL on BENCHMARK/SPLIT."""
         return f"{self.model.label} on {self.benchmark.name}/{self.split}"
 
-    def predictor(self, precision: str = "fp32") -> Predictor:
+    def predictor(self, backend: str = "torch", precision: str = "fp32") -> Predictor:
         """Predicts the samples' targets."""
-        return Predictor(self.model.network, self.settings, precision)
+        return Predictor(self.model.network, self.settings, backend, precision)
 
-    def resume_log(self, folder: Path, device: str, precision: str, process: int) -> ResumeLog:
+    def resume_log(self, folder: Path, device: str, backend: str, precision: str, process: int) -> ResumeLog:
         """Stores the rows."""
         identity = {
             **self.model.identity(),
@@ -73,11 +74,12 @@ class Job:
             "settings": self.settings.as_dict(),
             "device": device,
             "precision": precision,
+            **({} if backend == "torch" else {"backend": backend}),
         }
         name = file_name(f"{self.model.label}-{self.benchmark.name}-{self.split}")
         return ResumeLog(folder, name, identity, process)
 
-    def result(self, device: str, precision: str) -> Result:
+    def result(self, device: str, backend: str, precision: str) -> Result:
         """The result, without samples."""
         return Result(
             label=self.model.label,
@@ -95,6 +97,7 @@ class Job:
             expected=self.benchmark.count,
             requested=len(self.source),
             sequence_depth=self.benchmark.sequence_depth,
+            backend=backend,
             precision=precision,
             device=device,
             notes=list(self.notes),
@@ -133,7 +136,8 @@ def run_job(job: Job, options: Options, fabric: Fabric) -> Result:
     device = device_name(fabric.device)
     job.model.network.to(fabric.device)
     job.scorer.to(fabric.device)
-    log = job.resume_log(Path(options.output) / "samples", device, options.precision, fabric.global_rank)
+    chosen = (options.backend, options.precision)
+    log = job.resume_log(Path(options.output) / "samples", device, *chosen, fabric.global_rank)
     if fabric.is_global_zero and not options.resume:
         log.clear()
     done = log.read() if fabric.is_global_zero else []
@@ -142,7 +146,7 @@ def run_job(job: Job, options: Options, fabric: Fabric) -> Result:
         say(f"{job.name}: {len(done):,} of {len(job.source):,} samples were measured before")
     block = max(1, min(MAX_BLOCK, len(todo) // (4 * fabric.world_size)))
     indices = shard(todo, fabric.global_rank, fabric.world_size, block)
-    predictor = job.predictor(options.precision)
+    predictor = job.predictor(*chosen)
     workers = min(8, core_count()) if options.workers is None else options.workers
     began = time.monotonic()
     title = job.name if fabric.world_size == 1 else f"{job.name} (first of {fabric.world_size} processes)"
@@ -158,7 +162,7 @@ def run_job(job: Job, options: Options, fabric: Fabric) -> Result:
         finally:
             log.close()
     new = gather(fabric, rows)
-    result = job.result(device, options.precision)
+    result = job.result(device, *(predictor.backend.chosen or chosen))
     if fabric.is_global_zero:
         complete = check_once(len(job.source), [*done, *new])
         result.samples = [row for row in complete if "broken" not in row]
@@ -166,7 +170,7 @@ def run_job(job: Job, options: Options, fabric: Fabric) -> Result:
         result.samples_per_second = len(new) / (time.monotonic() - began) if new else None
         if predictor.recursive and any(row["time"] != 0.5 for row in result.samples):
             result.notes.append("times are reached by halving intervals: the network only predicts the middle frame")
-        if options.precision != "fp32" and result.samples:
+        if (result.backend, result.precision) != ("torch", "fp32") and result.samples:
             result.precision_effect = _precision_effect(job, result)
     return result
 
@@ -177,7 +181,7 @@ def file_name(text: str) -> str:
 
 
 def _precision_effect(job: Job, result: Result) -> dict[str, Any]:
-    """The mean difference to fp32 in every column, on evenly spaced samples."""
+    """The mean difference to PyTorch's float32 in every column, on evenly spaced samples."""
     probed = result.samples[:: max(1, len(result.samples) // PROBED)][:PROBED]
     with set_up(job.model.network, job.settings, "fp32"):
         exact = measure(job.source, [row["index"] for row in probed], job.predictor(), job.scorer)

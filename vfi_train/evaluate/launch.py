@@ -16,6 +16,7 @@ from lightning.fabric.strategies import DDPStrategy, Strategy
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from vfi_train.errors import UserError
+from vfi_train.runtime.distributed import torchrun_counts
 
 TIMEOUT = timedelta(hours=24)  # of a process that waits for the others at the end of a split
 
@@ -65,10 +66,9 @@ def device_name(device: torch.device) -> str:
 
 def _launched() -> tuple[int, int]:
     """The numbers of processes per machine and of machines that torchrun or srun started."""
-    environment = os.environ
-    if "TORCHELASTIC_RUN_ID" in environment:
-        local, world = int(environment["LOCAL_WORLD_SIZE"]), int(environment["WORLD_SIZE"])
-        return local, world // local
+    environment, started = os.environ, torchrun_counts()
+    if started is not None:
+        return started
     if "SLURM_STEP_ID" in environment and int(environment.get("SLURM_NTASKS", 1)) > 1:
         nodes = int(environment.get("SLURM_NNODES", 1))
         return int(environment["SLURM_NTASKS"]) // nodes, nodes

@@ -73,8 +73,9 @@ def model_of_run(name: str, runs: str, trust: bool = False) -> ModelChoice:
         raise UserError(f"run={name} is no training in {runs}/: {nearest(run, known)}")
     try:
         config = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not a YAML file: give another run") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no YAML"
+        raise UserError(f"{path} cannot be read ({reason}): restore it, or give another run") from error
     if not isinstance(config, dict) or "model" not in config:
         raise UserError(f"{path} has no block model: give another run")
     check_trusted(config["model"], "model", path, trust)

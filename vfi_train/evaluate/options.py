@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from vfi_train.config.read_settings import read_settings
 from vfi_train.config.selection import benchmark_names, chosen, configured, dataset, one_for_each
-from vfi_train.errors import UserError, nearest
+from vfi_train.errors import UserError
 from vfi_train.evaluate.benchmarks import Benchmark, find_root
 from vfi_train.evaluate.networks import ModelChoice, model_of_run, with_unique_labels
 from vfi_train.evaluate.protocol import Protocol
-from vfi_train.inference.batch_predictor import PRECISIONS
+from vfi_train.inference.backend import check_names
+from vfi_train.ranges import Limit, Names, Natural, Positive, Text
+
+Threads = Annotated[int, Limit("from 1 to 512", lambda n: 1 <= n <= 512)]
 
 
 @dataclass(frozen=True)
@@ -22,23 +25,24 @@ class PlainOptions:
     """Keys of conf/evaluate.yaml, which explains them."""
 
     override: dict[str, Any]
-    metrics: list[str] | None
-    runs: str
-    samples: int | None
+    metrics: Names | None
+    runs: Text
+    samples: Positive | None
     compare: list[str]
     backbones: str | None
     niqe_parameters: str | None
     device: str
     devices: int | str
+    backend: str
     precision: str
     batch: int
-    workers: int | None
-    output: str
+    workers: Threads | None
+    output: Text
     name: str | None
     resume: bool
-    num_examples: int
+    num_examples: Natural
     wandb: bool
-    wandb_project: str
+    wandb_project: str | None
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,7 @@ def read_options(config: DictConfig) -> Options:
         UserError: an unknown or missing value, or a list of a wrong length.
     """
     plain = read_settings(PlainOptions, config)
-    if plain.precision not in PRECISIONS:
-        raise UserError(f"precision={plain.precision} is not known: {nearest(plain.precision, PRECISIONS)}")
+    plain = replace(plain, precision=check_names(plain.backend, plain.precision))
     if not isinstance(plain.batch, int) or plain.batch < 1:
         raise UserError(f"batch={plain.batch} is not a number of pairs: give 1 or more")
     models = _models(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ def publish(measured: list[Result], earlier: list[Result], images: Images, optio
         say(comparison.sentence())
     name = file_name(str(options.name)) if options.name is not None else _folder_name(results)
     folder = Path(options.output) / name
-    command = " ".join(["python -m vfi_train.evaluate", *sys.argv[1:]])
+    command = shlex.join(["python", "-m", "vfi_train.evaluate", *sys.argv[1:]])
     about = {
         "command": command,
         "made": time.strftime("%Y-%m-%d %H:%M:%S"),

@@ -21,13 +21,15 @@ class Predictor:
     Args:
         model: the network, on its device.
         settings: of a protocol.
-        precision: a key of `batch_predictor.PRECISIONS`; for "tf32", and for "fp32" on a GPU, see `set_up`.
+        backend, precision: see `Backend`; for "tf32", and for "fp32" on a GPU, see `set_up`.
 
     Raises:
-        UserError: an unknown precision.
+        UserError: an unknown backend or precision, or one that is not here.
     """
 
-    def __init__(self, model: Architecture, settings: Settings, precision: str = "fp32") -> None:
+    def __init__(
+        self, model: Architecture, settings: Settings, backend: str = "torch", precision: str = "fp32"
+    ) -> None:
         self.recursive = not model.arbitrary_time if settings.recursive is None else settings.recursive
         interpolator = Interpolator(
             model,
@@ -39,12 +41,15 @@ class Predictor:
             padding=settings.padding,
             padding_side=settings.padding_side,
             padding_multiple=settings.padding_multiple,
+            backend=backend,
+            precision=precision,
         )
+        self.backend = interpolator.backend
         self.device = next(model.parameters(), torch.zeros(())).device
         # Channels-last makes convolutions on a CPU up to 1.5 times as fast.
         memory_format = torch.channels_last if self.device.type == "cpu" else torch.contiguous_format
         model.to(memory_format=memory_format)
-        self._batch = BatchPredictor(interpolator, precision=precision, memory_format=memory_format)
+        self._batch = BatchPredictor(interpolator, memory_format=memory_format)
         self.to_tensor = self._batch.to_tensor
 
     def frames(self, pairs: list[Pair]) -> Iterator[Tensor]:

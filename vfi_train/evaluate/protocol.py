@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+from vfi_train.config.targets import check_value, type_hints
 from vfi_train.errors import UserError, nearest
 from vfi_train.inference.padding import PaddingMode, PaddingSide, check_padding
+from vfi_train.ranges import AboveZero, Positive
 
 CHOICES = {
     "average": ("image", "sequence"),
@@ -39,12 +41,12 @@ class Settings:
     average: Literal["image", "sequence"] = "image"
     padding: PaddingMode = "replicate"
     padding_side: PaddingSide = "center"
-    padding_multiple: int | tuple[int, int] | None = None
-    scale: float = 1.0
+    padding_multiple: Positive | tuple[Positive, Positive] | None = None
+    scale: AboveZero = 1.0
     tta: bool | Literal["flip_hw", "flip_h"] = False
     channels: Literal["rgb", "bgr"] | None = None
     recursive: bool | None = None
-    iterations: int = 2
+    iterations: Positive = 2
     model: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
 
@@ -148,10 +150,13 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _check(options: Mapping[str, Any], protocol: str) -> None:
-    known = {f.name for f in fields(Settings)} - {"protocol", "metrics"}
+    hints = type_hints(Settings)
+    known = hints.keys() - {"protocol", "metrics"}
     for key, value in options.items():
         if key not in known:
             raise UserError(f"protocol={protocol} has no setting {key!r}: {nearest(key, known)}")
         if key in CHOICES and value not in CHOICES[key]:
             raise UserError(f"protocol={protocol}: {key}={value} is none of {', '.join(map(str, CHOICES[key]))}")
-    check_padding(options.get("padding", "replicate"), f"protocol={protocol}: padding")
+        if key == "padding":
+            check_padding(value, f"protocol={protocol}: padding")
+        check_value(f"protocol={protocol}: {key}", value, hints[key])

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
+from vfi_train.evaluate.columns import COLUMNS
 from vfi_train.evaluate.results import Result
-from vfi_train.evaluate.scorer import COLUMNS
 
 # Differences of a mean on other hardware and libraries, besides the rounding of the printed number.
 ALLOWANCE = {"psnr": 0.01, "ssim": 0.0002, "ie": 0.005, "lpips": 0.0005, "niqe": 0.01}
@@ -116,6 +116,8 @@ def _differs(result: Result, number: PublishedNumber) -> str:
         return f"protocol {result.protocol}, the published one is {number.protocol}"
     if not result.complete:
         return f"{len(result.samples)} of {result.expected or result.requested} samples"
+    if result.backend != "torch":
+        return f"backend {result.backend}, precision {result.precision}"
     if result.precision != "fp32":
         return f"precision {result.precision}"
     return ""

@@ -14,12 +14,12 @@ from typing import Literal
 import jinja2
 
 from vfi_train.evaluate.bootstrap import Comparison, comparable
+from vfi_train.evaluate.columns import COLUMNS
 from vfi_train.evaluate.console_table import columns_of, heading, number, protocol_text, sample_count, signed
 from vfi_train.evaluate.published import distances
 from vfi_train.evaluate.results import Result
 from vfi_train.evaluate.resume_log import to_plain
 from vfi_train.evaluate.sample_images import SampleImages
-from vfi_train.evaluate.scorer import COLUMNS
 
 MAX_POINTS = 4_000  # of a scatter plot
 Images = Mapping[tuple[str, str], Sequence[SampleImages]]  # by label and split_name of a result
@@ -119,6 +119,7 @@ def settings_text(result: Result) -> str:
         "sha256 of the weights": result.weights_sha256,
         "protocol": result.settings,
         "data": result.data,
+        "backend": result.backend,
         "precision": result.precision,
         "device": result.device,
     }

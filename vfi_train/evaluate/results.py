@@ -35,9 +35,9 @@ class Result:
         requested: number of samples to measure.
         sequence_depth: how many elements of a key (between slashes) name the sequence; -1: all but the last.
         samples: the rows; see `resume_log.Row`. `broken`: rows of samples that could not be read.
-        precision, device: of the computation.
+        backend, precision, device: of the computation.
         samples_per_second: from file to score, of what this process measured; None: nothing.
-        precision_effect: mean difference to fp32 of each column, over some samples.
+        precision_effect: mean difference to PyTorch's float32 of each column, over some samples.
         notes: further remarks.
     """
 
@@ -58,6 +58,7 @@ class Result:
     sequence_depth: int | None
     precision: str
     device: str
+    backend: str = "torch"
     samples: list[Row] = field(default_factory=list)
     broken: list[Row] = field(default_factory=list)
     samples_per_second: float | None = None
@@ -193,6 +194,7 @@ def _result_row(r: Result) -> dict[str, Any]:
         "protocol": r.protocol,
         "samples": len(r.samples),
         "broken": len(r.broken),
+        "backend": r.backend,
         "precision": r.precision,
         "ms_per_frame": r.milliseconds(),
         **r.averages(),

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from datamodules.core.samples import SampleSource
+from vfi_train.evaluate.columns import COLUMNS
 from vfi_train.evaluate.predictor import Predictor
 from vfi_train.evaluate.resume_log import Row
 from vfi_train.evaluate.samples import Pair, pairs
-from vfi_train.evaluate.scorer import COLUMNS
 from vfi_train.visualization import error_image, frame_image, overlay
 
 MAX_WIDTH = 480  # pixels

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +20,6 @@ from vfi_train.metrics.niqe import niqe, read_pristine
 
 Score = Callable[[Tensor, Tensor], Tensor]  # prediction and target B 3 H W, RGB in [0, 1], to B numbers
 PRISTINE = "niqe_pris_params.npz"
-
-
-@dataclass(frozen=True)
-class Column:
-    """A metric in tables: its title, direction of better, digits, and unit."""
-
-    title: str
-    higher_is_better: bool
-    digits: int
-    unit: str = ""
-
-
-COLUMNS = {
-    "psnr": Column("PSNR", True, 2, "dB"),
-    "ssim": Column("SSIM", True, 4),
-    "ie": Column("IE", False, 3),
-    "lpips": Column("LPIPS", False, 4),
-    "niqe": Column("NIQE", False, 3),
-}
 
 
 class Scorer:

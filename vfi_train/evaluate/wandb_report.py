@@ -10,11 +10,14 @@ from vfi_train.evaluate.results import Result
 from vfi_train.loggers.wandb import wandb_logger
 
 
-def track(folder: Path, name: str, shown: Sequence[Result], project: str) -> None:
+def track(folder: Path, name: str, shown: Sequence[Result], project: str | None) -> None:
     """Log the averages as the run's summary and as a table, and the report; the run's id is kept in the folder."""
     import wandb
 
-    run = wandb_logger(folder, name, project=project, group="evaluate").experiment
+    logger = wandb_logger(folder, name, project=project, group="evaluate")
+    if logger is None:
+        return
+    run = logger.experiment
     columns = columns_of(shown)
     titles = ["network", "benchmark", "split", "protocol", "samples", "broken", "weights_sha256"]
     table = wandb.Table(columns=[*titles, *columns, "ms_per_frame"])

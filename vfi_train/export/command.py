@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from datamodules.storage.atomic_write import atomic_file
@@ -14,9 +13,12 @@ from vfi_train.architectures import Architecture
 from vfi_train.config.build_network import build_network
 from vfi_train.config.read_settings import read_settings
 from vfi_train.errors import UserError, make_folder, nearest
-from vfi_train.export import graphs
+from vfi_train.inference import graphs
 from vfi_train.inference.time_probe import is_time_aware
+from vfi_train.ranges import Positive, Text
 from vfi_train.weights import load_weights, published_state_dict
+from vfi_train.weights.checkpoint_io import save_atomically
+from vfi_train.weights.checksums import write_safetensors
 
 WEIGHTS = {"published": "published weights", "safetensors": "safetensors weights"}
 GRAPHS = {
@@ -36,12 +38,12 @@ ENDINGS = {  # of the files of each format; the first format of an ending is mea
 class Settings:
     """The keys of conf/export.yaml, which explains them."""
 
-    weights: str
-    runs: str
+    weights: Text
+    runs: Text
     format: str | None
-    output: str
+    output: Text
     size: str | None
-    iterations: int
+    iterations: Positive
     overwrite: bool
     license: str | None
 
@@ -64,6 +66,8 @@ def export(config: DictConfig) -> None:
         write_hub_folder(model, block, source, output, s.license)  # type: ignore[arg-type]
         print(f"{output}: a folder for the Hugging Face Hub of {source}; upload it with hf upload OWNER/NAME {output}")
         return
+    if output.is_dir():
+        raise UserError(f"output={s.output} is a folder: give the name of the file to write")
     if output.exists() and not s.overwrite:
         raise UserError(f"{output} exists: choose another output=..., or overwrite=true")
     size = _size(s.size)
@@ -108,11 +112,9 @@ def write_weights(model: Architecture, path: Path, form: str, metadata: dict[str
     """A state dict with the published names, on the CPU: pickled ("published"), or as "safetensors", without code."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in published_state_dict(model).items()}
     if form == "published":
-        torch.save(tensors, path)
+        save_atomically(tensors, path)
     else:
-        from safetensors.torch import save_file
-
-        save_file(tensors, path, metadata=metadata)
+        write_safetensors(tensors, path, metadata)
 
 
 def _described(metadata: graphs.ExportMetadata, difference: float) -> str:

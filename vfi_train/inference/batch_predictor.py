@@ -1,4 +1,4 @@
-"""Frames between pairs of images, several pairs at once: tensors, precision, and what to do when memory runs out."""
+"""Frames between pairs of images, several pairs at once: tensors, and what to do when memory runs out."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vfi_train.errors import UserError, nearest
+from vfi_train.errors import UserError
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.inference.nested import insert_frames
 
-# By autocast, in which the coordinates of warps stay float32. Whether GPUs use tf32 is a setting of the process.
-PRECISIONS = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 LEVELS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 SMALLEST_TILE = 128  # pixels a side
 TIMES_PER_TILE = 4  # times that share the encoding of a tile: a float image is held for each
@@ -40,31 +38,23 @@ class BatchPredictor:
 
     Args:
         interpolator: its tiles get smaller where `smaller_tiles` is set and memory runs out.
-        precision: a key of PRECISIONS.
         memory_format: of the frames that the network gets.
         insert: instead of at the pairs' times, insert frames in rounds; see `insert_frames`. Frames between rounds stay
             unrounded.
         smaller_tiles: what to do when the memory does not hold one pair: go on with tiles, or fail.
         note: called with a line for the user when tiles get smaller.
-
-    Raises:
-        UserError: an unknown precision.
     """
 
     def __init__(
         self,
         interpolator: Interpolator,
         *,
-        precision: str = "fp32",
         memory_format: torch.memory_format = torch.preserve_format,
         insert: Sequence[int] | None = None,
         smaller_tiles: bool = False,
         note: Callable[[str], None] = lambda line: None,
     ) -> None:
-        if precision not in PRECISIONS:
-            raise UserError(f"precision={precision} is not known: {nearest(precision, PRECISIONS)}")
         self.interpolator, self.insert = interpolator, insert
-        self._autocast_dtype = PRECISIONS[precision]
         self._memory_format, self._smaller_tiles, self._note = memory_format, smaller_tiles, note
         self._like = next(interpolator.model.parameters(), torch.zeros(()))
         interpolator.model.eval()
@@ -128,10 +118,8 @@ class BatchPredictor:
 
     def _stream(self, frame0: Tensor, frame1: Tensor, times: Sequence[float | Tensor]) -> Iterator[Tensor]:
         predictions = self.interpolator.stream(frame0, frame1, times)
-        dtype = self._autocast_dtype
         for _ in times:
-            # Entered for each frame, so that the caller is in neither mode.
-            with torch.inference_mode(), torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+            with torch.inference_mode():  # entered for each frame, so that the caller is not in it
                 frame = next(predictions).frame
             yield frame.to(self._like.dtype)
 

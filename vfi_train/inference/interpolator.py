@@ -17,6 +17,7 @@ from vfi_train.architectures.base import time_tensor
 from vfi_train.architectures.layers.reference import known_reference, reference_schedule
 from vfi_train.contract import Prediction
 from vfi_train.errors import UserError
+from vfi_train.inference.backend import Backend
 from vfi_train.inference.conversion import Frame, from_batch, to_batch, to_map
 from vfi_train.inference.padding import Padding, PaddingMode, PaddingSide, check_padding, padded_size
 from vfi_train.inference.recursion import predict_recursively
@@ -60,6 +61,10 @@ class Interpolator:
             into overlapping tiles, whose predictions are blended.
         tile_overlap: pixels that neighbouring tiles share.
         device: where to move the model.
+        backend: what computes the network: "torch", "openvino", "onnxruntime", "tensorrt", or "auto"; see `Backend`.
+            The graph is made for each size of frames and kept in the user's cache folder. It computes each time and
+            each pair from the beginning, and gives only `frame`.
+        precision: "fp32" ("float32"), "bf16", "fp16", or "auto"; see `Backend`.
 
     Source: the `inference` functions, padders and demos of the RIFE, EMA-VFI, AMT and ATM-VFI repositories.
     """
@@ -83,12 +88,14 @@ class Interpolator:
         tile: int | tuple[int, int] | None = None,
         tile_overlap: int = 64,
         device: str | torch.device | None = None,
+        backend: str = "torch",
+        precision: str = "fp32",
     ) -> None:
         check_padding(padding)
         _one_of("padding_side", padding_side, ("center", "right_bottom"))
         _one_of("tta", tta, (False, True, *FLIPS))
-        if scale <= 0:
-            raise UserError(f"scale is a factor above 0 (1, 0.5, 0.25); got {scale}")
+        if not 0 < scale <= 16:
+            raise UserError(f"scale={scale} is not a factor above 0 and up to 16: give for example 1, 0.5 or 0.25")
         if iterations < 1:
             raise UserError(f"iterations is a number of steps, 1 or more; got {iterations}")
         if times_at_once < 1:
@@ -110,6 +117,7 @@ class Interpolator:
         self.padding_multiple = _pair(padding_multiple)
         self.tile = _pair(tile)
         self.tile_overlap = tile_overlap
+        self.backend = Backend(self.model, backend, precision, scale=scale, iterations=iterations)
 
     @overload
     def __call__(
@@ -286,26 +294,33 @@ class Interpolator:
         return replace(r, times=[time_tensor(time, r.frame0) for time in r.times], reference_time=reference_time)
 
     def _decoded(self, request: Request) -> Iterator[Prediction]:
-        encoding = self.model.encode(request.frame0, request.frame1, scale=self.scale)
+        computed = self.backend.predict(request)
+        if computed is not None:
+            yield from map(Prediction, computed)
+            return
+        with self.backend.autocast():
+            encoding = self.model.encode(request.frame0, request.frame1, scale=self.scale)
         times = cast(list[Tensor], request.times)  # by _checked
         if self.model.takes_reference:
             for time in times:
-                yield self._from_reference(encoding, time, request)
+                with self.backend.autocast():
+                    prediction = self._from_reference(encoding, time, request)
+                yield prediction
             return
         for start in range(0, len(times), self.times_at_once):
-            yield from self._decoded_together(encoding, times[start : start + self.times_at_once], request.target)
+            with self.backend.autocast():
+                together = self._decoded_together(encoding, times[start : start + self.times_at_once], request.target)
+            yield from together
 
-    def _decoded_together(self, encoding: Encoding, times: list[Tensor], target: Tensor | None) -> Iterator[Prediction]:
+    def _decoded_together(self, encoding: Encoding, times: list[Tensor], target: Tensor | None) -> list[Prediction]:
         """Predictions at several times as one batch, in which copies of a pair follow each other."""
         count = len(times)
         if count == 1:
-            yield self.model.decode(encoding, times[0], target=target)
-            return
+            return [self.model.decode(encoding, times[0], target=target)]
         all_times = torch.stack(torch.broadcast_tensors(*times), dim=1).flatten(0, 1)
         targets = None if target is None else target.repeat_interleave(count, dim=0)
         prediction = self.model.decode(encoding.repeated(count), all_times, target=targets)
-        for k in range(count):
-            yield map_prediction(prediction, lambda _, x, k=k: x[k::count])  # type: ignore[misc]
+        return [map_prediction(prediction, lambda _, x, k=k: x[k::count]) for k in range(count)]  # type: ignore[misc]
 
     def _from_reference(self, encoding: Encoding, time: Tensor, request: Request) -> Prediction:
         """The prediction at `time`, reached from the reference in steps."""

@@ -61,13 +61,17 @@ class AnimationWriter:
         self.notes = list(self._limits(clip))
         self._waiting: Any = None  # the last packet: its duration is known at the end
         self._last = self._end = 0
+        self._shown: ImageArray | None = None
 
     def write(self, frame: Frame) -> bool:
-        """Write one frame; False: it is left out, since it would be shorter than the format allows."""
+        """Write one frame; False: it is left out, as a repeat, or shorter than the format allows."""
         mark = round(frame.time * self._ticks)
         self._end = max(mark + 1, round((frame.time + 1 / self._clip.rate) * self._ticks))
         if self._waiting is not None and mark < self._last + self._shortest:
             return False
+        if self._shown is not None and np.array_equal(frame.image, self._shown):  # encoders would join some of them
+            return False
+        self._shown = frame.image
         encoded = self._encodable(frame.image)
         encoded.pts, encoded.time_base = mark, Fraction(1, self._ticks)
         self._last = mark
@@ -100,7 +104,7 @@ class AnimationWriter:
         colours = np.array(indexed.getpalette("RGBA"), np.uint8).reshape(-1, 4)[:, [3, 0, 1, 2]]
         palette = np.zeros((256, 4), np.uint8)
         palette[:, 0], palette[: len(colours)] = 255, colours
-        return av.VideoFrame.from_ndarray((np.asarray(indexed), palette), format="pal8")
+        return av.VideoFrame.from_ndarray((np.asarray(indexed), palette), format="pal8")  # type: ignore[arg-type]
 
     def _limits(self, clip: Clip) -> Iterator[str]:
         most = Fraction(self._ticks, self._shortest)

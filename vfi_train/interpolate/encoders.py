@@ -93,7 +93,8 @@ def choose_pixel_format(codec: Any, container: str, clip: Clip, wanted: str | No
     planar = [form for form in formats if not form.startswith(("yuvj", "nv", "gray", "pal", "mono"))]
     if not planar:
         return formats[0] if formats else "yuv420p"
-    return find_best_pix_fmt_of_list(planar, source, is_transparent)[0].name
+    best = find_best_pix_fmt_of_list(planar, source, is_transparent)[0]
+    return planar[0] if best is None else best.name
 
 
 def lost_in(pixel_format: str, clip: Clip) -> Iterator[str]:

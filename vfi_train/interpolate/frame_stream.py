@@ -113,12 +113,10 @@ class FrameStream:
         if len({len(one) for one in split}) > 1:  # of a batch, only some have alpha that moves
             return [self._predicted([pair])[0] for pair in pairs]
         columns = [self._predicted_rgb(list(column), pairs) for column in zip(*split, strict=True)]
+        of_pairs = [zip(*images, strict=True) for images in zip(*columns, strict=True)]
         return [
-            (
-                pixels.joined(images, pair.frame0.image)
-                for images in zip(*(column[i] for column in columns), strict=True)
-            )
-            for i, pair in enumerate(pairs)
+            (pixels.joined(images, pair.frame0.image) for images in found)
+            for found, pair in zip(of_pairs, pairs, strict=True)
         ]
 
     def _predicted_rgb(
@@ -127,12 +125,11 @@ class FrameStream:
         """Images between those of each pair, H W 3, in their dtype."""
         dtype = images[0][0].dtype
         ranges = [pixels.Range(*two) if dtype == np.float32 else None for two in images]
-        given = [
-            ImagePair(
-                *(image if r is None else r.compress(image) for image in two), [float(time) for time in p.inner_times()]
-            )
-            for two, r, p in zip(images, ranges, pairs, strict=True)
-        ]
+        given = []
+        for (image0, image1), r, pair in zip(images, ranges, pairs, strict=True):
+            if r is not None:
+                image0, image1 = r.compress(image0), r.compress(image1)
+            given.append(ImagePair(image0, image1, [float(time) for time in pair.inner_times()]))
         predictions = self.predictor.predict(given)
         if len(pairs) == 1:
             return [(_images(frame, dtype, ranges)[0] for _, frame in predictions)]

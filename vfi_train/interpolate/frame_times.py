@@ -12,6 +12,8 @@ from datamodules.storage.media import Frame
 from vfi_train.errors import UserError
 
 LARGEST_DENOMINATOR = 10_000  # of rates and times
+LARGEST_FACTOR = 1000
+LARGEST_RATE = 100_000  # frames per second
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,11 @@ class Plan(Protocol):
 class FactorPlan:
     """`factor` frames for each of the input: the frame itself, and factor - 1 between it and the next."""
 
-    def __init__(self, factor: int) -> None:
-        if factor < 1:
+    def __init__(self, factor: int, key: str = "factor", shown: object = None) -> None:
+        if not 1 <= factor <= LARGEST_FACTOR:
             raise UserError(
-                f"factor={factor} is not a number of frames for each input frame: give 1 or more (2 doubles the rate)"
+                f"{key}={shown or factor} is not a number of frames for each input frame: give 1 to {LARGEST_FACTOR} "
+                "(2 doubles the rate)"
             )
         self.factor = factor
 
@@ -83,10 +86,6 @@ class RatePlan:
     """Exactly `rate` frames per second, counted from the first frame."""
 
     def __init__(self, rate: Fraction) -> None:
-        if rate <= 0:
-            raise UserError(
-                f"rate={rate} is not a number of frames per second: give one above 0, such as 60 or 60000/1001"
-            )
         self._rate = rate
         self._origin: Fraction | None = None
 
@@ -173,7 +172,7 @@ def make_plan(
     if len(given) > 1:
         raise UserError(f"{' and '.join(given)} both say which frames to write: give one of them")
     if rate is not None:
-        return RatePlan(fraction(rate, "rate"))
+        return RatePlan(frame_rate(rate, "rate"))
     if times is not None:
         return TimesPlan([fraction(time, "times") for time in times])
     if insert is not None:
@@ -181,8 +180,23 @@ def make_plan(
             raise UserError(
                 f"insert={list(insert)} are not numbers of frames to insert, round by round: give for example [1,1]"
             )
-        return FactorPlan(math.prod(n + 1 for n in insert))
+        return FactorPlan(math.prod(n + 1 for n in insert), "insert", list(insert))
     return FactorPlan(2 if factor is None else factor)
+
+
+def frame_rate(value: float | str, key: str) -> Fraction:
+    """Frames per second, as `fraction` reads them.
+
+    Raises:
+        UserError: it is none, not above 0, or above `LARGEST_RATE`.
+    """
+    found = fraction(value, key)
+    if not 0 < found <= LARGEST_RATE:
+        raise UserError(
+            f"{key}={value} is not a number of frames per second: give one above 0 and up to {LARGEST_RATE}, such as "
+            "60 or 60000/1001"
+        )
+    return found
 
 
 def fraction(value: float | str, key: str) -> Fraction:
@@ -191,7 +205,7 @@ def fraction(value: float | str, key: str) -> Fraction:
         exact = Fraction(str(value).strip())
     except (ValueError, ZeroDivisionError):
         raise UserError(f"{key}={value} is not a number: write it like 60, 59.94 or 60000/1001") from None
-    ntsc = Fraction(round(exact * 1001, -3), 1001) if key in ("rate", "frame_rate") else exact
+    ntsc = Fraction(round(exact * 1001, -3), 1001) if key in ("rate", "frame_rate", "output_rate") else exact
     if abs(ntsc - exact) < Fraction(1, 200) and exact.denominator != 1 and "/" not in str(value):
         return ntsc
     return exact.limit_denominator(LARGEST_DENOMINATOR)

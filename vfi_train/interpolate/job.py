@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from datamodules.storage.media import Clip, Frame
 from datamodules.storage.video_file import check_deinterlacer
@@ -20,16 +20,21 @@ from vfi_train.inference.time_probe import is_time_aware
 from vfi_train.interpolate import pipeline
 from vfi_train.interpolate.encoders import Encoding
 from vfi_train.interpolate.frame_stream import FrameStream
-from vfi_train.interpolate.frame_times import Plan, fraction, make_plan
+from vfi_train.interpolate.frame_times import Plan, fraction, frame_rate, make_plan
 from vfi_train.interpolate.pairs import Pair, PairClassifier, pairs, without_repeats
 from vfi_train.interpolate.pixels import background_colour, over
 from vfi_train.interpolate.readers import open_source
 from vfi_train.interpolate.tile_size import may_keep, scale_for, tile_for
 from vfi_train.interpolate.writers import OutputWriter, has_clock
+from vfi_train.ranges import AboveZero, Limit, Natural, NonNegative, Text
 from vfi_train.runtime.devices import find_device, keep_freed_memory
 from vfi_train.runtime.progress import ProgressReporter
 from vfi_train.runtime.read_ahead import ReadAhead
 from vfi_train.weights import load_weights
+
+SLOWEST = 1000  # times
+Depth = Annotated[int, Limit("from 1 to 16", lambda n: 1 <= n <= 16)]
+Quality = Annotated[float, Limit("from 0 to 63", lambda n: 0 <= n <= 63)]  # what encoders have for rate factors
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,9 @@ class Settings:
     """The keys of conf/interpolate.yaml, which explains them."""
 
     input: str | list[str]
-    output: str
-    weights: str
-    runs: str
+    output: Text
+    weights: Text
+    runs: Text
     overwrite: bool
     factor: int | None
     rate: float | str | None
@@ -50,22 +55,23 @@ class Settings:
     speed: float | str
     deinterlace: str | None
     drop_repeats: bool
-    cut_threshold: float | None
-    static_threshold: float | None
+    cut_threshold: NonNegative | None
+    static_threshold: NonNegative | None
     device: str
+    backend: str
     precision: str
     batch: int
     times_at_once: int
     recursive: bool | Literal["auto"]
-    recursion_depth: int
+    recursion_depth: Depth
     iterations: int
     tta: bool | Literal["flip_hw", "flip_h"]
     scale: float | str
     tile: int | list[int] | str | None
-    tile_overlap: int
-    memory: float | None
+    tile_overlap: Natural
+    memory: AboveZero | None
     codec: str | None
-    quality: float | None
+    quality: Quality | None
     encoder_options: dict[str, Any] | None
     pixel_format: str | None
     background: str
@@ -97,22 +103,24 @@ def run(settings: Settings, model: Architecture) -> Summary:
     insert = _listed(s.insert)
     plan = make_plan(s.factor, s.rate, _listed(s.times), insert)
     speed = fraction(s.speed, "speed")
-    if speed <= 0:
-        raise UserError(f"speed={s.speed} is not a speed: give a number above 0, such as 0.5 for half the speed")
+    if not Fraction(1, SLOWEST) <= speed <= SLOWEST:
+        raise UserError(
+            f"speed={s.speed} is not a speed from 1/{SLOWEST} to {SLOWEST}: give for example 0.5 for half the speed"
+        )
     if s.compare not in (None, *pipeline.SIDES):
         raise UserError(f"compare={s.compare} is not known: give {' or '.join(pipeline.SIDES)}")
     given = s.input if isinstance(s.input, list) else str(s.input)
     background = background_colour(s.background)
     check_deinterlacer(s.deinterlace, "deinterlace")
-    source = open_source(given, None if s.frame_rate is None else fraction(s.frame_rate, "frame_rate"), s.deinterlace)
+    rate = None if s.frame_rate is None else frame_rate(s.frame_rate, "frame_rate")
+    source = open_source(given, rate, s.deinterlace)
     clip = source.clip
     if s.output_rate is not None:
-        speed = _speed_for(fraction(s.output_rate, "output_rate"), speed, plan.rate(clip.rate))
+        speed = _speed_for(frame_rate(s.output_rate, "output_rate"), speed, plan.rate(clip.rate))
     interpolator = _interpolator(s, model, clip, plan)
     with _progress(s, plan, clip) as progress, tf32(True) if s.precision == "tf32" else nullcontext():
-        predictor = BatchPredictor(
-            interpolator, precision=s.precision, insert=insert, smaller_tiles=True, note=progress.note
-        )
+        interpolator.backend.note = progress.note
+        predictor = BatchPredictor(interpolator, insert=insert, smaller_tiles=True, note=progress.note)
         stream = FrameStream(predictor, plan, batch=s.batch, has_clock=has_clock(s.output), note=progress.note)
         encoding = Encoding(
             s.codec, s.quality, s.encoder_options or {}, s.pixel_format, True, s.audio and speed == 1, speed
@@ -136,7 +144,9 @@ def run(settings: Settings, model: Architecture) -> Summary:
             progress.note(line)
     summary = Summary(writer.count, stream.counts, stop.received is not None)
     print(
-        _last_line(summary, s.output, progress.rate()), file=sys.stderr if s.output == "-" else sys.stdout, flush=True
+        _last_line(summary, s.output, writer.given - writer.count, progress.rate()),
+        file=sys.stderr if s.output == "-" else sys.stdout,
+        flush=True,
     )
     if stop.received is not None:
         sys.exit(128 + stop.received)
@@ -159,7 +169,11 @@ def _interpolator(s: Settings, model: Architecture, clip: Clip, plan: Plan) -> I
         iterations=s.iterations,
         tile=None if s.tile in (None, "auto") else _sides(s.tile),
         tile_overlap=s.tile_overlap,
+        backend=s.backend,
+        precision=s.precision,
     )
+    total = _total(s, plan, clip)
+    interpolator.backend.frames = None if total is None else total - clip.count
     if s.tile == "auto":
         tile = tile_for(interpolator, size, s.batch, s.memory)
         interpolator.tile = None if tile is None else (tile, tile)
@@ -175,9 +189,13 @@ def _needs_recursion(s: Settings, model: Architecture, plan: Plan) -> bool:
 
 
 def _progress(s: Settings, plan: Plan, clip: Clip) -> ProgressReporter:
+    return ProgressReporter("frames", _total(s, plan, clip), every_seconds=10.0)
+
+
+def _total(s: Settings, plan: Plan, clip: Clip) -> int | None:
+    """How many frames will be written, if that is known."""
     known = clip.count and not s.drop_repeats
-    total = plan.total(clip.count, clip.rate, has_clock(s.output)) if known else None
-    return ProgressReporter("frames", total, every_seconds=10.0)
+    return plan.total(clip.count, clip.rate, has_clock(s.output)) if known else None
 
 
 def _speed_for(output_rate: Fraction, speed: Fraction, planned: Fraction) -> Fraction:
@@ -216,13 +234,14 @@ def _notes(s: Settings, interpolator: Interpolator, plan: Plan, clip: Clip, spee
         yield f"these weights predict only the middle frame: other times are reached by halving{nearest}"
 
 
-def _last_line(summary: Summary, output: str, rate: float) -> str:
+def _last_line(summary: Summary, output: str, joined: int, rate: float) -> str:
     counts = summary.counts
     names = {"cut": "cuts", "static": "static pairs"}
     repeated = " and ".join(f"{counts[kind]} {name}" for kind, name in names.items() if counts[kind])
     return (
-        f"{output}: {'interrupted, complete up to here: ' if summary.stopped else ''}{summary.frames} frames, "
-        f"{counts['predicted']} of them predicted, {rate:.1f} frames/s"
+        f"{output}: {'interrupted, complete up to here: ' if summary.stopped else ''}{summary.frames} frames"
+        + (f" ({joined} more are shown by the ones before)" if joined else "")
+        + f", {counts['predicted']} of them predicted, {rate:.1f} frames/s"
         + (f"; frames are repeated over {repeated}" if repeated else "")
     )
 

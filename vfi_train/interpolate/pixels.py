@@ -16,8 +16,8 @@ from vfi_train.errors import UserError
 def parts(image0: ImageArray, image1: ImageArray) -> list[tuple[ImageArray, ImageArray]]:
     """The pairs of H W 3 to predict for a pair of images.
 
-    Two images H W 4 give their colours times alpha (so that colours hidden by transparency are never seen), and alpha as
-    a grey image where it differs between the two.
+    Two images H W 4 give their colours times alpha, so that colours hidden by transparency are never seen, and alpha
+    as a grey image where it differs between the two.
     """
     if not has_alpha(image0):
         return [(image0, image1)]

@@ -72,8 +72,8 @@ def _timed(source: FrameSource, frame_rate: Fraction | None) -> FrameSource:
     if frame_rate is not None:
         source.close()
         raise UserError(
-            f"frame_rate={frame_rate} is of images, and {source.clip.name} has times of its own: output_rate= gives the "
-            "rate at which the output plays"
+            f"frame_rate={frame_rate} is of images, and {source.clip.name} has its own times: output_rate= is the rate "
+            "at which the output plays"
         )
     return source
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from vfi_train.errors import UserError
+from vfi_train.inference.backend import Backend
 from vfi_train.inference.batch_predictor import TIMES_PER_TILE
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.profile.inference_cost import peak_memory
 from vfi_train.runtime.console import GIB
+from vfi_train.runtime.devices import free_memory
 
 SCALES = ((2000, 1.0), (3000, 0.5))  # up to these longer sides; beyond: 0.25
 TILES = (2048, 1536, 1024, 768, 512, 384, 256)
@@ -74,29 +75,15 @@ def may_keep(interpolator: Interpolator, size: tuple[int, int], batch: int, memo
 def needed(interpolator: Interpolator, size: tuple[int, int], batch: int, tile: int | None) -> int:
     """Counted bytes for frames of this size: complete, or one tile and the images that tiles are blended into."""
     times = [0.5] * max(interpolator.times_at_once, 1 if tile is None else TIMES_PER_TILE)
-    before, interpolator.tile = interpolator.tile, None
+    before = interpolator.tile, interpolator.backend
+    interpolator.tile, interpolator.backend = None, Backend(interpolator.model)  # nothing is computed
     try:
         shape = size if tile is None else (min(tile, size[0]), min(tile, size[1]))
         peak = peak_memory(interpolator.model, lambda *pair: _run(interpolator, pair, times), shape, batch)
     finally:
-        interpolator.tile = before
+        interpolator.tile, interpolator.backend = before
     images = 0 if tile is None else 2 + len(times) + 1  # the frames, a blend for each time, and the result
     return peak + 4 * size[0] * size[1] * (3 * images * batch + (0 if tile is None else len(times)))
-
-
-def free_memory(device: torch.device) -> float:
-    """Free bytes: on the GPU, or of the machine's memory within the limit of a container."""
-    if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0])
-    free = float("inf")
-    meminfo = Path("/proc/meminfo")
-    if meminfo.is_file():
-        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
-        free = float(lines["MemAvailable"].split()[0]) * 1024
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.is_file() and used.is_file() and limit.read_text().strip().isdigit():
-        free = min(free, float(limit.read_text()) - float(used.read_text()))
-    return free
 
 
 def _fits(interpolator: Interpolator, size: tuple[int, int], batch: int, tile: int | None, budget: float) -> bool:

@@ -30,7 +30,7 @@ class Tracks:
     """All but the picture of a file, copied into a container that is being written.
 
     Args:
-        clip: of the file; times begin at its `start`.
+        clip: what is written; its `path` is the source, whose times begin at `start`.
         target: the container, before its header is written.
         container: its name in FFmpeg.
         output: for messages.
@@ -73,7 +73,7 @@ class Tracks:
         code = next((s.metadata["timecode"] for s in streams if "timecode" in s.metadata), None)
         if code is None:
             return
-        converted = timecode_at(code, self._clip.rate, rate)
+        converted = timecode_at(code, Fraction(self.picture.average_rate or rate), rate)
         if converted is None or self._speed != 1 or self._target.format.name not in ("mp4", "mov", "matroska"):
             self.lost.append(f"the time code {code}")
         else:
@@ -139,9 +139,10 @@ class Tracks:
             self.lost.append(f"{len(chapters)} chapters")
             return
         for chapter in chapters:
+            unit = Fraction(chapter["time_base"] or 1)
             for key in ("start", "end"):
-                seconds = (chapter[key] * Fraction(chapter["time_base"]) - self._clip.start) / self._speed
-                chapter[key] = max(0, round(seconds / chapter["time_base"]))
+                seconds = (chapter[key] * unit - self._clip.start) / self._speed
+                chapter[key] = max(0, round(seconds / unit))
         self._target.set_chapters(chapters)
 
     def _copy_tags(self, container: str) -> None:

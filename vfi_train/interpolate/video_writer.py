@@ -130,6 +130,7 @@ class VideoWriter:
     def _add_video(self, encoding: Encoding) -> Any:
         clip = self.clip
         name, options = choose_encoder(encoding, self.format, clip)
+        self._options = set(encoding.options)
         is_even = self.format in ("yuv4mpegpipe", "avi")  # without time stamps
         self._unit = 1 / clip.rate if is_even else max(clip.tick, Fraction(1, FINEST))
         try:
@@ -191,8 +192,15 @@ class VideoWriter:
             sound = f" and sound of {', '.join(self._tracks.codecs)}" if self._tracks and self._tracks.codecs else ""
             raise UserError(
                 f"{context.width}x{context.height} {context.pix_fmt} by {context.codec.name}{sound} cannot be written "
-                f"to output={self.path} ({error.strerror}): try another codec=..., or an output that ends in .mkv"
+                f"to output={self.path} ({error.strerror}): try another codec=..., encoder_options=..., or an output "
+                "that ends in .mkv"
             ) from error
+        unused = self._video.codec_context.options.keys() & self._options
+        if unused:
+            raise UserError(
+                f"encoder_options: {self._video.codec_context.codec.name} has no option {', '.join(sorted(unused))}: "
+                "ffmpeg -h encoder=NAME lists them"
+            )
 
 
 class _Target:

@@ -123,7 +123,8 @@ def _target(
         if f".{frames}" not in IMAGES:
             raise UserError(f"frames={frames} is no kind of image: {nearest(frames, [e[1:] for e in IMAGES])}")
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise UserError(f"the folder output={path} is not empty: choose another, or empty it")
+            what = "is a folder that holds files" if path.is_dir() else "is a file"
+            raise UserError(f"output={output} {what}: give a file such as out.mp4, or a new or empty folder for images")
         return write_folder(path, f".{frames}", clip)
     if path.exists() and not overwrite:
         raise UserError(f"output={path} exists: choose another, or overwrite=true")

@@ -17,9 +17,18 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from datamodules.storage.atomic_write import write_text
+from vfi_train.errors import UserError, make_folder
 from vfi_train.runtime.console import is_first_process
 
 log = logging.getLogger(__name__)
+MODES = {
+    "online": "online",
+    "offline": "offline",
+    "disabled": "disabled",
+    "run": "online",
+    "dryrun": "offline",
+    "": "",
+}  # of WANDB_MODE, old names included
 INIT_TIMEOUT = 30  # seconds after which an online start is given up and the run is logged offline
 
 
@@ -27,24 +36,33 @@ def wandb_logger(
     directory: str | Path,
     run_name: str,
     experiment: str | None = None,
-    project: str = "vfi_train",
+    project: str | None = None,
     group: str | None = None,
     tags: Sequence[str] = (),
     job_type: str | None = "train",
     mode: Literal["auto", "online", "offline"] = "auto",
-) -> WandbLog:
-    """The run's W&B logger; a resumed run keeps its id.
+) -> WandbLog | None:
+    """The run's W&B logger; a resumed run keeps its id. None: WANDB_MODE or WANDB_DISABLED turn W&B off.
+
+    What is not given comes from W&B's own environment variables: WANDB_PROJECT, WANDB_RUN_GROUP, WANDB_TAGS, WANDB_DIR.
 
     Args:
         directory: the run directory; the id is kept in it.
         run_name: in W&B, too.
         experiment: the group, where `group` is not given.
-        project, group, tags, job_type: W&B's own.
+        project, group, tags, job_type: W&B's own; the project is vfi_train where nothing says otherwise.
         mode: auto is online where the user is logged in, unless WANDB_MODE says otherwise.
+
+    Raises:
+        UserError: WANDB_MODE is none of W&B's modes.
     """
-    online = mode == "online" or (mode == "auto" and is_logged_in())
-    options: dict[str, Any] = {"name": run_name, "project": project, "group": group or experiment}
-    options |= {"tags": list(tags), "job_type": job_type}
+    used = resolved_mode(mode)
+    if used == "disabled":
+        return None
+    online = used == "online"
+    project = project or os.environ.get("WANDB_PROJECT") or "vfi_train"
+    options: dict[str, Any] = {"name": run_name, "project": project, "job_type": job_type}
+    options |= {"group": group or os.environ.get("WANDB_RUN_GROUP") or experiment, "tags": list(tags) or None}
     run = _start(Path(directory), online, options) if is_first_process() else None
     return WandbLog(save_dir=directory, experiment=run, offline=not online, project=project, name=run_name)
 
@@ -79,7 +97,9 @@ def _start(directory: Path, online: bool, options: dict[str, Any]) -> Any:
     import wandb
 
     settings = wandb.Settings(init_timeout=INIT_TIMEOUT, silent=True)
-    options |= {"id": _run_id(directory), "resume": "allow", "dir": directory, "settings": settings}
+    folder = os.environ.get("WANDB_DIR") or directory
+    make_folder(Path(folder), "WANDB_DIR")
+    options |= {"dir": folder, "id": _run_id(directory), "resume": "allow", "settings": settings}
     try:
         return wandb.init(mode="online" if online else "offline", **options)
     except wandb.errors.Error as error:
@@ -101,11 +121,24 @@ def close_wandb(failed: bool = False) -> None:
             wandb.teardown()  # the next run gets a new process, and nothing is tried again at exit
 
 
+def resolved_mode(mode: str) -> str:
+    """How W&B is used, "online", "offline" or "disabled", for `logger.wandb.mode`.
+
+    Raises:
+        UserError: WANDB_MODE is none of W&B's modes.
+    """
+    if mode != "auto":
+        return mode
+    given = os.environ.get("WANDB_MODE", "").lower()
+    if given not in MODES:
+        raise UserError(f"WANDB_MODE={given} is not known: give online, offline or disabled")
+    if os.environ.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes", "on"):
+        return "disabled"
+    return MODES[given] or ("online" if is_logged_in() else "offline")
+
+
 def is_logged_in() -> bool:
     """Whether W&B can be used online without a prompt."""
-    mode = os.environ.get("WANDB_MODE", "")
-    if mode:
-        return mode == "online"
     if os.environ.get("WANDB_API_KEY"):
         return True
     host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1].split("/")[0].split(":")[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from vfi_train.errors import UserError
 from vfi_train.optim.parameters import ParameterGroup, optimizer_groups
 from vfi_train.optim.schedules import Schedule
 
@@ -32,13 +34,21 @@ def build_optimizer(
         network: its trainable parameters are optimized.
         groups: parameters with options of their own.
         scaled: a GradScaler is used, which unscales gradients itself.
+
+    Raises:
+        UserError: torch's optimizer does not accept its options.
     """
     members = optimizer_groups(network, groups)
     device = members[0]["params"][0][1].device
     options: dict[str, Any] = {}
     if device.type in ("cuda", "cpu") and not scaled and _may_fuse(make):
         options["fused"] = True
-    optimizer = make(members, **options)
+    try:
+        optimizer = make(members, **options)
+    except (ValueError, TypeError, IndexError) as error:
+        if not _raised_by_torch(error):
+            raise  # a bug
+        raise UserError(f"optimizer: {_described(make)}: {error}") from error
     _match_layouts(optimizer)
     for group in optimizer.param_groups:
         group["lr"] *= group.get("lr_factor", 1.0)
@@ -60,6 +70,18 @@ def learning_rate(optimizer: Optimizer) -> float:
     group = optimizer.param_groups[0]
     factor = group.get("lr_factor", 1.0)
     return group["lr"] / factor if factor else torch.nan
+
+
+def _raised_by_torch(error: BaseException) -> bool:
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__")).startswith("torch.") or len(frames) == 1
+
+
+def _described(make: Callable[..., Optimizer]) -> str:
+    function = make.func if isinstance(make, functools.partial) else make
+    options = make.keywords if isinstance(make, functools.partial) else {}
+    name = str(getattr(function, "__module__", "")).rpartition(".")[0]
+    return f"{name}.{getattr(function, '__name__', function)}({', '.join(f'{k}={v}' for k, v in options.items())})"
 
 
 def _match_layouts(optimizer: Optimizer) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from vfi_train.errors import UserError, nearest
+from vfi_train.ranges import NonNegative
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,9 @@ class ParameterGroup:
         weight_decay: null: the optimizer's.
     """
 
-    match: Sequence[str]
-    lr_factor: float = 1.0
-    weight_decay: float | None = None
+    match: str | Sequence[str]
+    lr_factor: NonNegative = 1.0
+    weight_decay: NonNegative | None = None
 
     @classmethod
     def from_config(cls, block: Mapping[str, Any]) -> ParameterGroup:
@@ -47,8 +48,8 @@ class ParameterGroup:
         return cls(**{**block, "match": [match] if isinstance(match, str) else list(match)})
 
 
-def select_trainable(network: nn.Module, train: Sequence[str] | None, freeze: Sequence[str]) -> None:
-    """Freeze the parameters that do not match `train` (None: all match) or match `freeze`.
+def select_trainable(network: nn.Module, train: str | Sequence[str] | None, freeze: str | Sequence[str]) -> None:
+    """Freeze the parameters that do not match `train` (None: all match) or match `freeze`, one pattern or several.
 
     Raises:
         UserError: a pattern matches nothing, or no parameter is left to train.
@@ -122,9 +123,9 @@ def load_optimizer_state(optimizer: Optimizer, by_name: Mapping[str, dict[str, A
     return [name for group in own["param_groups"] for name in group["param_names"] if name in by_name]
 
 
-def _matching(patterns: Iterable[str], names: Sequence[str], key: str) -> set[str]:
+def _matching(patterns: str | Iterable[str], names: Sequence[str], key: str) -> set[str]:
     chosen: set[str] = set()
-    for pattern in patterns:
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
         found = {name for name in names if fnmatchcase(name, pattern)}
         if not found:
             parts = {f"{name.rsplit('.', depth)[0]}.*" for name in names for depth in range(1, name.count(".") + 1)}

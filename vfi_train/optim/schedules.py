@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from vfi_train.errors import UserError
+from vfi_train.ranges import AboveZero, Fraction, InnerFraction, Natural, NonNegative, Positive
 
 
 class Schedule(Protocol):
@@ -34,10 +34,10 @@ class WarmupCosine:
     Source: IFRNet and AMT (no warm-up), RIFE, EMA-VFI and EBME (2,000 steps of warm-up).
     """
 
-    floor: float
-    warmup_steps: int = 0
-    start: float = 0.0
-    steps: int | None = None
+    floor: NonNegative
+    warmup_steps: Natural = 0
+    start: NonNegative = 0.0
+    steps: Positive | None = None
     first_step: int = 0
 
     def __call__(self, step: int, *, peak: float, total: int) -> float:
@@ -65,9 +65,9 @@ class CosineTimesWarmup:
     (second trainer) with a loaded one.
     """
 
-    floor: float
-    warmup_steps: int = 0
-    steps: int | None = None
+    floor: NonNegative
+    warmup_steps: Natural = 0
+    steps: Positive | None = None
 
     def __call__(self, step: int, *, peak: float, total: int) -> float:
         """See `Schedule`."""
@@ -85,22 +85,12 @@ class OneCycle:
         warmup: share of the training until the peak, above 0 and below 1.
         rise: the peak divided by the first learning rate.
 
-    Raises:
-        UserError: a value outside its range.
-
     Source: Smith and Topin, Super-Convergence, 2018; the same curve as torch.optim.lr_scheduler.OneCycleLR.
     """
 
-    floor: float
-    warmup: float = 0.3
-    rise: float = 25.0
-
-    def __post_init__(self) -> None:
-        if not (0 < self.warmup < 1 and self.rise >= 1 and self.floor >= 0):
-            raise UserError(
-                "one-cycle needs schedule.warmup between 0 and 1, schedule.rise of 1 or more and schedule.floor of 0 "
-                f"or more; got warmup={self.warmup}, rise={self.rise}, floor={self.floor}"
-            )
+    floor: NonNegative
+    warmup: InnerFraction = 0.3
+    rise: AboveZero = 25.0
 
     def __call__(self, step: int, *, peak: float, total: int) -> float:
         """See `Schedule`."""
@@ -122,22 +112,12 @@ class WarmupStableDecay:
         warmup_steps: optimizer steps of warm-up; 0 for none.
         decay: share of the training that is decay, 0..1.
 
-    Raises:
-        UserError: a value outside its range.
-
     Source: Hu et al., MiniCPM, 2024; Hägele et al., NeurIPS 2024.
     """
 
-    floor: float
-    warmup_steps: int = 0
-    decay: float = 0.2
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.decay <= 1 and self.warmup_steps >= 0 and self.floor >= 0):
-            raise UserError(
-                "warm-up-stable-decay needs schedule.decay in 0..1 and schedule.warmup_steps and schedule.floor of 0 "
-                f"or more; got decay={self.decay}, warmup_steps={self.warmup_steps}, floor={self.floor}"
-            )
+    floor: NonNegative
+    warmup_steps: Natural = 0
+    decay: Fraction = 0.2
 
     def __call__(self, step: int, *, peak: float, total: int) -> float:
         """See `Schedule`."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from datamodules.file_dataset import StoredData
-from vfi_train.config.targets import check_targets
+from vfi_train.config.targets import check_arguments, check_targets, check_value
 from vfi_train.errors import UserError, is_disk_full, nearest
+from vfi_train.ranges import AboveZero, Limit
 
+Processes = Annotated[int, Limit("from 1 to 512", lambda n: 1 <= n <= 512)]
 EXIT_ISSUES = 1  # status of task=verify where something is wrong with the dataset
 
 
@@ -25,7 +27,9 @@ def prepare(config: DictConfig) -> None:
     if config.task is None:
         raise UserError(f"task=NAME is needed: {', '.join(TASKS)}; conf/prepare.yaml says what each takes")
     if config.task not in TASKS:
-        raise UserError(f"task={config.task} is not known: {nearest(config.task, TASKS)}")
+        raise UserError(f"task={config.task} is not known: {nearest(str(config.task), TASKS)}")
+    check_value("processes", config.processes, Processes | None)
+    check_value("device", config.device, str)
     try:
         TASKS[config.task](config)
     except OSError as error:
@@ -38,9 +42,9 @@ def prepare(config: DictConfig) -> None:
 
 
 def _verify(config: DictConfig) -> None:
-    from vfi_train.prepare.verify import verify
+    from vfi_train.prepare.verify import find_issues, verify
 
-    options = _options(config.verify)
+    options = _checked("verify", find_issues, config)
     output = None if config.output is None else Path(config.output).expanduser()
     if verify(_dataset(config), output, processes=config.processes, **options):
         sys.exit(EXIT_ISSUES)
@@ -49,27 +53,31 @@ def _verify(config: DictConfig) -> None:
 def _pack(config: DictConfig) -> None:
     from vfi_train.prepare.pack import pack
 
-    pack(_stored_dataset(config), _output_folder(config), processes=config.processes, **_options(config.pack))
+    options = _checked("pack", pack, config)
+    pack(_stored_dataset(config), _output_folder(config), processes=config.processes, **options)
 
 
 def _flow(config: DictConfig) -> None:
     from vfi_train.prepare.flow import make_flow
 
+    derivation = _derivation(config)
     data = _stored_dataset(config, flow=True)
-    make_flow(data, _output_folder(config, data.root), *_derivation(config))
+    make_flow(data, _output_folder(config, data.root), *derivation)
 
 
 def _distance(config: DictConfig) -> None:
     from vfi_train.prepare.distance import make_distance_maps
 
+    options, derivation = _checked("distance", make_distance_maps, config), _derivation(config)
     data = _stored_dataset(config)
-    make_distance_maps(data, _output_folder(config, data.root), config.distance.ratio, *_derivation(config))
+    make_distance_maps(data, _output_folder(config, data.root), options["ratio"], *derivation)
 
 
 def _triplets(config: DictConfig) -> None:
     from vfi_train.prepare.triplets import make_triplets
 
-    make_triplets(_dataset(config), _output_folder(config), processes=config.processes, **_options(config.triplets))
+    options = _checked("triplets", make_triplets, config)
+    make_triplets(_dataset(config), _output_folder(config), processes=config.processes, **options)
 
 
 def _download(config: DictConfig) -> None:
@@ -77,7 +85,7 @@ def _download(config: DictConfig) -> None:
 
     names = _names(config)
     if names:
-        download(names, lambda: _output_folder(config), **_options(config.download))
+        download(names, lambda: _output_folder(config), **_checked("download", download, config))
     else:
         show_datasets()
 
@@ -134,10 +142,14 @@ def _derivation(config: DictConfig) -> tuple[Any, Any]:
     from vfi_train.prepare.estimators import find_estimator
 
     flow = config.flow
+    asked = {key: flow[key] for key in ("function", "weights", "updates", "batch_size")}
+    check_arguments("flow", find_estimator, asked)
+    check_value("pack.shard", config.pack.shard, AboveZero)
+    shard = parse_shard(flow.shard)
     if flow.format not in ("files", "packed"):
         raise UserError(f"flow.format={flow.format} is not known: {nearest(flow.format, ('files', 'packed'))}")
     estimator = find_estimator(flow.function, flow.weights, flow.updates, flow.batch_size, config.device)
-    return estimator, Writing(flow.format == "packed", parse_shard(flow.shard), config.pack.shard)
+    return estimator, Writing(flow.format == "packed", shard, config.pack.shard)
 
 
 def _names(config: DictConfig) -> list[str]:
@@ -145,6 +157,12 @@ def _names(config: DictConfig) -> list[str]:
     if config.what is None:
         return []
     return [str(name) for name in config.what] if OmegaConf.is_list(config.what) else [str(config.what)]
+
+
+def _checked(block: str, function: Any, config: DictConfig) -> dict[str, Any]:
+    """The options of a block, which the function's type hints allow."""
+    check_arguments(block, function, config[block])
+    return _options(config[block])
 
 
 def _options(block: DictConfig) -> dict[str, Any]:

@@ -17,11 +17,14 @@ from vfi_train.errors import UserError
 from vfi_train.prepare.dataset_issue import name_of
 from vfi_train.prepare.derived_files import Arrays, Unit, Writing, write_derived
 from vfi_train.prepare.estimators import FlowEstimator
+from vfi_train.ranges import Positive
 
 CLIPS = {"vimeo_septuplet": 7, "vimeo90k": 3}  # frames of their clips
 
 
-def make_distance_maps(data: StoredData, output: Path, ratio: int, estimator: FlowEstimator, writing: Writing) -> None:
+def make_distance_maps(
+    data: StoredData, output: Path, ratio: Positive, estimator: FlowEstimator, writing: Writing
+) -> None:
     """Write the distance maps of a dataset.
 
     Args:

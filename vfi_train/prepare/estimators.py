@@ -19,6 +19,7 @@ from torch import Tensor
 from datamodules.storage.store import Store
 from vfi_train.errors import UserError
 from vfi_train.prepare.raft import load_raft, raft_flow
+from vfi_train.ranges import Positive
 from vfi_train.runtime.devices import find_device
 from vfi_train.runtime.read_ahead import ReadAhead
 
@@ -50,7 +51,7 @@ class FlowEstimator:
 
 
 def find_estimator(
-    function: str, weights: str | None, updates: int, batch_size: int, device_name: str
+    function: str, weights: str | None, updates: Positive, batch_size: Positive, device_name: str
 ) -> FlowEstimator:
     """The estimator that a configuration names.
 

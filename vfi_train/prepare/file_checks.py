@@ -12,7 +12,7 @@ import numpy as np
 
 from datamodules.file_dataset import StoredData
 from datamodules.storage import flow_io
-from datamodules.storage.clips import ClipPath, find_clips
+from datamodules.storage.clips import ClipPath
 from datamodules.storage.distance_maps import is_map
 from datamodules.storage.file_endings import IMAGES
 from datamodules.storage.pack import Pack
@@ -114,9 +114,7 @@ def check_arrays(job: tuple[Pack, range]) -> list[DatasetIssue]:
 def find_video_issues(data: ClipData, processes: int | None) -> Iterator[DatasetIssue]:
     """Videos and folders of frames that cannot be decoded from end to end."""
     try:
-        if data.root is None:
-            raise DataError("data.root is not set: give a video, a folder of videos, or folders of frames")
-        found = find_clips(data.root)
+        found = data.clips
     except DataError as error:
         yield DatasetIssue("folder", str(error), "see there")
         return
@@ -126,12 +124,17 @@ def find_video_issues(data: ClipData, processes: int | None) -> Iterator[Dataset
 
 
 def check_video(clip: ClipPath) -> str | None:
-    """Why a clip cannot be decoded; None if it can."""
+    """Why a clip cannot be decoded, or what of it; None if all can."""
     try:
-        count = sum(1 for _ in clip.images())
+        source = clip.open()
+        if source.clip.interlaced:
+            source.close()
+            return f"{clip.path} is interlaced (data.deinterlace=bwdif makes a frame of each field)"
+        for _ in source.frames():
+            pass
     except DataError as error:
         return str(error)
-    return None if count > 1 else f"{clip.path} holds {count} frames, which is no video"
+    return "; ".join(source.problems) or None
 
 
 def _check_file(store: Store, name: str, key: str, expected: Size | None, found: Findings, again: str) -> None:

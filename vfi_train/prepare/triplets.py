@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.table import Table
 
 from datamodules.storage.atomic_write import atomic_folder, write_bytes, write_text
-from datamodules.storage.clips import find_clips
 from datamodules.storage.frame_cache import Frames
 from datamodules.video import Video
 from vfi_train.errors import UserError, make_folder
@@ -25,6 +24,7 @@ from vfi_train.prepare.contact_sheet import MAX_CLIPS, contact_sheet
 from vfi_train.prepare.dataset_issue import name_of
 from vfi_train.prepare.mining import Excerpt, MiningResult, MiningRules, mine
 from vfi_train.prepare.workers import parallel_map
+from vfi_train.ranges import AboveZero, NonNegative, Positive
 
 LISTS = {3: ("tri_trainlist.txt", "tri_testlist.txt"), 7: ("sep_trainlist.txt", "sep_testlist.txt")}
 DATASETS = {3: "vimeo90k", 7: "vimeo_septuplet"}
@@ -43,10 +43,10 @@ class ChosenClip:
 def make_triplets(
     data: Any,
     output: Path,
-    frames: int,
-    least_motion: float,
-    most_motion: float,
-    per_video: int | None,
+    frames: Literal[3, 7],
+    least_motion: NonNegative,
+    most_motion: AboveZero,
+    per_video: Positive | None,
     processes: int | None,
 ) -> None:
     """Write clips of videos as a dataset.
@@ -63,13 +63,14 @@ def make_triplets(
         UserError: the dataset is not of videos, an option does not suit, or no clip is left.
         DataError: a video cannot be read.
     """
-    if frames not in LISTS:
-        raise UserError(f"triplets.frames={frames} is neither 3 nor 7")
+    if most_motion <= least_motion:
+        raise UserError(
+            f"triplets.most_motion={most_motion} is not above triplets.least_motion={least_motion}: give a larger one"
+        )
     if not isinstance(data, Video):
         raise UserError(f"task=triplets works on videos: give data=video data.root=FOLDER, not data={name_of(data)}")
     data.check()
-    data.prepare_data()
-    clips = [data.cache.open(clip) for clip in find_clips(Path(str(data.root)))]
+    clips = data.decoded()
     motion = (float(least_motion), float(most_motion))
     rules = MiningRules(frames, data.gap, data.cut_threshold, data.static_threshold, motion, per_video)
     found = dict(parallel_map(partial(mine, rules=rules), clips, processes, "videos"))

@@ -20,6 +20,7 @@ from vfi_train.errors import DataError, UserError, make_folder
 from vfi_train.prepare.dataset_issue import DatasetIssue, name_of
 from vfi_train.prepare.file_checks import find_array_issues, find_file_issues, find_video_issues
 from vfi_train.prepare.layout_checks import find_layout_issues, layout_issue
+from vfi_train.ranges import Positive
 
 
 def verify(data: Any, output: Path | None, processes: int | None, **options: Any) -> list[DatasetIssue]:
@@ -64,7 +65,7 @@ def find_issues(
     processes: int | None = 1,
     decode: bool = True,
     subset: bool = False,
-    size: Sequence[int] | None = None,
+    size: tuple[Positive, Positive] | None = None,
 ) -> Iterator[DatasetIssue]:
     """Issues of packs, lists, counts and files.
 

@@ -13,18 +13,21 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from omegaconf import DictConfig
 
+from datamodules.storage.atomic_write import atomic_file, write_text
 from vfi_train.architectures import Architecture
 from vfi_train.architectures.base import count_parameters
 from vfi_train.config.build_network import build_network
+from vfi_train.config.read_settings import read_settings
 from vfi_train.config.selection import chosen, configured
 from vfi_train.errors import UserError, make_folder, nearest
 from vfi_train.inference.padding import padded_size
 from vfi_train.profile.inference_cost import multiply_accumulates, peak_memory
+from vfi_train.ranges import Limit, Names, Natural, Positive
 from vfi_train.runtime.console import MIB
 from vfi_train.runtime.devices import find_device, keep_freed_memory
 
@@ -40,6 +43,9 @@ HEADINGS = (
     "first run (s)",
     "memory (MiB)",
 )
+
+
+Sizes = Annotated[list[Any], Limit("of one or more", bool)]
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,20 @@ class Row:
         return [*known, f"{self.milliseconds:.1f}", spread, f"{self.first:.1f}", f"{self.memory:.0f}"]
 
 
+@dataclass(frozen=True)
+class Settings:
+    """The keys of conf/profile.yaml, which explains them."""
+
+    sizes: Sizes
+    modes: Names
+    batch: Positive
+    device: str
+    threads: Positive | None
+    warmup: Natural
+    repeats: Positive
+    output: str | None
+
+
 def profile(config: DictConfig) -> list[Row]:
     """Measure the networks of `model=` at `config.sizes` in `config.modes`; see conf/profile.yaml."""
     names = chosen("model")
@@ -83,21 +103,23 @@ def profile(config: DictConfig) -> list[Row]:
 
 def measure_all(models: Mapping[str, Callable[[], Architecture]], config: DictConfig) -> list[Row]:
     """Measure networks, by name; print rows as they are measured, and write the table to `config.output`."""
-    sizes, modes = [parse_size(size) for size in config.sizes], [parse_mode(mode) for mode in config.modes]
-    if min(config.repeats, config.batch) < 1 or config.warmup < 0:
-        raise UserError("repeats and batch are 1 or more, and warmup is 0 or more")
-    device = find_device(config.device)
+    s = read_settings(Settings, config)
+    sizes, modes = [parse_size(size) for size in s.sizes], [parse_mode(mode) for mode in s.modes]
+    device = find_device(s.device)
+    output = None if s.output is None else Path(s.output).expanduser()
+    if output is not None:
+        make_folder(output.parent, "output")
     if device.type == "cpu":
         keep_freed_memory()
     rows: list[Row] = []
-    with _threads(config.threads):
-        print(f"on {describe(device)}, {config.batch} pairs per run, {config.repeats} runs after {config.warmup}")
+    with _threads(s.threads):
+        print(f"on {describe(device)}, {s.batch} pairs per run, {s.repeats} runs after {s.warmup}")
         print(_line(HEADINGS), _line(["---"] * len(HEADINGS)), sep="\n", flush=True)
         for (name, make), size, mode in product(models.items(), sizes, modes):
-            rows.append(measure(name, make(), size, mode, device, config.batch, config.warmup, config.repeats))
+            rows.append(measure(name, make(), size, mode, device, s.batch, s.warmup, s.repeats))
             print(_line(rows[-1].cells()), flush=True)
-    if config.output is not None:
-        write(rows, Path(config.output), describe(device))
+    if output is not None:
+        write(rows, output, describe(device))
     return rows
 
 
@@ -167,10 +189,9 @@ def time_calls(call: Callable[[], object], warmup: int, repeats: int, device: to
 
 def write(rows: Sequence[Row], output: Path, title: str) -> None:
     """The rows as OUTPUT.md, OUTPUT.csv and OUTPUT.png."""
-    make_folder(output.parent, "output")
     table = [_line(HEADINGS), _line(["---"] * len(HEADINGS)), *(_line(row.cells()) for row in rows)]
-    output.with_suffix(".md").write_text(f"{title}\n\n" + "\n".join(table) + "\n")
-    with output.with_suffix(".csv").open("w", newline="") as file:
+    write_text(output.with_suffix(".md"), f"{title}\n\n" + "\n".join(table) + "\n")
+    with atomic_file(output.with_suffix(".csv")) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(Row)])
         writer.writeheader()
         for row in rows:

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NoReturn
 
@@ -19,6 +19,7 @@ from lightning.pytorch.strategies import DDPStrategy, Strategy
 from torch.nn.parallel import DistributedDataParallel
 
 from datamodules.core.samplers import split_batch
+from vfi_train.errors import UserError
 from vfi_train.runtime.lightning_internals import child_processes, process_launcher
 
 POLL = 0.2  # seconds between looks at the other processes
@@ -44,6 +45,36 @@ def process_count(accelerator: str, devices: int | None) -> int:
     """
     on_gpus = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     return devices or (torch.cuda.device_count() if on_gpus else 1)
+
+
+def torchrun_counts(environ: Mapping[str, str] = os.environ) -> tuple[int, int] | None:
+    """The numbers of processes per node and of nodes that torchrun started; None: it did not start this one."""
+    if "TORCHELASTIC_RUN_ID" not in environ:
+        return None
+    local, world = int(environ["LOCAL_WORLD_SIZE"]), int(environ["WORLD_SIZE"])
+    return local, world // local
+
+
+def check_torchrun(devices: int | None, nodes: int, environ: Mapping[str, str] = os.environ) -> None:
+    """Compare the processes that torchrun started with those of the training, which would not find each other.
+
+    Args:
+        devices: see `device_count`.
+        nodes: `trainer.num_nodes`.
+        environ: the environment's variables.
+
+    Raises:
+        UserError: they differ; naming what to change.
+    """
+    started = torchrun_counts(environ)
+    if started is None or (started[0] * started[1], started[1]) == (devices, nodes):
+        return
+    given = "as many as there are" if devices is None else f"{devices // nodes} x {nodes}"
+    raise UserError(
+        f"torchrun started {started[0]} processes on each of {started[1]} nodes (WORLD_SIZE={environ['WORLD_SIZE']}), "
+        f"but trainer.devices x trainer.num_nodes are {given}: leave both out, or give trainer.devices={started[0]} "
+        f"trainer.num_nodes={started[1]}"
+    )
 
 
 def strategy(name: str, processes: int, batch_size: int, micro_batch_size: int | None) -> str | Strategy:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import lightning as L
+import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch.optim import Optimizer
@@ -16,6 +17,8 @@ from losses import LossSet
 from vfi_train.architectures import Architecture
 from vfi_train.config.build_network import build_network
 from vfi_train.errors import UserError
+from vfi_train.inference.padding import padded_size
+from vfi_train.modules.forward import predict
 from vfi_train.modules.gradients import check_clipping
 from vfi_train.modules.interpolation_module import InterpolationModule
 from vfi_train.optim.parameters import ParameterGroup, select_trainable
@@ -25,7 +28,7 @@ from vfi_train.runtime.distributed import strategy
 from vfi_train.runtime.lightning_internals import disable_signal_handling, restart_timer
 from vfi_train.runtime.slurm import cluster_environment
 from vfi_train.training.plan import TrainingPlan
-from vfi_train.training.recipe import takes
+from vfi_train.training.recipe import batch_shapes, takes
 from vfi_train.training.run_directory import RunDirectory
 from vfi_train.weights.checkpoint_io import AtomicCheckpointIO
 
@@ -120,7 +123,8 @@ def build_trainer(plan: TrainingPlan, run: RunDirectory) -> L.Trainer:
 def build_loggers(plan: TrainingPlan, run: RunDirectory, made_with: Mapping[str, Any]) -> list[Any]:
     """The loggers, given the configuration and what the run is made with; they write into the run's folder."""
     given = {"directory": str(run.path), "run_name": plan.name, "experiment": plan.experiment}
-    loggers = [_build_with(block, given) for block in _blocks(plan).logger.values() if block is not None]
+    built = [_build_with(block, given) for block in _blocks(plan).logger.values() if block is not None]
+    loggers = [logger for logger in built if logger is not None]  # W&B may be disabled
     if is_first_process():
         for logger in loggers:
             logger.log_hyperparams({**run.config, **made_with})
@@ -147,6 +151,23 @@ def check_pairing(architecture: Architecture, data: Any) -> None:
             )
     if architecture.takes_reference and not data.gives_reference:
         raise UserError(f"{name} starts from a reference frame, which this dataset does not give: choose another model")
+
+
+@torch.no_grad()
+def check_losses(plan: TrainingPlan) -> None:
+    """Refuse losses that read what the network or a dataset does not give, before there is any data.
+
+    The network predicts from its smallest frames, black; terms with a backbone, which read images, are left out.
+    """
+    losses = build_losses(plan, without=tuple(loss.name for loss in plan.losses if loss.has_backbone))
+    network = build_trainable(plan).eval()
+    for data in plan.datasets:
+        shapes = batch_shapes(data, network, 1, padded_size((1, 1), network))
+        batch: Any = {name: torch.zeros(shape) for name, shape in shapes.items()}
+        reads = [field for _, term in losses.named_terms() for field in term.reads]
+        keys = {field.removeprefix("batch.") for field in reads if field.startswith("batch.")}
+        keys -= {*batch, *(["flow"] if data.flow is False else [])}  # others: what own datasets add is not known here
+        losses.check(predict(network, batch), [*batch, *keys])
 
 
 def _build_with(block: Any, given: Mapping[str, Any]) -> Any:

@@ -22,29 +22,45 @@ from vfi_train.config.targets import check_targets
 from vfi_train.errors import UserError
 from vfi_train.loggers.wandb import close_wandb
 from vfi_train.runtime.console import is_first_process
-from vfi_train.runtime.distributed import device_count, process_count, wait_for_failed_rank
+from vfi_train.runtime.distributed import (
+    check_torchrun,
+    device_count,
+    process_count,
+    torchrun_counts,
+    wait_for_failed_rank,
+)
 from vfi_train.runtime.lightning_internals import check_version
 from vfi_train.runtime.slurm import check_job, requeue
 from vfi_train.runtime.stop_signals import Stopped, stop_signals
+from vfi_train.training.options import check_options
 from vfi_train.training.plan import TrainingPlan, plan_training, run_name
+from vfi_train.weights.load import BEST
+from vfi_train.weights.published_checkpoint import read_checkpoint
 
 WANDB_SECONDS = 20  # that W&B may take to end before SLURM requeues the job, which ends W&B at once
 
 
-def train(config: DictConfig) -> None:
+def train(config: DictConfig) -> float | None:
     """Train what `config` says, resuming where it stopped.
 
     After a signal it saves the current step and raises `Stopped`.
+
+    Returns:
+        The best value that `callbacks.best` has seen, of a curriculum's last phase, for Hydra's sweepers; None where
+        nothing was trained.
     """
     quiet()
     check_version()
+    take_torchrun_counts(config.trainer)
     if not (config.dry_run or config.check):
         check_launcher(config.trainer)
-        check_job(device_count(config.trainer.devices, config.trainer.num_nodes), config.trainer.num_nodes)
+        devices = device_count(config.trainer.devices, config.trainer.num_nodes)
+        check_job(devices, config.trainer.num_nodes)
+        check_torchrun(devices, config.trainer.num_nodes)
     with stop_signals:
         try:
             stop_signals.raise_early()
-            run_plans(config)
+            return run_plans(config)
         except BaseException as error:
             wait_for_failed_rank(error)
             closing = threading.Thread(target=close_wandb, args=(True,))
@@ -56,8 +72,8 @@ def train(config: DictConfig) -> None:
             raise
 
 
-def run_plans(config: DictConfig) -> None:
-    """Train one run or the phases of a curriculum, or only describe or check them."""
+def run_plans(config: DictConfig) -> float | None:
+    """Train one run or the phases of a curriculum, or only describe or check them; see `train`."""
     # Imported here, so that a mistake in the configuration does not wait for all of it.
     if config.curriculum is not None:
         plans = plan_phases(config)
@@ -73,7 +89,8 @@ def run_plans(config: DictConfig) -> None:
             from vfi_train.training.curriculum import train_phases
 
             train_phases(plans)
-        return
+            return best_value(plans[-1])
+        return None
     drop_options_of_replaced(config, HydraConfig.get().overrides.task)
     plan = plan_run(config)
     if config.dry_run:
@@ -88,6 +105,18 @@ def run_plans(config: DictConfig) -> None:
         from vfi_train.training.run import train_run
 
         train_run(plan)
+        return best_value(plan)
+    return None
+
+
+def best_value(plan: TrainingPlan) -> float | None:
+    """The best value that a training has seen of what `callbacks.best` monitors."""
+    path = plan.folder / "checkpoints" / BEST
+    if plan.best is None or not path.exists():
+        return None
+    states = read_checkpoint(path)["callbacks"]
+    (score,) = (s["best_model_score"] for s in states.values() if s.get("monitor") == plan.best[1])
+    return float(score)
 
 
 def plan_run(config: DictConfig, choices: Mapping[str, Any] | None = None, name: str | None = None) -> TrainingPlan:
@@ -101,7 +130,9 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any] | None = None, name:
     Raises:
         UserError: a key or a value that its target does not take.
     """
+    check_options(config)
     check_targets(config)
+    take_torchrun_counts(config.trainer)
     return plan_training(
         resolved(config),
         HydraConfig.get().runtime.choices if choices is None else choices,
@@ -136,6 +167,18 @@ def plan_phases(config: DictConfig) -> list[TrainingPlan]:
                 raise
             raise UserError(f"phase {phase.name}: {message}") from error
     return plans
+
+
+def take_torchrun_counts(trainer: DictConfig) -> None:
+    """Where torchrun started this process and the devices are not given: take as many as it started."""
+    started = torchrun_counts()
+    if started is None:
+        return
+    given = {override.lstrip("+").partition("=")[0] for override in HydraConfig.get().overrides.task}
+    if device_count(trainer.devices, 1) is None:
+        trainer.devices = started[0]
+    elif trainer.devices == trainer.num_nodes == 1 and not given & {"trainer.devices", "trainer.num_nodes"}:
+        trainer.devices, trainer.num_nodes = started
 
 
 def check_launcher(trainer: DictConfig) -> None:

@@ -11,7 +11,7 @@ import torch
 from vfi_train.config.mistakes import explain
 from vfi_train.errors import UserError
 from vfi_train.runtime.console import say
-from vfi_train.training.build import build_data, build_module, check_pairing
+from vfi_train.training.build import build_data, build_module, check_losses, check_pairing
 from vfi_train.training.frozen import check_frozen
 from vfi_train.training.plan import TrainingPlan
 from vfi_train.training.preflight import preflight
@@ -41,10 +41,8 @@ def check_phases(plans: Sequence[TrainingPlan]) -> None:
     status = 0
     for plan in plans:
         say(f"phase {plan.folder.name}")
-        if str(plan.weights).partition(":")[0] in coming:
-            plan = dataclasses.replace(plan, weights=None, optimizer_state=None)
         try:
-            preflight(plan)
+            preflight(plan, coming)
         except SystemExit:
             status = 1
     if status:
@@ -88,6 +86,7 @@ def validate_phase(plan: TrainingPlan) -> None:
         UserError: naming the phase and the mistake.
     """
     try:
+        check_losses(plan)
         data = build_data(plan)
         data.check()
         network = build_module(plan).architecture

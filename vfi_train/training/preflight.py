@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from datamodules.core.samplers import split_batch
+from vfi_train.callbacks.optimizer_state import OptimizerState
 from vfi_train.config.mistakes import explain
 from vfi_train.errors import UserError
-from vfi_train.loggers.wandb import is_logged_in
+from vfi_train.loggers.wandb import resolved_mode
 from vfi_train.profile.training_cost import state_per_parameter
 from vfi_train.runtime.console import format_bytes, is_first_process
-from vfi_train.runtime.devices import core_count
+from vfi_train.runtime.devices import core_count, free_memory
 from vfi_train.runtime.slurm import check_job
 from vfi_train.training.build import (
     build_data,
@@ -25,13 +30,16 @@ from vfi_train.training.build import (
     build_module,
     build_optimizer_factory,
     build_trainable,
+    build_trainer,
     check_pairing,
 )
 from vfi_train.training.dry_run import memory_on_device
 from vfi_train.training.frozen import check_frozen
 from vfi_train.training.plan import TrainingPlan
+from vfi_train.training.rehearsal import existing_folder, rehearse
 from vfi_train.training.run_directory import RunDirectory
 from vfi_train.weights import load_weights
+from vfi_train.weights.checkpoint_io import resume_point
 
 CHECKPOINTS = 4  # last, the one before, best, and one that is being written
 SECONDS = 10  # that W&B's server may take
@@ -46,36 +54,51 @@ class Finding:
     text: str
 
 
-def preflight(plan: TrainingPlan) -> None:
-    """Print the result of each trial; end the process with status 1 if one failed. Nothing is written."""
-    findings = try_all(plan)
+def preflight(plan: TrainingPlan, coming: Collection[str] = ()) -> None:
+    """Print the result of each trial; end the process with status 1 if one failed. Nothing stays on the disk.
+
+    Args:
+        plan: of the training.
+        coming: names of runs that will have been trained before it.
+    """
+    if not is_first_process():
+        return
+    findings = try_all(plan, coming)
     table = Table(title=f"{plan.name}: is everything available?", show_header=False)
     table.add_column(style="bold")
     table.add_column()
     table.add_column(overflow="fold")
     for finding in findings:
         table.add_row(finding.name, "[green]good[/]" if finding.good else "[red]FAILS[/]", finding.text)
-    if is_first_process():
-        Console().print(table)
+    Console().print(table)
     if not all(finding.good for finding in findings):
         raise SystemExit(1)
 
 
-def try_all(plan: TrainingPlan) -> list[Finding]:
-    """Every trial, also after one that failed."""
+def try_all(plan: TrainingPlan, coming: Collection[str] = ()) -> list[Finding]:
+    """Every trial, also after one that failed; the rehearsal only after all others were good."""
     trials: dict[str, Callable[[TrainingPlan], str]] = {
         "run": try_run,
         "data": try_data,
         "network": try_network,
         "losses": try_losses,
-        "weights": try_weights,
+        "weights": partial(try_weights, coming=coming),
         "devices": try_devices,
         "batch": try_batch,
+        "memory": try_memory,
         "disk": try_disk,
         "W&B": try_wandb,
         "SLURM": try_slurm,
     }
-    return [_try(name, trial, plan) for name, trial in trials.items()]
+    findings = [_try(name, trial, plan) for name, trial in trials.items()]
+    later: dict[str, Callable[[TrainingPlan], str]] = {
+        "trainer": try_trainer,
+        "rehearsal": partial(try_rehearsal, coming=coming),
+    }
+    for name, trial in later.items():
+        if all(finding.good for finding in findings):
+            findings.append(_try(name, trial, plan))
+    return findings
 
 
 def try_run(plan: TrainingPlan) -> str:
@@ -84,7 +107,8 @@ def try_run(plan: TrainingPlan) -> str:
     run.check(plan.resume)
     if run.finished:
         return f"{run.path} is finished: there is nothing to train"
-    return f"{run.path} {'is resumed' if run.path.exists() else 'is new'}"
+    found = resume_point(run.checkpoints)
+    return f"{run.path} is new" if found is None else f"{run.path} is resumed from {found[0].name} of step {found[1]:,}"
 
 
 def try_data(plan: TrainingPlan) -> str:
@@ -98,6 +122,10 @@ def try_data(plan: TrainingPlan) -> str:
     for source in (data.train_source(), data.val_source()):
         for index in sorted({0, len(source) - 1}):
             source.sample(index, np.random.default_rng(0))
+    _, accumulate = split_batch(plan.batch_size, plan.process_count, plan.micro_batch_size)
+    processes = SimpleNamespace(world_size=plan.process_count, global_rank=0, accumulate_grad_batches=accumulate)
+    data.trainer = processes  # type: ignore[assignment]  # as the first of all processes
+    data.train_dataloader(), data.val_dataloader()
     text = f"{data.train_size:,} training and {data.val_size:,} validation samples; the first and last can be read"
     return text + (f"; fewer than published: {', '.join(missing)}" if missing else "")
 
@@ -109,9 +137,7 @@ def try_network(plan: TrainingPlan) -> str:
     network = module.architecture
     check_pairing(network, build_data(plan))
     module.configure_optimizers()
-    memory = memory_on_device(plan, network, module.loss)
-    passed = "" if memory is None else f"; a training batch passes, with about {format_bytes(memory.total)} a device"
-    return f"{type(network).__name__} fits the data and its losses{passed}"
+    return f"{type(network).__name__} fits the data and its losses"
 
 
 def try_losses(plan: TrainingPlan) -> str:
@@ -121,13 +147,24 @@ def try_losses(plan: TrainingPlan) -> str:
     return f"{', '.join(names)} found its backbone" if names else "no auxiliary weights are needed"
 
 
-def try_weights(plan: TrainingPlan) -> str:
-    """Load the initial weights."""
+def try_weights(plan: TrainingPlan, coming: Collection[str] = ()) -> str:
+    """Load the initial weights, and look for the optimizer's state."""
+    run = RunDirectory.of(plan)
+    if any(run.checkpoints.glob("*.ckpt")):
+        return "those of its checkpoint"
+    texts = []
     if plan.weights is None:
-        if plan.config["weights"] is None:  # else an earlier phase makes them
-            check_frozen(build_trainable(plan))
-        return "the network starts from random weights"
-    return f"{load_weights(build_trainable(plan), plan.weights, plan.runs)} fits the network"
+        check_frozen(build_trainable(plan))
+        texts.append("the network starts from random weights")
+    elif _is_coming(plan.weights, coming):
+        texts.append(f"the network starts from {plan.weights}, which is trained before")
+    else:
+        texts.append(f"{load_weights(build_trainable(plan), plan.weights, plan.runs)} fits the network")
+    if plan.optimizer_state is not None:
+        if not _is_coming(plan.optimizer_state, coming):
+            OptimizerState(plan.optimizer_state, plan.runs)
+        texts.append(f"the optimizer's state comes from {plan.optimizer_state}")
+    return "; ".join(texts)
 
 
 def try_devices(plan: TrainingPlan) -> str:
@@ -154,11 +191,38 @@ def try_batch(plan: TrainingPlan) -> str:
     return f"{plan.batch_size} are {each} on each device" + (f", {accumulate} times" if accumulate > 1 else "")
 
 
+def try_memory(plan: TrainingPlan) -> str:
+    """Pass a batch's shapes through network and losses, and compare the memory that it takes with the device's."""
+    device = torch.device("cuda" if plan.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+    shared = 1 if device.type == "cuda" else max(1, plan.process_count // plan.num_nodes)
+    free = free_memory(device) / shared
+
+    def needed(micro_batch_size: int | None) -> float | None:
+        smaller = dataclasses.replace(plan, micro_batch_size=micro_batch_size)
+        memory = memory_on_device(smaller, build_trainable(plan), losses)
+        return None if memory is None else float(memory.total)
+
+    losses = build_losses(plan, tuple(loss.name for loss in plan.losses if loss.has_backbone))
+    total = needed(plan.micro_batch_size)
+    if total is None:
+        return "not known without the size of the images"
+    text = f"a training batch takes at least {format_bytes(total)} on each device, where {format_bytes(free)} are free"
+    if total <= free or plan.config["module"]["checkpointing"]:  # which makes it less
+        return text
+    each, _ = plan.batch_split
+    one = needed(1) or total
+    slope = (total - one) / max(1, each - 1)
+    samples = plan.batch_size // (plan.device_count or 1)
+    fitting = [n for n in range(1, each) if samples % n == 0 and one + slope * (n - 1) <= free]
+    advice = (
+        f"data.micro_batch_size={fitting[-1]} fits, with the same result" if fitting else "not even one sample fits"
+    )
+    raise UserError(f"{text}: {advice}; module.checkpointing=true takes less, and more time")
+
+
 def try_disk(plan: TrainingPlan) -> str:
     """Check that the checkpoints fit into the folder of the runs."""
-    folder = plan.runs.absolute()
-    while not folder.exists():
-        folder = folder.parent
+    folder = existing_folder(plan.runs)
     if not os.access(folder, os.W_OK):
         raise UserError(f"runs={plan.runs}: {folder} cannot be written to: give another folder")
     weights = sum(t.numel() * t.element_size() for t in build_trainable(plan).state_dict().values())
@@ -171,11 +235,28 @@ def try_disk(plan: TrainingPlan) -> str:
     return f"{format_bytes(free)} free in {folder}, checkpoints take {format_bytes(need)}"
 
 
+def try_trainer(plan: TrainingPlan) -> str:
+    """Build the Trainer and the callbacks."""
+    trainer = build_trainer(plan.with_epoch(1), RunDirectory.of(plan))
+    return (
+        f"precision {trainer.precision}, {type(trainer.strategy).__name__}, {trainer.world_size} x {plan.accelerator}"
+    )
+
+
+def try_rehearsal(plan: TrainingPlan, coming: Collection[str] = ()) -> str:
+    """Train, validate, log and save in small."""
+    if plan.weights is not None and _is_coming(plan.weights, coming):
+        plan = dataclasses.replace(plan, weights=None, optimizer_state=None)
+    steps = rehearse(plan.with_epoch(1), existing_folder(plan.runs))
+    return f"{steps} {'step' if steps == 1 else 'steps'} of one sample, a validation and a checkpoint went through"
+
+
 def try_wandb(plan: TrainingPlan) -> str:
     """If W&B is to be online: check that it responds."""
-    if plan.wandb_mode is None:
+    mode = "disabled" if plan.wandb_mode is None else resolved_mode(plan.wandb_mode)
+    if mode == "disabled":
         return "not used"
-    if plan.wandb_mode == "offline" or (plan.wandb_mode == "auto" and not is_logged_in()):
+    if mode == "offline":
         return "offline: nobody is logged in, or it was requested; wandb sync later"
     import wandb
 
@@ -196,6 +277,10 @@ def try_slurm(plan: TrainingPlan) -> str:
     check_job(plan.device_count, plan.num_nodes)
     tasks, nodes = (int(os.environ.get(name, "1")) for name in ("SLURM_NTASKS", "SLURM_NNODES"))
     return f"tasks: {tasks}, nodes: {nodes}, which fits trainer.devices={plan.devices}"
+
+
+def _is_coming(source: str, coming: Collection[str]) -> bool:
+    return source.partition(":")[0] in coming
 
 
 def _try(name: str, trial: Callable[[TrainingPlan], str], plan: TrainingPlan) -> Finding:

@@ -26,14 +26,14 @@ class DataRecipe:
         root: its folder; None: it has none, or none is given.
         batch_size: images to predict in an optimizer step, over all devices.
         size: height and width of the training images, where the configuration says it.
-        flow: there are flow labels.
+        flow: there are flow labels; None: the configuration does not say.
     """
 
     kind: type
     root: str | None
     batch_size: int
     size: tuple[int, int] | None
-    flow: bool
+    flow: bool | None
 
     @property
     def published(self) -> Mapping[str, int]:
@@ -116,7 +116,7 @@ def _dataset(block: Mapping[str, Any]) -> DataRecipe:
         root=block.get("root"),
         batch_size=block["batch_size"] * group,
         size=_size(block),
-        flow=bool(block.get("flow", False)),
+        flow=block.get("flow"),
     )
 
 

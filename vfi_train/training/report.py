@@ -45,7 +45,8 @@ def final_report(
     Prints and keeps the table. Every process scores its part; the metrics join the parts.
     """
     best = RunDirectory.of(plan).checkpoints / BEST
-    if best.exists():
+    has_best = best.exists()
+    if has_best:
         load_weights(module.architecture, best)
     device = trainer.strategy.root_device
     module.to(device).eval()
@@ -54,7 +55,7 @@ def final_report(
         return module(batch["frame0"], batch["frame1"], batch["time"]).frame
 
     rows: dict[str, Predictor] = {
-        module.architecture.family + " (best checkpoint)": network,
+        f"{module.architecture.family} ({'best' if has_best else 'last'} checkpoint)": network,
         "mean of the two frames": lambda b: mean_of_frames(b["frame0"], b["frame1"], b["time"]).frame,
         "nearest frame": lambda b: nearest_frame(b["frame0"], b["frame1"], b["time"]).frame,
     }

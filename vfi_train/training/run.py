@@ -25,6 +25,7 @@ from vfi_train.training.build import (
     build_module,
     build_trainable,
     build_trainer,
+    check_losses,
     check_pairing,
 )
 from vfi_train.training.data_manifest import manifest
@@ -47,6 +48,7 @@ def train_run(plan: TrainingPlan) -> bool:
         run.check("auto")
         say(f"{run.path} is finished: {describe_finish(run)}; train another with name=..., or use weights={plan.name}")
         return True
+    check_losses(plan)
     data = build_data(plan)
     data.check()
     plan = count_epoch(plan, data)
@@ -72,6 +74,11 @@ def train_run(plan: TrainingPlan) -> bool:
         rewind_logs(trainer, step)
         began = time.monotonic()
         say(describe(plan, module, trainer, checkpoint))
+        if trainer.limit_val_batches and plan.validate_every > plan.steps:  # type: ignore[operator]
+            say(
+                f"validate_every={plan.validate_every} is beyond the last of {plan.steps} steps: no validation, no "
+                "best checkpoint, only the last one"
+            )
         rank_monitor.watch(trainer)
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         if trainer.interrupted:

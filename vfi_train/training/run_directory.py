@@ -12,7 +12,7 @@ from typing import Any, Self
 import yaml
 
 from datamodules.storage.atomic_write import write_text
-from vfi_train.config.key_roles import Role, has_role
+from vfi_train.config.differences import differing_keys
 from vfi_train.errors import UserError, make_folder
 from vfi_train.runtime.folder_lock import FolderLock
 from vfi_train.training.plan import TrainingPlan
@@ -88,6 +88,16 @@ class RunDirectory:
                     "give this one a folder of its own with name=..., or resume=force to train on with these values"
                 )
 
+    def _read(self) -> Mapping[str, Any]:
+        try:
+            saved = yaml.safe_load(self._saved.read_text())
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "no YAML"
+            raise UserError(f"{self._saved} cannot be read ({reason}): restore it, or give another name=...") from error
+        if not isinstance(saved, Mapping):
+            raise UserError(f"{self._saved} holds no configuration: restore it, or give another name=...")
+        return saved
+
     @contextmanager
     def open(self, resume: str, write: bool = True) -> Iterator[None]:
         """Make the folder and write the configuration into it; within the block no other process may train in it.
@@ -134,29 +144,10 @@ class RunDirectory:
         write_text(self.path / "finished.json", json.dumps(summary, indent=1) + "\n")
 
     def _differences(self) -> list[str]:
-        return differing_keys(yaml.safe_load(self._saved.read_text()) or {}, self.config)
+        return differing_keys(self._read(), self.config)
 
     def _in_use(self, holder: str) -> str:
         return (
             f"{self.path} is being trained by {holder}: let it end, or give this training a folder of its own with "
             "name=..."
         )
-
-
-def differing_keys(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """`key: before -> now` of every leaf that differs and decides what a run computes."""
-    old, new = _leaves(before), _leaves(now)
-    return [
-        f"{key}: {old.get(key, 'absent')} -> {new.get(key, 'absent')}"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key, _ABSENT) != new.get(key, _ABSENT) and not has_role(key, Role.RESUMABLE)
-    ]
-
-
-_ABSENT = object()
-
-
-def _leaves(node: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(node, Mapping) and node:
-        return {k: v for key, value in node.items() for k, v in _leaves(value, f"{prefix}.{key}".lstrip(".")).items()}
-    return {prefix: node}

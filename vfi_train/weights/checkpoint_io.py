@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import zipfile
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -15,6 +14,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from datamodules.storage.atomic_write import atomic_file
 from vfi_train.errors import UserError, is_disk_full
 from vfi_train.runtime.console import format_bytes
+from vfi_train.weights.checksums import check_archive
 from vfi_train.weights.load import BEST, LAST, PREVIOUS
 
 log = logging.getLogger(__name__)
@@ -90,10 +90,7 @@ def resume_point(folder: Path) -> tuple[Path, int] | None:
         if not path.exists():
             continue
         try:
-            with zipfile.ZipFile(path) as archive:  # PyTorch does not check the checksums that it writes
-                damaged = archive.testzip()
-            if damaged is not None:
-                raise UserError(f"{damaged} in it is damaged")
+            check_archive(path)
             step = int(torch.load(path, map_location="cpu", weights_only=True)["global_step"])
         except Exception as error:  # torch.load raises many kinds
             broken.append(f"{path} ({(str(error).splitlines() or [type(error).__name__])[0]})")

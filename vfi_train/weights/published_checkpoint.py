@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,9 @@ from torch import Tensor
 
 from vfi_train.architectures import Architecture
 from vfi_train.errors import UserError
+from vfi_train.weights.checksums import check_archive, read_safetensors
 from vfi_train.weights.names import find_family, to_ours, to_published
+from vfi_train.weights.safe_load import refuse_other_kinds, safe_load
 
 # Keys of the network's tensors in what published training scripts save, and prefixes of their names.
 WRAPPERS = ("state_dict", "model", "model_state_dict", "params", "params_ema", "network", "net")
@@ -101,29 +102,15 @@ def published_state_dict(model: Architecture) -> dict[str, Tensor]:
 
 
 def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
-    """What a checkpoint file holds, read without running any code in it."""
+    """What a checkpoint file holds, read without running any code in it, its checksums compared where it has some."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"there is no weights file {path}: give an existing .pth, .ckpt or .safetensors")
     if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise UserError(f"{path} is no complete safetensors file ({error}): fetch it again") from None
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"{path} holds more than tensors and plain containers, and was not run ({reason[:200]}): "
-            "save only its state dict, where you trust the file"
-        ) from None
-    except (EOFError, RuntimeError, OSError, ValueError) as error:  # of torch.load, which runs no code of the file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} is no complete checkpoint ({reason}): fetch or save it again") from None
+        refuse_other_kinds(path)
+        return read_safetensors(path)
+    check_archive(path)
+    content = safe_load(path)
     if not isinstance(content, Mapping):
         raise UserError(f"{path} holds a {type(content).__name__}, not a state dict")
     return content
@@ -156,7 +143,7 @@ def strip_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_strict(model: torch.nn.Module, tensors: Mapping[str, Tensor], origin: str, variant: str | None = None) -> None:
-    """Load tensors by name; anything missing, left over, of another shape or not finite is one ValueError.
+    """Load tensors by name; anything missing, left over, of another shape or not finite is one UserError.
 
     It names `variant`, where the tensors are known to be of another one than the model.
     """
@@ -169,13 +156,17 @@ def load_strict(model: torch.nn.Module, tensors: Mapping[str, Tensor], origin: s
         if name in tensors and tensors[name].shape != expected[name].shape
     ]
     broken = [name for name in tensors if tensors[name].is_floating_point() and not tensors[name].isfinite().all()]
+    if broken:
+        raise UserError(
+            f"{origin} has {len(broken)} tensors with values that are not finite ({', '.join(broken[:3])}"
+            f"{', ...' if len(broken) > 3 else ''}): its training diverged or the file is damaged; give an earlier one"
+        )
     problems = [
         f"{len(found)} {what} ({', '.join(found[:3])}{', ...' if len(found) > 3 else ''})"
         for what, found in (
             ("tensors are missing", missing),
             ("tensors are not known", unexpected),
             ("tensors have another shape", shapes),
-            ("tensors are not finite", broken),
         )
         if found
     ]

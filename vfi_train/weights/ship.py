@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 import yaml
-from safetensors.torch import save_file
 
+from vfi_train.weights.checksums import write_safetensors
 from vfi_train.weights.load import BEST, OURS, shipped_folder
 from vfi_train.weights.published_checkpoint import read_checkpoint
 
@@ -28,7 +28,7 @@ def ship(run: Path, name: str) -> Path:
         if key.startswith(OURS)
     }
     path = shipped_folder() / f"{name}.safetensors"
-    save_file(tensors, path, metadata={"format": "pt", "step": str(checkpoint["global_step"])})
+    write_safetensors(tensors, path, {"format": "pt", "step": str(checkpoint["global_step"])})
     path.with_suffix(".md").write_text(card(run, name, checkpoint["global_step"]))
     return path
 

@@ -52,27 +52,34 @@ class ExportMetadata:
         return json.dumps(dataclasses.asdict(self))
 
 
-class ExportWrapper(nn.Module):
-    """A network as a function of tensors, with channel order, steps from a reference and clamping inside."""
+class NetworkFunction(nn.Module):
+    """A network as a function of tensors in its own channel order, with steps from a reference inside."""
 
-    def __init__(self, model: Architecture, iterations: int) -> None:
+    def __init__(self, model: Architecture, iterations: int, scale: float = 1.0) -> None:
         super().__init__()
-        self.model, self.iterations = model, iterations
+        self.model, self.iterations, self.scale = model, iterations, scale
 
     def forward(self, frame0: Tensor, frame1: Tensor, time: Tensor | None = None) -> Tensor:
         """1 3 H W twice and 1 1 1 1 to 1 3 H W."""
         if time is None:
             time = time_tensor(0.5, frame0)
+        encoding = self.model.encode(frame0, frame1, scale=self.scale)
+        if not self.model.takes_reference:
+            return self.model.decode(encoding, time).frame
+        frame, start = known_reference(frame0, time, None, None)
+        for to, since in reference_schedule(time, start, self.iterations):
+            frame = self.model.decode(encoding, to, reference=frame, reference_time=since).frame
+        return frame
+
+
+class ExportWrapper(NetworkFunction):
+    """The same for RGB, with a clamped result."""
+
+    def forward(self, frame0: Tensor, frame1: Tensor, time: Tensor | None = None) -> Tensor:
+        """1 3 H W twice and 1 1 1 1 to 1 3 H W."""
         if self.model.channel_order == "bgr":
-            frame0, frame1 = frame0.flip(1), frame1.flip(1)
-        encoding = self.model.encode(frame0, frame1)
-        if self.model.takes_reference:
-            frame, start = known_reference(frame0, time, None, None)
-            for to, since in reference_schedule(time, start, self.iterations):
-                frame = self.model.decode(encoding, to, reference=frame, reference_time=since).frame
-        else:
-            frame = self.model.decode(encoding, time).frame
-        return (frame.flip(1) if self.model.channel_order == "bgr" else frame).clamp(0, 1)
+            return super().forward(frame0.flip(1), frame1.flip(1), time).flip(1).clamp(0, 1)
+        return super().forward(frame0, frame1, time).clamp(0, 1)
 
 
 def metadata_of(
@@ -93,23 +100,33 @@ def metadata_of(
     return ExportMetadata(name, weights, multiple, model.min_size, model.arbitrary_time, padded, steps)
 
 
-def capture(model: Architecture, metadata: ExportMetadata) -> torch.export.ExportedProgram:
-    """The network's graph by torch.export, for any height and width, or for the size in `metadata`."""
+def capture(function: NetworkFunction, metadata: ExportMetadata) -> torch.export.ExportedProgram:
+    """A function's graph by torch.export, for any height and width, or for the size in `metadata`."""
     shapes: Any = None
     if metadata.size is None:
         sides = {2: _side("height", metadata), 3: _side("width", metadata)}
         shapes = (sides, sides, *([{}] if metadata.arbitrary_time else []))
-    with torch.no_grad(), _no_autocast(), _Portable():
-        return torch.export.export(
-            ExportWrapper(model.eval(), metadata.iterations),
-            _inputs(metadata, _example(metadata)),
-            dynamic_shapes=shapes,
-        )
+    with torch.inference_mode(False), torch.no_grad(), _no_autocast(), _Portable():
+        return torch.export.export(function, _inputs(metadata, _example(metadata)), dynamic_shapes=shapes)
+
+
+def onnx_graph(function: NetworkFunction, metadata: ExportMetadata) -> Any:
+    """A function's graph as an ONNX model (`onnx.ModelProto`), opset `OPSET`."""
+    import onnx
+
+    program = torch.onnx.export(
+        capture(function, metadata), dynamo=True, opset_version=OPSET, output_names=["frame"], verbose=False
+    )
+    assert program is not None
+    graph = program.model_proto
+    onnx.helper.set_model_props(graph, {NAME: metadata.json()})
+    onnx.checker.check_model(graph)
+    return graph
 
 
 def write_torch_export(model: Architecture, metadata: ExportMetadata, path: Path) -> float:
     """Write the graph as an archive of torch.export; returns the largest difference to PyTorch."""
-    program = capture(model, metadata)
+    program = capture(_wrapped(model, metadata), metadata)
     with path.open("wb") as file:
         torch.export.save(program, file, extra_files={f"{NAME}.json": metadata.json()})  # type: ignore[arg-type]
     loaded = torch.export.load(str(path)).module()
@@ -124,7 +141,7 @@ def write_aotinductor(model: Architecture, metadata: ExportMetadata, path: Path)
             f"format=aotinductor needs a C++ compiler, and there is no {compiler}: install one (Debian: g++) or set CXX"
         )
     torch._inductor.aoti_compile_and_package(
-        capture(model, metadata), package_path=str(path),
+        capture(_wrapped(model, metadata), metadata), package_path=str(path),
         inductor_configs={"aot_inductor.metadata": {NAME: metadata.json()}},
     )  # fmt: skip
     loaded = torch._inductor.aoti_load_package(str(path))
@@ -134,19 +151,12 @@ def write_aotinductor(model: Architecture, metadata: ExportMetadata, path: Path)
 def write_onnx(model: Architecture, metadata: ExportMetadata, path: Path) -> float:
     """Write the graph as ONNX, opset `OPSET`; returns the largest difference to PyTorch, computed by onnxruntime."""
     try:
-        import onnx
+        import onnx  # noqa: F401
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise UserError(f"format=onnx needs the package {error.name}: pip install 'vfi_train[export]'") from error
-    program = torch.onnx.export(
-        capture(model, metadata), dynamo=True, opset_version=OPSET, output_names=["frame"], verbose=False
-    )
-    assert program is not None
-    graph = program.model_proto
-    onnx.helper.set_model_props(graph, {NAME: metadata.json()})
-    onnx.checker.check_model(graph)
-    path.write_bytes(graph.SerializeToString())
+    path.write_bytes(onnx_graph(_wrapped(model, metadata), metadata).SerializeToString())
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [value.name for value in session.get_inputs()]
     return check(
@@ -168,7 +178,7 @@ def check(model: Architecture, metadata: ExportMetadata, run: Run) -> float:
         for time in (0.5, 0.2) if metadata.arbitrary_time else (0.5,):
             inputs = _inputs(metadata, size, time)
             with torch.no_grad():
-                expected = ExportWrapper(model.eval(), metadata.iterations)(*inputs)
+                expected = _wrapped(model, metadata)(*inputs)
                 got = torch.as_tensor(run(*inputs))
             largest = max(largest, float((got - expected).abs().max()))
     if not largest <= TOLERANCE:
@@ -177,6 +187,10 @@ def check(model: Architecture, metadata: ExportMetadata, run: Run) -> float:
             "not written"
         )
     return largest
+
+
+def _wrapped(model: Architecture, metadata: ExportMetadata) -> ExportWrapper:
+    return ExportWrapper(model.eval(), metadata.iterations)
 
 
 class _Portable(TorchFunctionMode):

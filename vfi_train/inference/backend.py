@@ -1,0 +1,212 @@
+"""What computes a network, and how precisely: PyTorch, or a runtime of `runtimes.py`; or the fastest that is here."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+from vfi_train.architectures import Architecture
+from vfi_train.errors import UserError, nearest
+from vfi_train.inference.graph_cache import cache_folder, network_graph
+from vfi_train.inference.graphs import NetworkFunction
+from vfi_train.inference.request import Request
+from vfi_train.inference.runtimes import RUNTIMES, Runtime, check_installed
+
+log = logging.getLogger(__name__)
+BACKENDS = ("torch", *RUNTIMES, "auto")
+# By autocast in PyTorch, in which the coordinates of warps stay float32. tf32 is a setting of the process.
+AUTOCAST = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = (*AUTOCAST, "float32", "auto")
+CLOSE = 50.0  # dB to PyTorch's float32: at 35 dB to the truth that costs 0.1 dB
+SHORT = 20.0  # seconds of PyTorch's work below which auto stays there: making a graph takes as long
+FEW = 2  # frames for which auto does not even measure that
+TRIAL = 1.0  # seconds for each candidate
+SIZES = 4  # runtimes that are kept, each for one size of frames
+
+
+class Backend:
+    """Computes a network's frames.
+
+    Args:
+        model: the network, on its device.
+        backend: "torch"; a name in `runtimes.RUNTIMES`; or "auto": the fastest of those that are installed and of
+            PyTorch, on the first frames, if it is within `CLOSE` of PyTorch's float32.
+        precision: "fp32" ("float32"), "bf16", "fp16"; "tf32" (PyTorch only); or "auto", which is chosen likewise.
+        scale, iterations: see `Interpolator`.
+        note: called with a line for the user.
+
+    Attributes:
+        chosen: backend and precision; None: they are chosen by the first frames.
+        frames: how many will be predicted, if that is known: "auto" takes PyTorch's float32 for less than `SHORT`.
+
+    Raises:
+        UserError: an unknown backend or precision, or one that is not here.
+    """
+
+    def __init__(
+        self,
+        model: Architecture,
+        backend: str = "torch",
+        precision: str = "fp32",
+        *,
+        scale: float = 1.0,
+        iterations: int = 2,
+        note: Callable[[str], None] = log.warning,
+    ) -> None:
+        precision = check_names(backend, precision)
+        self.backend, self.precision, self.note = backend, precision, note
+        self.frames: int | None = None
+        self._model, self._scale, self._iterations = model, scale, iterations
+        self._candidates = self._find_candidates()
+        self.chosen = self._candidates[0] if len(self._candidates) == 1 else None
+        self._ready: OrderedDict[tuple[object, ...], Runtime] = OrderedDict()
+        self._noted: set[str] = set()
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context in which PyTorch computes."""
+        precision = self.chosen[1] if self.chosen else self.precision
+        return self._autocast("fp32" if precision == "auto" else precision)
+
+    def predict(self, request: Request) -> Iterator[Tensor] | None:
+        """Frames B 3 H W of a padded request with times as tensors, one after the other; None: PyTorch must do it.
+
+        The first request decides where there is a choice.
+        """
+        reason = None if self.chosen and self.chosen[0] == "torch" else self._refusal(request)
+        if self.chosen is None and reason is None:
+            self.chosen = self._choose(request)
+        if self.chosen is None or self.chosen[0] == "torch":
+            return None
+        if reason is not None:
+            if reason not in self._noted:
+                self._noted.add(reason)
+                self.note(f"backend={self.chosen[0]} does not take {reason}: PyTorch computes these frames")
+            return None
+        return self._run(*self.chosen, request)
+
+    def _run(self, backend: str, precision: str, request: Request) -> Iterator[Tensor]:
+        runtime = self._runtime(backend, precision, (request.frame0.shape[-2], request.frame0.shape[-1]))
+        batch = len(request.frame0)
+        frames = [[x[k : k + 1].contiguous() for x in (request.frame0, request.frame1)] for k in range(batch)]
+        for moment in request.times:
+            assert isinstance(moment, Tensor)
+            times = moment.expand(batch, 1, 1, 1).contiguous()
+            extra = [[times[k : k + 1]] if self._model.arbitrary_time else [] for k in range(batch)]
+            yield torch.cat(runtime([[*pair, *more] for pair, more in zip(frames, extra, strict=True)]))
+
+    def _runtime(self, backend: str, precision: str, size: tuple[int, int]) -> Runtime:
+        key = (backend, precision, size)
+        if key not in self._ready:
+            graph = network_graph(self._model, size, self._scale, self._iterations)
+            self._ready[key] = RUNTIMES[backend](graph, precision, self._device, cache_folder())
+            if len(self._ready) > SIZES:
+                self._ready.popitem(last=False)
+        self._ready.move_to_end(key)
+        return self._ready[key]
+
+    def _refusal(self, request: Request) -> str | None:
+        """What a graph does not take; None: it takes the request."""
+        if any(isinstance(x, Tensor) and x.shape[-2:].numel() > 1 for x in request.times):
+            return "time maps"
+        if request.reference is not None:
+            return "references"
+        if request.target is not None:
+            return "targets"
+        return None if request.frame0.dtype == torch.float32 else f"networks in {request.frame0.dtype}"
+
+    def _find_candidates(self) -> list[tuple[str, str]]:
+        """Backends and precisions to choose from, the fastest in theory first; PyTorch's float32 is the last."""
+        if self.backend in RUNTIMES:
+            precisions = RUNTIMES[self.backend].precisions(self._device)
+            if not precisions:
+                raise UserError(
+                    f"backend={self.backend} does not compute on {self._device.type}: give another device, or "
+                    "backend=torch"
+                )
+            if self.precision not in ("auto", *precisions):
+                raise UserError(
+                    f"backend={self.backend} has no precision={self.precision} here: give {' or '.join(precisions)}, "
+                    "or backend=torch"
+                )
+            return [(self.backend, p) for p in precisions if self.precision in ("auto", p)]
+        found = []
+        if self.backend == "auto":
+            here = (name for name, kind in RUNTIMES.items() if not kind.missing() and kind.precisions(self._device))
+            found = [(name, p) for name in list(here)[:1] for p in RUNTIMES[name].precisions(self._device)]
+        found += [("torch", p) for p in (*(("fp16",) if self._device.type == "cuda" else ()), "bf16", "fp32", "tf32")]
+        return [(name, p) for name, p in found if self.precision == p or (self.precision == "auto" and p != "tf32")]
+
+    def _choose(self, request: Request) -> tuple[str, str]:
+        """The fastest candidate that is close to PyTorch's float32, by the first frame of the request."""
+        pair = Request(request.frame0[:1], request.frame1[:1], [x[:1] for x in request.times[:1]])  # type: ignore[index]
+        given = self.precision if self.precision != "auto" else "fp32"
+        if self.frames is not None and self.frames <= FEW:
+            return "torch", given
+        began = time.perf_counter()
+        self._by_torch("fp32", pair).sum().item()
+        if self.frames is not None and (time.perf_counter() - began) * self.frames < SHORT:
+            return "torch", given
+        exact, plain = self._trial("torch", "fp32", pair)
+        best, name, noise = plain if given == "fp32" else float("inf"), ("torch", given), torch.zeros(())
+        settled: set[str] = set()
+        for backend, precision in self._candidates:
+            if backend in settled or (backend, precision) == ("torch", "fp32"):
+                continue
+            frame, seconds = self._trial(backend, precision, pair)
+            difference = (frame - exact).square().mean()
+            if -10 * difference.log10() >= CLOSE:
+                settled.add(backend)  # what is more precise is slower
+                if seconds < best:
+                    best, name, noise = seconds, (backend, precision), difference
+        self.note(
+            f"backend={name[0]} precision={name[1]}: {plain / best:.1f} times as fast as PyTorch in float32"
+            + ("" if name == ("torch", "fp32") else f", {-10 * noise.log10():.0f} dB from it")
+        )
+        return name
+
+    def _trial(self, backend: str, precision: str, pair: Request) -> tuple[Tensor, float]:
+        """The frame, and the seconds it takes once all is set up."""
+
+        def run() -> Tensor:
+            return self._by_torch(precision, pair) if backend == "torch" else next(self._run(backend, precision, pair))
+
+        frame, end, fastest = run(), time.perf_counter() + TRIAL, float("inf")
+        while True:
+            began = time.perf_counter()
+            run().flatten()[0].item()  # waits for a GPU
+            fastest = min(fastest, time.perf_counter() - began)
+            if time.perf_counter() > end:
+                return frame, fastest
+
+    def _by_torch(self, precision: str, pair: Request) -> Tensor:
+        with self._autocast(precision):
+            function = NetworkFunction(self._model, self._iterations, self._scale)
+            return function(pair.frame0, pair.frame1, pair.times[0]).float()
+
+    def _autocast(self, precision: str) -> AbstractContextManager[object]:
+        dtype = AUTOCAST[precision]  # without one, the caller's context stays
+        return nullcontext() if dtype is None else torch.autocast(self._device.type, dtype=dtype)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self._model.parameters(), torch.zeros(())).device
+
+
+def check_names(backend: str, precision: str) -> str:
+    """The precision's name of `AUTOCAST`, or "auto".
+
+    Raises:
+        UserError: an unknown backend or precision, or a backend that is not installed.
+    """
+    for key, value, known in (("backend", backend, BACKENDS), ("precision", precision, PRECISIONS)):
+        if value not in known:
+            raise UserError(f"{key}={value} is not known: {nearest(value, known)}")
+    if backend in RUNTIMES:
+        check_installed(backend)
+    return "fp32" if precision == "float32" else precision
