@@ -126,7 +126,10 @@ def try_data(plan: TrainingPlan) -> str:
     processes = SimpleNamespace(world_size=plan.process_count, global_rank=0, accumulate_grad_batches=accumulate)
     data.trainer = processes  # type: ignore[assignment]  # as the first of all processes
     data.train_dataloader(), data.val_dataloader()
-    text = f"{data.train_size:,} training and {data.val_size:,} validation samples; the first and last can be read"
+    notes = "".join(f"; {note}" for note in getattr(data, "notes", ()))
+    text = (
+        f"{data.train_size:,} training and {data.val_size:,} validation samples; the first and last can be read{notes}"
+    )
     return text + (f"; fewer than published: {', '.join(missing)}" if missing else "")
 
 
