@@ -10,7 +10,7 @@ import numpy as np
 from datamodules.core.samples import SampleSource
 from datamodules.file_dataset import Triplet, evenly_spaced
 from datamodules.storage.frame_cache import Frames
-from datamodules.video import ClipData, ClipTriplets
+from datamodules.video import ClipData, ClipTriplets, is_even
 from vfi_train.errors import DataError, UserError
 
 
@@ -20,9 +20,6 @@ class Footage(ClipData):
     Args:
         factor: frames from one input to the other; the time of the k-th between them is k / factor.
         **data: see `ClipData`.
-
-    Attributes:
-        notes: how many pairs were left out, for the user.
     """
 
     trains = False
@@ -32,7 +29,6 @@ class Footage(ClipData):
         if factor < 2:
             raise UserError(f"data.factor={factor} leaves no frame between two: give 2 or more")
         self.factor, self.arbitrary_time = factor, factor != 2
-        self.notes: list[str] = []
 
     def train_source(self) -> SampleSource:
         """There is none."""
@@ -45,22 +41,29 @@ class Footage(ClipData):
     @cached_property
     def _triplets(self) -> list[tuple[Frames, Triplet]]:
         triplets: list[tuple[Frames, Triplet]] = []
-        over_cuts = 0
+        over_cuts = count = uneven = 0
         for frames in self.decoded():
             cuts_before = np.cumsum(frames.unexplained > self.cut_threshold)
             for first in range(0, len(frames) - self.factor, self.factor):
                 last = first + self.factor
                 if cuts_before[last] == cuts_before[first]:
-                    triplets += [(frames, Triplet(first, target, last)) for target in range(first + 1, last)]
+                    found = [Triplet(first, target, last) for target in range(first + 1, last)]
+                    kept = [triplet for triplet in found if is_even(frames, triplet)]
+                    triplets += [(frames, triplet) for triplet in kept]
+                    count, uneven = count + len(found), uneven + len(found) - len(kept)
                 else:
                     over_cuts += 1
         if over_cuts:
-            self.notes = [
+            self.notes.append(
                 f"{over_cuts} pairs lie over a cut and are left out (data.cut_threshold={self.cut_threshold:g})"
-            ]
+            )
+        if uneven:
+            self.notes.append(
+                f"{uneven} of {count} targets are not at their time (frames unevenly spaced in time) and are left out"
+            )
         if not triplets:
             raise DataError(
-                f"data.root={self.root} holds no {self.factor + 1} frames one after the other without a cut: give "
-                "more footage, or another data.factor, data.cut_threshold"
+                f"data.root={self.root} holds no {self.factor + 1} frames one after the other without a cut and evenly "
+                "spaced in time: give more footage, or another data.factor, data.cut_threshold"
             )
         return triplets

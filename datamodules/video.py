@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from datamodules.core.datamodule import VFIDataModule
 from datamodules.core.samples import Sample
-from datamodules.file_dataset import Triplet, evenly_spaced
+from datamodules.file_dataset import Triplet, evenly_spaced, one_of
 from datamodules.storage import scene_cuts
 from datamodules.storage.clips import ClipPath, find_clips
 from datamodules.storage.frame_cache import FrameCache, Frames
@@ -20,6 +21,8 @@ from datamodules.transforms import Compose, Transform
 from vfi_train.errors import DataError, UserError
 from vfi_train.ranges import NonNegative, Positive
 
+UNEVEN = 0.02  # of the time from one input to the other: less is no matter
+ROUNDED = 0.1  # of it: more is not explained by times that a file rounds
 PAIR = "{frame0:06d}-{frame1:06d}"
 
 
@@ -37,6 +40,9 @@ class ClipData(VFIDataModule):
         val_samples: how many validation samples are used, evenly spaced; null: all.
         val_transforms: transforms of the validation samples; none by default.
         **loader: see `VFIDataModule`.
+
+    Attributes:
+        notes: how many samples were left out, for the user; known with the samples.
     """
 
     def __init__(
@@ -57,6 +63,7 @@ class ClipData(VFIDataModule):
         self.cut_threshold, self.val_samples, self.deinterlace = cut_threshold, val_samples, deinterlace
         self.val_transforms = Compose(val_transforms)
         self.cache = FrameCache(cache_dir, max_side)
+        self.notes: list[str] = []
 
     def check(self) -> None:
         """Find the clips, open those that are not decoded yet, and compare their size with the disk's free space."""
@@ -69,6 +76,11 @@ class ClipData(VFIDataModule):
     def files(self) -> Iterator[tuple[str, str]]:
         """The clips, each as its file and its name; see `StoredData`."""
         yield from ((clip.name, clip.name) for clip in self.clips)
+
+    def report(self) -> None:
+        """Print `notes`, in one process."""
+        for note in self.notes if self._rank == 0 else ():
+            print(note, flush=True)
 
     @cached_property
     def clips(self) -> list[ClipPath]:
@@ -84,13 +96,15 @@ class ClipData(VFIDataModule):
 
 
 class Video(ClipData):
-    """Triplets of frames that are `gap` apart.
+    """Triplets: frames that are 2 * `gap` apart, and a frame between them.
 
     Two or more clips are divided into training and validation clips; of a single clip, the end is for validation. No
     frame is in both sets.
 
     Args:
-        gap: frames from each input to the target: 1 takes neighbours.
+        gap: frames from each input to the middle: 1 takes neighbours.
+        times: 0.5: the middle frame is the target; triplets whose frames are not evenly spaced in time are left out.
+            "uniform": each frame between the inputs is a target, at its true time.
         static_threshold: triplets are left out that change by fewer grey levels than this, on average over the image,
             from frame0 to the target or from the target to frame1: static or repeated images.
         val_split: fraction of the clips (or of the single clip's triplets) for validation.
@@ -102,6 +116,7 @@ class Video(ClipData):
         self,
         *,
         gap: int = 1,
+        times: float | Literal["uniform"] = 0.5,
         static_threshold: NonNegative = 0.5,
         val_split: float = 0.1,
         transforms: Sequence[Transform] = (),
@@ -110,9 +125,15 @@ class Video(ClipData):
         super().__init__(**data)
         if gap < 1:
             raise UserError(f"data.gap={gap} is not a number of frames from an input to the target: give 1 or more")
+        one_of("data.times", times, (0.5, "uniform"))
+        if times == "uniform" and gap < 2:
+            raise UserError(
+                f"data.times=uniform with data.gap={gap} has only the middle frame: give data.gap=2 or more"
+            )
         if not 0 < val_split < 1:
             raise UserError(f"data.val_split={val_split} is not a fraction between 0 and 1")
         self.gap, self.static_threshold, self.val_split = gap, static_threshold, val_split
+        self.arbitrary_time = times == "uniform"
         self.transforms = Compose(transforms)
 
     def train_source(self) -> ClipTriplets:
@@ -126,9 +147,19 @@ class Video(ClipData):
     @cached_property
     def _split(self) -> tuple[list[tuple[Frames, Triplet]], list[tuple[Frames, Triplet]]]:
         """Training and validation triplets."""
-        starts = [
+        found = [
             (frames, usable(frames, self.gap, self.cut_threshold, self.static_threshold)) for frames in self.decoded()
         ]
+        starts = (
+            found if self.arbitrary_time else [(frames, even(frames, firsts, self.gap)) for frames, firsts in found]
+        )
+        count, kept = (sum(len(firsts) for _, firsts in clips) for clips in (found, starts))
+        if kept < count:
+            self.notes = [
+                f"{count - kept} of {count} triplets have a target off the middle (frames unevenly spaced in time) and "
+                "are left out; data.times=uniform takes them at their true times"
+            ]
+            self.report()
         starts = [(frames, firsts) for frames, firsts in starts if firsts]
         if len(starts) > 1:
             count = max(1, round(self.val_split * len(starts)))
@@ -138,16 +169,21 @@ class Video(ClipData):
         else:
             train, val = self._split_one(*starts[0]) if starts else ([], [])
         train_set, val_set = (
-            [(frames, Triplet(i, i + self.gap, i + 2 * self.gap)) for frames, firsts in clips for i in firsts]
+            [(frames, triplet) for frames, firsts in clips for first in firsts for triplet in self._triplets(first)]
             for clips in (train, val)
         )
         if not train_set or not val_set:
             raise DataError(
                 f"data.root={self.root} gives {len(train_set)} training and {len(val_set)} validation triplets at "
-                f"data.gap={self.gap} without cuts and static images: give more footage, or another "
+                f"data.gap={self.gap} without cuts, static images and uneven times: give more footage, or another "
                 "data.cut_threshold, data.static_threshold or data.val_split"
             )
         return train_set, val_set
+
+    def _triplets(self, first: int) -> list[Triplet]:
+        last = first + 2 * self.gap
+        targets = range(first + 1, last) if self.arbitrary_time else [first + self.gap]
+        return [Triplet(first, target, last) for target in targets]
 
     def _split_one(self, frames: Frames, firsts: list[int]) -> tuple[list, list]:
         """The last triplets are for validation; those before them that share frames with them are left out."""
@@ -172,8 +208,33 @@ class ClipTriplets:
         numbers = triplet._asdict()
         sample: Sample = {name: frames[number] for name, number in numbers.items()}
         key, pair = (f"{frames.name}/{form.format(**numbers)}" for form in (self.key, PAIR))
-        sample.update(time=triplet.time, key=key, pair=pair)
+        sample.update(time=time_of(frames, triplet), key=key, pair=pair)
         return self.transforms(sample, rng or np.random.default_rng((0, index)))
+
+
+class FrameTimes(NamedTuple):
+    """When the frames of a clip appear, and what they may be rounded to, in seconds; `Frames` is one, too."""
+
+    times: NDArray[np.float64]
+    tick: float
+
+
+def time_of(frames: Frames | FrameTimes, triplet: Triplet) -> float:
+    """The time of the target, 0..1: that of evenly spaced frames where it is so, up to rounding of the file's times."""
+    start, target, end = (float(frames.times[i]) for i in triplet)
+    true, span = (target - start) / (end - start), end - start
+    tolerance = max(UNEVEN, min(frames.tick / span, ROUNDED)) + 1e-9
+    return triplet.time if abs(true - triplet.time) <= tolerance else true
+
+
+def is_even(frames: Frames | FrameTimes, triplet: Triplet) -> bool:
+    """Whether the target of a triplet lies in time where its number says."""
+    return time_of(frames, triplet) == triplet.time
+
+
+def even(frames: Frames | FrameTimes, firsts: Sequence[int], gap: int) -> list[int]:
+    """Those first frames whose triplet has its target half way in time."""
+    return [first for first in firsts if is_even(frames, Triplet(first, first + gap, first + 2 * gap))]
 
 
 def usable(frames: Frames, gap: int, cut_threshold: float, static_threshold: float) -> list[int]:

@@ -11,7 +11,6 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from datamodules.storage.file_endings import IMAGES, VIDEOS
@@ -150,15 +149,14 @@ class ClipPath:
             return ImageFiles(list_images(self.path), bits=8)
         return VideoFile(self.path, bits=8, deinterlace=self.deinterlace)
 
-    def images(self, max_side: int | None = None, source: FrameSource | None = None) -> Iterator[NDArray[np.uint8]]:
-        """All frames as H W 3, uint8, RGB, scaled down to `max_side`; `source`: what `open` has given."""
+    def frames(self, max_side: int | None = None, source: FrameSource | None = None) -> Iterator[Frame]:
+        """All frames, H W 3, uint8, RGB, scaled down to `max_side`; `source`: what `open` has given."""
         source = source or self.open()
         height, width = scaled_size(source.clip.height, source.clip.width, max_side)
         for frame in source.frames():
-            image = frame.image
-            if image.shape[:2] != (height, width):
-                image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-            yield image
+            if frame.image.shape[:2] != (height, width):
+                frame.image = cv2.resize(frame.image, (width, height), interpolation=cv2.INTER_AREA)
+            yield frame
 
 
 def find_clips(root: Path, deinterlace: str | None = None) -> list[ClipPath]:

@@ -59,7 +59,8 @@ def is_map(stored: NDArray, size: tuple[int, int]) -> bool:
     """Whether an array is a map of a frame of that size (height, width), as large or smaller by an integer factor."""
     if stored.ndim != 2 or stored.dtype.kind != "f" or not stored.size:
         return False
-    return size[0] // stored.shape[0] == size[1] // stored.shape[1] > 0
+    ratio = size[0] // stored.shape[0]
+    return ratio > 0 and stored.shape == (size[0] // ratio, size[1] // ratio)
 
 
 def enlarge(stored: NDArray, size: tuple[int, int]) -> Array:

@@ -18,7 +18,7 @@ from datamodules.storage.atomic_write import atomic_folder, remove_abandoned
 from datamodules.storage.clips import ClipPath, FrameSource, scaled_size
 from vfi_train.errors import DataError, is_disk_full, make_folder
 
-FORMAT = 3  # of the files; part of the key
+FORMAT = 4  # of the files; part of the key
 GIB = 2**30
 
 
@@ -129,13 +129,17 @@ class Frames:
     """The frames of a clip: `frames[i]` is H W 3, uint8, RGB, and reads from disk only what is used of it.
 
     Attributes:
+        times: N, seconds; `tick`, seconds: they may be rounded to multiples of it.
         small: N 36 64, uint8: the frames, small and grey.
         unexplained: N, the change since the frame before that motion does not explain (see `scene_cuts`).
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = folder, name
-        self.shape: tuple[int, int, int, int] = tuple(json.loads((folder / "index.json").read_text())["shape"])
+        index = json.loads((folder / "index.json").read_text())
+        self.shape: tuple[int, int, int, int] = tuple(index["shape"])
+        self.tick: float = index["tick"]
+        self.times: NDArray[np.float64] = np.load(folder / "times.npy")
         self.small, self.unexplained = np.load(folder / "small.npy"), np.load(folder / "unexplained.npy")
         if (folder / "frames.u8").stat().st_size != np.prod(self.shape):
             raise DataError(f"{folder} is broken: delete it, and it will be decoded again")
@@ -161,9 +165,11 @@ def default_folder() -> Path:
 def _write(clip: ClipPath, source: FrameSource, max_side: int | None, folder: Path) -> tuple[int, ...]:
     """Write the files of a clip; returns the shape N H W 3 of all its frames."""
     smalls: list[scene_cuts.Small] = []
-    unexplained = [0.0]
+    unexplained, times = [0.0], []
     with (folder / "frames.u8").open("wb") as file:
-        for image in clip.images(max_side, source):
+        for frame in clip.frames(max_side, source):
+            image = frame.image
+            times.append(float(frame.time))
             file.write(image.tobytes())
             smalls.append(scene_cuts.small(image))
             if len(smalls) > 1:
@@ -171,5 +177,7 @@ def _write(clip: ClipPath, source: FrameSource, max_side: int | None, folder: Pa
     shape = (len(smalls), *image.shape)
     np.save(folder / "small.npy", np.stack(smalls))
     np.save(folder / "unexplained.npy", np.array(unexplained, np.float32))
-    (folder / "index.json").write_text(json.dumps({"source": str(clip.path), "shape": shape}))
+    np.save(folder / "times.npy", np.array(times, np.float64))
+    index = {"source": str(clip.path), "shape": shape, "tick": float(source.clip.tick)}
+    (folder / "index.json").write_text(json.dumps(index))
     return shape

@@ -17,13 +17,14 @@ import cv2
 import numpy as np
 import pytest
 
+from datamodules.footage import Footage
 from datamodules.scenes.style import SceneStyle
 from datamodules.storage import frame_cache, scene_cuts
 from datamodules.synthetic import to_uint8
 from datamodules.transforms import RandomCrop
-from datamodules.video import Video
+from datamodules.video import FrameTimes, Video, even
 from tests.helpers.videos import write_tone, write_video, zero_packets
-from vfi_train.errors import DataError
+from vfi_train.errors import DataError, UserError
 
 STYLE = SceneStyle(height=48, width=80, background_motion=8, object_motion=10, nonuniform=1)
 
@@ -279,7 +280,7 @@ def mixed(path: Path) -> None:
         (mixed, r"^the frames have different sizes: \S+0\.png is 48x80, \S+1\.png is 10x12 \(height x width\): "),
         (
             lambda p: write(p / "a.mkv", [moving(0, 2)[0]] * 8),
-            r"gives 0 training and 0 validation triplets at data\.gap=1 without cuts and static images: ",
+            r"gives 0 training and 0 validation triplets at data\.gap=1 without cuts, static images and uneven times: ",
         ),
     ],
     ids=["missing", "empty", "unreadable", "one frame", "mixed sizes", "standing"],
@@ -343,3 +344,75 @@ def test_broken_and_interlaced_clips_are_left_out_and_said(folder: Path, capsys:
     deinterlaced = data(folder / "fields.mp4", deinterlace="bwdif", static_threshold=0)
     deinterlaced.setup()
     assert [len(clip) for clip in deinterlaced.decoded()] == [60]
+
+
+# --- frames that are not evenly spaced in time
+
+UNEVEN = [0, 1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 13]  # in 24ths of a second
+OFF = [i for i in range(10) if UNEVEN[i] + UNEVEN[i + 2] != 2 * UNEVEN[i + 1]]  # first frames
+
+
+def write_timed(path: Path, numbers: Sequence[int]) -> Path:
+    """A moving square, at the place of its time, with these times."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images = [np.full((48, 96, 3), 40, np.uint8) for _ in numbers]
+    for image, number in zip(images, numbers, strict=True):
+        image[16:32, 4 * number : 4 * number + 16] = 200
+    return write_video(path, images, ticks=[100 * number for number in numbers])
+
+
+def test_triplets_off_the_middle_are_left_out_and_counted(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    path = write_timed(folder / "uneven.mp4", UNEVEN)
+    module = data(path, static_threshold=0)
+    module.setup("fit")
+    kept = sorted([*firsts(module.train_source()), *firsts(module.val_source())])
+    assert set(kept).isdisjoint(OFF)
+    assert module.notes[0].startswith(f"{len(OFF)} of 10 triplets have a target off the middle")
+    assert capsys.readouterr().out.count("triplets have a target off the middle") == 1
+    even = data(write_timed(folder / "even.mp4", range(12)), static_threshold=0)
+    even.setup("fit")
+    assert even.notes == []
+
+
+def test_uniform_times_are_the_true_ones(folder: Path) -> None:
+    module = data(write_timed(folder / "uneven.mp4", UNEVEN), static_threshold=0, gap=2, times="uniform")
+    assert module.arbitrary_time
+    module.setup("fit")
+    source = module.train_source()
+    seen = set()
+    for index in range(len(source)):
+        sample: Any = source.sample(index, np.random.default_rng(0))
+        first, last = map(int, sample["key"].rpartition("/")[2].split("-"))
+        seen.add(sample["time"])
+        square = sample["target"][24, :, 0] > 120
+        number = int(np.flatnonzero(square)[0]) / 4
+        assert sample["time"] == pytest.approx((number - UNEVEN[first]) / (UNEVEN[last] - UNEVEN[first]), abs=1e-6)
+    assert len(seen) > 4
+    assert module.notes == []
+
+
+@pytest.mark.parametrize(("rate", "tick"), [(24, 1), (60, 1), (240, 1), (1000, 1)])
+def test_times_that_a_file_rounds_are_even(rate: int, tick: int) -> None:
+    """Matroska rounds to milliseconds."""
+    times = FrameTimes(np.round(np.arange(200) * 1000 / rate) / 1000, tick / 1000)
+    assert even(times, range(198), 1) == list(range(198))
+    dropped = FrameTimes(np.delete(times.times, 100), tick / 1000)
+    assert sorted(set(range(197)) - set(even(dropped, range(197), 1))) == [98, 99]
+
+
+def test_footage_leaves_out_targets_that_are_not_at_their_time(folder: Path) -> None:
+    path = write_timed(folder / "uneven.mp4", UNEVEN)
+    module = Footage(root=str(path), cache_dir=str(folder / "cache"), batch_size=1)
+    keys = [module.val_source().sample(i, None)["key"] for i in range(len(module.val_source()))]  # type: ignore[call-overload]
+    starts = [i for i in range(0, 10, 2) if i not in OFF]
+    assert [int(key.rpartition("/")[2]) for key in keys] == [i + 1 for i in starts]
+    assert module.notes == [
+        f"{5 - len(starts)} of 5 targets are not at their time (frames unevenly spaced in time) and are left out"
+    ]
+
+
+def test_a_gap_without_other_times_is_refused() -> None:
+    with pytest.raises(UserError, match=r"data\.times=uniform with data\.gap=1 has only the middle frame"):
+        data(None, times="uniform")
+    with pytest.raises(UserError, match=r"data\.times=0\.25 is none of 0\.5, uniform"):
+        data(None, times=0.25)

@@ -152,4 +152,4 @@ def test_mistakes_are_one_sentence(videos: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^task=triplets works on videos: .* not data=vimeo90k$"):
         prepare(task("triplets", "vimeo90k", videos, output=str(tmp_path)))
     with pytest.raises(UserError, match=r"^0 clips are left"):
-        choose([MiningResult([], 3, 0, 0, 0)], 0.1)
+        choose([MiningResult([], 3, 0, 0, 0, 0)], 0.1)

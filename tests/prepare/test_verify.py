@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from tests.helpers.layouts import FAULTS, LAYOUTS, fabricate, frame, write
 from tests.helpers.prepare_tasks import task
 from tests.helpers.programs import run_program
+from tests.helpers.videos import pan, write_video
 from vfi_train.errors import UserError
 from vfi_train.prepare.command import prepare
 from vfi_train.prepare.dataset_issue import DatasetIssue
@@ -264,3 +265,20 @@ def test_maps_with_nan_or_without_numbers(tmp_path: Path) -> None:
         ("NaN in map", "dis_index_0_3_6.npy"), ("size", "dis_index_6_3_0.npy"),
     }  # fmt: skip
     assert "holds NaN in 6 of" in next(issue.what for issue in found if issue.kind == "NaN in map")
+
+
+def test_videos_with_uneven_times_are_told_and_mined_without_them(tmp_path: Path) -> None:
+    """One frame of 24 is missing."""
+    root = tmp_path / "videos"
+    root.mkdir()
+    images = pan(24)
+    write_video(root / "a.mp4", images[:10] + images[11:], ticks=[100 * i for i in range(24) if i != 10])
+    found = issues("video", root, tmp_path)
+    assert [issue.kind for issue in found] == ["uneven times"]
+    assert found[0].what.startswith(f"{root / 'a.mp4'}: 2 of 21 triplets of neighbours have a target off the middle")
+    keys = {"data": {"cache_dir": str(tmp_path / "cache"), "gap": 1}, "triplets": {"least_motion": 0.0}}
+    prepare(task("triplets", "video", root, output=str(tmp_path / "out"), **keys))
+    note = json.loads((tmp_path / "out/triplets.json").read_text())
+    numbers = [clip["numbers"] for clip in note["clips"]]
+    assert numbers
+    assert all(middle not in (9, 10) for _, middle, _ in numbers)

@@ -19,7 +19,7 @@ from datamodules.storage.atomic_write import write_text
 from vfi_train.errors import make_folder
 
 Row = dict[str, Any]  # "index", "key", "pair", "time", "ms" and "scores"; or "index", "key" and "broken"
-FORMAT = 1  # increased when the same measurement would give other numbers
+FORMAT = 2  # increased when the same measurement would give other numbers
 
 
 class ResumeLog:

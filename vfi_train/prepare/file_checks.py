@@ -17,7 +17,7 @@ from datamodules.storage.distance_maps import is_map
 from datamodules.storage.file_endings import IMAGES
 from datamodules.storage.pack import Pack
 from datamodules.storage.store import Store
-from datamodules.video import ClipData
+from datamodules.video import ClipData, FrameTimes, even
 from vfi_train.errors import DataError
 from vfi_train.prepare.dataset_issue import DatasetIssue
 from vfi_train.prepare.workers import parallel_map
@@ -29,6 +29,7 @@ NO_MOTION = (
     "training takes another sample where a crop holds NaN (pixels without any motion): make the maps again "
     "(task=distance) or take the clip out of the lists, if it does move or nothing of it moves"
 )
+LEFT_OUT = "they are left out where the middle is the target; data.times=uniform takes them at their true times"
 Size = tuple[int, int]  # height, width
 
 
@@ -118,23 +119,27 @@ def find_video_issues(data: ClipData, processes: int | None) -> Iterator[Dataset
     except DataError as error:
         yield DatasetIssue("folder", str(error), "see there")
         return
-    for clip, reason in parallel_map(check_video, found, processes, "clips"):
+    for clip, (reason, uneven) in parallel_map(check_video, found, processes, "clips"):
         if reason is not None:
             yield DatasetIssue("broken video", reason, f"repair {clip.path}, or take it out of data.root")
+        if uneven is not None:
+            yield DatasetIssue("uneven times", uneven, LEFT_OUT)
 
 
-def check_video(clip: ClipPath) -> str | None:
-    """Why a clip cannot be decoded, or what of it; None if all can."""
+def check_video(clip: ClipPath) -> tuple[str | None, str | None]:
+    """Why a clip cannot be decoded, or what of it, and how many of its frames are not evenly spaced in time."""
     try:
         source = clip.open()
         if source.clip.interlaced:
             source.close()
-            return f"{clip.path} is interlaced (data.deinterlace=bwdif makes a frame of each field)"
-        for _ in source.frames():
-            pass
+            return f"{clip.path} is interlaced (data.deinterlace=bwdif makes a frame of each field)", None
+        times = FrameTimes(np.array([float(frame.time) for frame in source.frames()]), float(source.clip.tick))
     except DataError as error:
-        return str(error)
-    return "; ".join(source.problems) or None
+        return str(error), None
+    count = len(times.times) - 2
+    uneven = count - len(even(times, range(count), 1))
+    shown = f"{clip.path}: {uneven} of {count} triplets of neighbours have a target off the middle in time"
+    return "; ".join(source.problems) or None, shown if uneven else None
 
 
 def _check_file(store: Store, name: str, key: str, expected: Size | None, found: Findings, again: str) -> None:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from datamodules.storage.frame_cache import Frames
-from datamodules.video import usable
+from datamodules.video import even, usable
 
 MAX_SIDE = 512  # pixels of the frames in which motion is measured
 FASTEST = 95  # percentile of the image's pixels
@@ -62,12 +62,14 @@ class MiningResult:
     Args:
         excerpts: to take.
         frames: of the video.
+        uneven: triplets that are left out, since their frames are not evenly spaced in time.
         candidates: excerpts without cuts and static frames that share no frame.
         slow, fast: how many of them move too little, and too much.
     """
 
     excerpts: list[Excerpt]
     frames: int
+    uneven: int
     candidates: int
     slow: int
     fast: int
@@ -75,7 +77,8 @@ class MiningResult:
 
 def mine(frames: Frames, rules: MiningRules) -> MiningResult:
     """The excerpts of a video."""
-    triplets = usable(frames, rules.gap, rules.cut, rules.static)
+    found = usable(frames, rules.gap, rules.cut, rules.static)
+    triplets = even(frames, found, rules.gap)
     starts = disjoint_starts(triplets, rules.count, rules.gap)
     candidates = [measure(frames, start, rules.count, rules.gap) for start in starts]
     least, most = rules.motion
@@ -84,7 +87,7 @@ def mine(frames: Frames, rules: MiningRules) -> MiningResult:
     fast = sum(found.motion > most for found in candidates)
     if rules.per_video is not None and rules.per_video < len(kept):
         kept = [kept[i] for i in np.linspace(0, len(kept) - 1, rules.per_video).round().astype(int)]
-    return MiningResult(kept, len(frames), len(candidates), slow, fast)
+    return MiningResult(kept, len(frames), len(found) - len(triplets), len(candidates), slow, fast)
 
 
 def disjoint_starts(triplets: Sequence[int], count: int, gap: int) -> list[int]:

@@ -143,10 +143,12 @@ def print_results(results: Sequence[MiningResult]) -> None:
     """Tables of what was found, and of how much the excerpts move."""
     console = Console()
     total = Table(title="what the videos give")
-    for name in ("videos", "frames", "excerpts", "too slow", "too fast", "taken"):
+    for name in ("videos", "frames", "uneven triplets", "excerpts", "too slow", "too fast", "taken"):
         total.add_column(name, justify="right")
     taken = [excerpt for result in results for excerpt in result.excerpts]
-    sums = [sum(getattr(result, key) for result in results) for key in ("frames", "candidates", "slow", "fast")]
+    sums = [
+        sum(getattr(result, key) for result in results) for key in ("frames", "uneven", "candidates", "slow", "fast")
+    ]
     total.add_row(*(f"{number:,}" for number in (len(results), *sums, len(taken))))
     console.print(total)
     if taken:

@@ -126,7 +126,10 @@ def try_data(plan: TrainingPlan) -> str:
     for source in (data.train_source(), data.val_source()):
         for index in sorted({0, len(source) - 1}):
             source.sample(index, np.random.default_rng(0))
-    text = f"{data.train_size:,} training and {data.val_size:,} validation samples; the first and last can be read"
+    notes = "".join(f"; {note}" for note in getattr(data, "notes", ()))
+    text = (
+        f"{data.train_size:,} training and {data.val_size:,} validation samples; the first and last can be read{notes}"
+    )
     return text + (f"; fewer than published: {', '.join(missing)}" if missing else "")
 
 
