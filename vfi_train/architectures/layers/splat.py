@@ -220,7 +220,7 @@ def _is_warp_faster(image: Tensor) -> bool:
 
 def _chunks(image: Tensor) -> Iterator[slice]:
     """Samples that are worked on together: one for each thread, or what fits the cache."""
-    step = max(torch.get_num_threads(), 2 * BLOCK // image[0].numel())
+    step = max(torch.get_num_threads(), BLOCK // image[0].numel())
     for start in range(0, len(image), step):
         yield slice(start, start + step)
 
