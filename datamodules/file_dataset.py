@@ -119,12 +119,14 @@ class StoredData(VFIDataModule):
         folder: the published name of `root`.
         origin: where the dataset comes from, for messages.
         published: what `counts` gives for the complete dataset, where that is stated.
+        unit: what these numbers count; "": their names say it.
         image_size: height and width of all images, where they have one.
     """
 
     folder: ClassVar[str]
     origin: ClassVar[str]
     published: ClassVar[Mapping[str, int]] = {}
+    unit: ClassVar[str] = ""
     image_size: ClassVar[tuple[int, int] | None] = None
 
     def __init__(

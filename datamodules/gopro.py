@@ -47,6 +47,7 @@ class GoPro(StoredData):
     folder = "GOPRO_Large_all"
     origin = "GOPRO_Large_all.zip, https://seungjunnah.github.io/Datasets/gopro"
     published = COUNTS
+    unit = "videos"
     image_size = (720, 1280)
     arbitrary_time = True
 

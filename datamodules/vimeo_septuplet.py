@@ -51,6 +51,7 @@ class VimeoSeptuplet(StoredData):
     folder = "vimeo_septuplet"
     origin = "vimeo_septuplet.zip, http://toflow.csail.mit.edu"
     published = COUNTS
+    unit = "septuplets"
     image_size = (256, 448)
     arbitrary_time = True
 

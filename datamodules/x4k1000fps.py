@@ -40,6 +40,7 @@ class X4K1000FPS(StoredData):
     folder = "X4K1000FPS"
     origin = "X-TRAIN and X-TEST of XVFI, https://github.com/JihyongOh/XVFI"
     published = COUNTS
+    unit = "clips"
 
     def __init__(
         self,

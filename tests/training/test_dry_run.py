@@ -22,7 +22,13 @@ from vfi_train.profile.training_cost import state_per_parameter, training_memory
 from vfi_train.training import preflight as preflight_module
 from vfi_train.training.build import build_losses, build_trainable
 from vfi_train.training.command import train
-from vfi_train.training.dry_run import describe_recipe, memory_on_device, sparkline
+from vfi_train.training.dry_run import (
+    describe_dataset,
+    describe_length,
+    describe_recipe,
+    memory_on_device,
+    sparkline,
+)
 from vfi_train.training.preflight import preflight, try_all, try_memory
 from vfi_train.training.rehearsal import rehearse
 
@@ -35,15 +41,35 @@ def test_a_published_recipe_as_it_is_published() -> None:
     rows = described("experiment=emavfi_small_vimeo", "trainer.devices=4", "callbacks=ema")
     assert "PSNR 36.07 dB" in rows["published"]
     assert rows["network"] == "ema_vfi_small: 14,489,815 parameters, all train"
-    assert rows["data"] == "Vimeo90K, tri_trainlist.txt 51,312, tri_testlist.txt 3,782, images of 256x256"
+    assert (
+        rows["data"]
+        == "Vimeo90K, tri_trainlist.txt 51,312 triplets, tri_testlist.txt 3,782 triplets, images of 256x256"
+    )
     assert rows["batch"] == "32 per optimizer step: 8 on each of 4 devices"
-    assert rows["length"].startswith("480,900 optimizer steps (300 epochs of the complete published list)")
+    assert rows["length"].startswith("480,900 optimizer steps (300 epochs of 1,603 steps: 51,312 triplets)")
+    assert rows["validation"] == "every 4,809 steps, on Vimeo90K"
     assert rows["losses"] == "1 laplacian (Laplacian) + 0.5 merged (Laplacian)"
     assert rows["learning rate"].splitlines()[1] == "WarmupCosine: 0 first, 0.0002 at most, 2e-05 last"
     assert rows["precision"] == "32-true, average of the weights: ema"
     # Beside activations: weights, gradients, two moments and an average, 14.49 M numbers of 4 bytes each.
     total, activations = (float(number) for number in re.findall(r"([\d.]+) GiB", rows["memory"]))
     assert total - activations == pytest.approx(5 * 14.49e6 * 4 / 2**30, abs=0.11)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "data", "length"),
+    [  # as the comments of the recipes reckon: 95 % of the list, and what a batch does not fill is left out
+        ("amt_s_d_septuplet", "VimeoSeptuplet [D], ", "(400 epochs of 2,557 steps: 61,381 septuplets)"),
+        ("rife_vimeo", "Vimeo90K, ", "(300 epochs of 761 steps: 48,746 triplets)"),
+        ("rife_tr_septuplet", "VimeoSeptuplet [TR], ", "(300 epochs of 959 steps: 61,381 septuplets)"),
+        ("ifrnet_gopro", "GoPro, train 22 videos, test 11 videos, ", "600 epochs, counted from the data"),
+        ("emavfi_small_t_co3d", "CO3D, objects 88, ", "200 epochs, counted from the data"),
+    ],
+)
+def test_epochs_are_those_of_the_recipe(experiment: str, data: str, length: str) -> None:
+    plan = planned(f"experiment={experiment}")
+    assert describe_dataset(plan.datasets[0]).startswith(data)
+    assert length in describe_length(plan)
 
 
 def test_what_is_overridden_is_seen() -> None:

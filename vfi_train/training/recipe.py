@@ -27,6 +27,8 @@ class DataRecipe:
         batch_size: images to predict in an optimizer step, over all devices.
         size: height and width of the training images, where the configuration says it.
         flow: there are flow labels; None: the configuration does not say.
+        variant: how it gives times: "T" as numbers, "D" as distance maps, with "R" beside a reference; None: one way.
+        epoch: samples of an epoch on the complete published list, where a sample is a line of it.
     """
 
     kind: type
@@ -34,11 +36,18 @@ class DataRecipe:
     batch_size: int
     size: tuple[int, int] | None
     flow: bool | None
+    variant: str | None = None
+    epoch: int | None = None
 
     @property
     def published(self) -> Mapping[str, int]:
         """Published counts by what they count."""
         return getattr(self.kind, "published", {})
+
+    @property
+    def unit(self) -> str:
+        """What they count; "": their names say it."""
+        return getattr(self.kind, "unit", "")
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,13 @@ def takes(block: Mapping[str, Any], argument: str) -> bool:
 def datasets(data: Mapping[str, Any]) -> tuple[DataRecipe, ...]:
     """The datasets of a block `data`: one, or those that are trained on in turn."""
     return tuple(map(_dataset, (data.get("datasets") or {"": data}).values()))
+
+
+def validated_on(data: Mapping[str, Any]) -> str:
+    """The name of the class that a block `data` validates on."""
+    split = data.get("val_split")  # of files: the name of a list; of several datasets: another one
+    kind = get_object(split["_target_"]) if isinstance(split, Mapping) else datasets(data)[0].kind
+    return str(kind.__name__)  # type: ignore[union-attr]
 
 
 def loss_terms(loss: Mapping[str, Any]) -> tuple[LossRecipe, ...]:
@@ -111,12 +127,16 @@ def batch_shapes(
 
 def _dataset(block: Mapping[str, Any]) -> DataRecipe:
     group = 7 if block.get("item") == "group" else 1  # GoPro's seven targets at once
+    kind: Any = get_object(block["_target_"])
+    listed = next(iter(getattr(kind, "published", {}).values()), None) if takes(block, "train_fraction") else None
     return DataRecipe(
-        kind=get_object(block["_target_"]),  # type: ignore[arg-type]
+        kind=kind,
         root=block.get("root"),
         batch_size=block["batch_size"] * group,
         size=_size(block),
         flow=block.get("flow"),
+        variant=block.get("variant"),
+        epoch=None if listed is None else int(block.get("train_fraction", 1.0) * listed),
     )
 
 
