@@ -103,7 +103,7 @@ class Backend:
     def _runtime(self, backend: str, precision: str, size: tuple[int, int]) -> Runtime:
         key = (backend, precision, size)
         if key not in self._ready:
-            graph = network_graph(self._model, size, self._scale, self._iterations)
+            graph = network_graph(self._model, size, self._scale, self._iterations, self.note)
             self._ready[key] = RUNTIMES[backend](graph, precision, self._device, cache_folder())
             if len(self._ready) > SIZES:
                 self._ready.popitem(last=False)
@@ -145,15 +145,14 @@ class Backend:
     def _choose(self, request: Request) -> tuple[str, str]:
         """The fastest candidate that is close to PyTorch's float32, by the first frame of the request."""
         pair = Request(request.frame0[:1], request.frame1[:1], [x[:1] for x in request.times[:1]])  # type: ignore[index]
-        given = self.precision if self.precision != "auto" else "fp32"
-        if self.frames is not None and self.frames <= FEW:
-            return "torch", given
-        began = time.perf_counter()
-        self._by_torch("fp32", pair).sum().item()
-        if self.frames is not None and (time.perf_counter() - began) * self.frames < SHORT:
-            return "torch", given
+        safe = (
+            "torch" if self.backend == "auto" else self.backend,
+            "fp32" if self.precision == "auto" else self.precision,
+        )
+        if self._is_short(pair):
+            return safe
         exact, plain = self._trial("torch", "fp32", pair)
-        best, name, noise = plain if given == "fp32" else float("inf"), ("torch", given), torch.zeros(())
+        best, name, noise = plain if safe == ("torch", "fp32") else float("inf"), safe, torch.zeros(())
         settled: set[str] = set()
         for backend, precision in self._candidates:
             if backend in settled or (backend, precision) == ("torch", "fp32"):
@@ -166,9 +165,17 @@ class Backend:
                     best, name, noise = seconds, (backend, precision), difference
         self.note(
             f"backend={name[0]} precision={name[1]}: {plain / best:.1f} times as fast as PyTorch in float32"
-            + ("" if name == ("torch", "fp32") else f", {-10 * noise.log10():.0f} dB from it")
+            + (f", {-10 * noise.log10():.0f} dB from it" if noise else "")
         )
         return name
+
+    def _is_short(self, pair: Request) -> bool:
+        """Whether a choice costs more than it can gain."""
+        if self.frames is None or self.frames <= FEW:
+            return self.frames is not None
+        began = time.perf_counter()
+        self._by_torch("fp32", pair).flatten()[0].item()
+        return (time.perf_counter() - began) * self.frames < SHORT
 
     def _trial(self, backend: str, precision: str, pair: Request) -> tuple[Tensor, float]:
         """The frame, and the seconds it takes once all is set up."""
