@@ -208,4 +208,4 @@ def test_a_runtime_that_is_not_installed_names_the_extra(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "openvino", None)  # as if it were not installed
     with pytest.raises(UserError, match=r"needs the package openvino: pip install 'vfi_train\[openvino\]', or give"):
         Backend(Shift(), "openvino")
-    assert ("openvino", "fp32") not in Backend(Shift(), "auto", "fp32")._candidates
+    assert ("openvino", "fp32") not in Backend(Shift(), "auto")._candidates()

@@ -63,8 +63,9 @@ class Backend:
         self.backend, self.precision, self.note = backend, precision, note
         self.frames: int | None = None
         self._model, self._scale, self._iterations = model, scale, iterations
-        self._candidates = self._find_candidates()
-        self.chosen = self._candidates[0] if len(self._candidates) == 1 else None
+        if backend in RUNTIMES:
+            self._candidates()  # are there any
+        self.chosen = None if "auto" in (backend, precision) else (backend, precision)
         self._ready: OrderedDict[tuple[object, ...], Runtime] = OrderedDict()
         self._noted: set[str] = set()
 
@@ -120,8 +121,8 @@ class Backend:
             return "targets"
         return None if request.frame0.dtype == torch.float32 else f"networks in {request.frame0.dtype}"
 
-    def _find_candidates(self) -> list[tuple[str, str]]:
-        """Backends and precisions to choose from, the fastest in theory first; PyTorch's float32 is the last."""
+    def _candidates(self) -> list[tuple[str, str]]:
+        """Backends and precisions to choose from, the fastest in theory first."""
         if self.backend in RUNTIMES:
             precisions = RUNTIMES[self.backend].precisions(self._device)
             if not precisions:
@@ -139,8 +140,8 @@ class Backend:
         if self.backend == "auto":
             here = (name for name, kind in RUNTIMES.items() if not kind.missing() and kind.precisions(self._device))
             found = [(name, p) for name in list(here)[:1] for p in RUNTIMES[name].precisions(self._device)]
-        found += [("torch", p) for p in (*(("fp16",) if self._device.type == "cuda" else ()), "bf16", "fp32", "tf32")]
-        return [(name, p) for name, p in found if self.precision == p or (self.precision == "auto" and p != "tf32")]
+        found += [("torch", p) for p in (("fp16", "bf16") if self._device.type == "cuda" else ("bf16",))]
+        return [(name, p) for name, p in found if self.precision in ("auto", p)]
 
     def _choose(self, request: Request) -> tuple[str, str]:
         """The fastest candidate that is close to PyTorch's float32, by the first frame of the request."""
@@ -154,8 +155,8 @@ class Backend:
         exact, plain = self._trial("torch", "fp32", pair)
         best, name, noise = plain if safe == ("torch", "fp32") else float("inf"), safe, torch.zeros(())
         settled: set[str] = set()
-        for backend, precision in self._candidates:
-            if backend in settled or (backend, precision) == ("torch", "fp32"):
+        for backend, precision in self._candidates():
+            if backend in settled:
                 continue
             frame, seconds = self._trial(backend, precision, pair)
             difference = (frame - exact).square().mean()
@@ -163,10 +164,12 @@ class Backend:
                 settled.add(backend)  # what is more precise is slower
                 if seconds < best:
                     best, name, noise = seconds, (backend, precision), difference
-        self.note(
-            f"backend={name[0]} precision={name[1]}: {plain / best:.1f} times as fast as PyTorch in float32"
-            + (f", {-10 * noise.log10():.0f} dB from it" if noise else "")
-        )
+        gain = f"{plain / best:.1f} times as fast as PyTorch in float32"
+        if best == float("inf"):
+            gain = f"nothing else is within {CLOSE:g} dB of PyTorch's float32"
+        elif noise:
+            gain += f", {-10 * noise.log10():.0f} dB from it"
+        self.note(f"backend={name[0]} precision={name[1]}: {gain}")
         return name
 
     def _is_short(self, pair: Request) -> bool:
