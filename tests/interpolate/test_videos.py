@@ -80,6 +80,20 @@ def test_a_lossless_video_holds_the_frames_themselves_and_the_networks_answers(c
     assert np.array_equal(frames[47], source[23])  # held to the end
 
 
+def test_a_runtime_gives_the_frames_of_pytorch(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    given = {"torch": {}, "openvino": {"backend": "openvino", "precision": "float32"}}  # by default: it is short
+    for name, options in given.items():
+        interpolate(configured(input=clip, output=tmp_path / f"{name}.mkv", **LOSSLESS, **options))
+    assert "making the graph of IFRNet for frames of " in capsys.readouterr().err
+    by_torch, by_runtime = (np.stack(read_video(tmp_path / f"{name}.mkv")[0]).astype(int) for name in given)
+    assert len(by_torch) == 48
+    assert np.abs(by_torch - by_runtime).max() <= 1
+    assert (by_torch != by_runtime).mean() < 0.001
+
+
 def test_24_becomes_60_exactly(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = tmp_path / "out.mkv"
     totals: list[int | None] = []
