@@ -62,6 +62,14 @@ class Joint(VFIDataModule):
         self.gives_maps = any(data.gives_maps for data in parts)
         self.gives_reference = any(data.gives_reference for data in parts)
         self.gives_flow = all(data.gives_flow for data in self.datasets.values())
+        self.has_context = all(data.has_context for data in parts)
+
+    def give_context(self) -> None:
+        """See `VFIDataModule`: each dataset."""
+        super().give_context()
+        for data in (*self.datasets.values(), self.val_split):
+            data.give_context()
+        self.arbitrary_time = any(data.arbitrary_time for data in (*self.datasets.values(), self.val_split))
 
     def check(self) -> None:
         """Check the training samples of each dataset, and the validation samples."""

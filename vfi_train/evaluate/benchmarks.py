@@ -61,17 +61,19 @@ class Benchmark:
         return options
 
 
-def open_split(options: Mapping[str, Any]) -> tuple[SampleSource, list[str]]:
-    """The samples of a dataset with these options, and notes for the result.
+def open_split(options: Mapping[str, Any], takes_context: bool = False) -> tuple[SampleSource, list[str]]:
+    """The samples of a dataset with these options, for a network that `takes_context` or not, and notes for the result.
 
     Raises:
-        UserError: an option of a wrong type.
+        UserError: an option of a wrong type, or no context.
         DataError: the data is missing.
     """
     config = OmegaConf.create(dict(options))
     check_targets(config, "benchmark.options")
     try:
         data = instantiate(config, _convert_="all")
+        if takes_context:
+            data.give_context()
         return cache_frames(data.val_source()), list(getattr(data, "notes", ()))
     except (UserError, InstantiationException) as error:
         _, cause = find_cause(error)

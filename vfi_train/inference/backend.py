@@ -119,6 +119,8 @@ class Backend:
             return "references"
         if request.target is not None:
             return "targets"
+        if request.before is not None or request.after is not None:
+            return "frames before and after"
         return None if request.frame0.dtype == torch.float32 else f"networks in {request.frame0.dtype}"
 
     def _candidates(self) -> list[tuple[str, str]]:

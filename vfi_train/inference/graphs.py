@@ -88,8 +88,11 @@ def metadata_of(
     """The metadata of a model's graph.
 
     Raises:
-        UserError: the graph depends on the size and none is given, or the size is too small.
+        UserError: the graph depends on the size and none is given, or the size is too small; or the network takes
+            frames before and after the two.
     """
+    if model.takes_context:
+        raise UserError(f"{name} takes four frames, and exported graphs only two: give format=safetensors")
     multiple = max(model.size_multiple, model.full_size_multiple)
     if size is None and model.family in NEEDS_SIZE:
         raise UserError(f"the graph of {name} depends on the size (attention windows): give size=720x1280 or another")

@@ -61,7 +61,7 @@ class FrameStream:
         self._has_clock, self._note = has_clock, note
 
     def outputs(self, items: Iterable[Pair | Frame]) -> Iterator[Output]:
-        """All frames in order; `items` ends with the last frame (see `pairs`)."""
+        """All frames in order; `items` ends with the last frame (see `pairs`, `with_context`)."""
         for group in self._groups(items):
             moving = [pair for pair in group if isinstance(pair, Pair) and pair.kind == "moving"]
             images = dict(zip(map(id, moving), self._predicted(moving), strict=True)) if moving else {}
@@ -109,7 +109,7 @@ class FrameStream:
 
     def _predicted(self, pairs: list[Pair]) -> list[Iterator[ImageArray]]:
         """The images of each pair, in order."""
-        split = [pixels.parts(pair.frame0.image, pair.frame1.image) for pair in pairs]
+        split = [pixels.parts(*(frame.image for frame in self._inputs(pair))) for pair in pairs]
         if len({len(one) for one in split}) > 1:  # of a batch, only some have alpha that moves
             return [self._predicted([pair])[0] for pair in pairs]
         columns = [self._predicted_rgb(list(column), pairs) for column in zip(*split, strict=True)]
@@ -119,17 +119,19 @@ class FrameStream:
             for found, pair in zip(of_pairs, pairs, strict=True)
         ]
 
-    def _predicted_rgb(
-        self, images: list[tuple[ImageArray, ImageArray]], pairs: list[Pair]
-    ) -> list[Iterator[ImageArray]]:
+    def _inputs(self, pair: Pair) -> list[Frame]:
+        """What the network gets: the two frames and, where it takes them, those before and after."""
+        around = (pair.before, pair.after) if self.predictor.interpolator.model.takes_context else ()
+        return [pair.frame0, pair.frame1, *(frame for frame in around if frame is not None)]
+
+    def _predicted_rgb(self, images: list[tuple[ImageArray, ...]], pairs: list[Pair]) -> list[Iterator[ImageArray]]:
         """Images between those of each pair, H W 3, in their dtype."""
         dtype = images[0][0].dtype
-        ranges = [pixels.Range(*two) if dtype == np.float32 else None for two in images]
+        ranges = [pixels.Range(*inputs) if dtype == np.float32 else None for inputs in images]
         given = []
-        for (image0, image1), r, pair in zip(images, ranges, pairs, strict=True):
-            if r is not None:
-                image0, image1 = r.compress(image0), r.compress(image1)
-            given.append(ImagePair(image0, image1, [float(time) for time in pair.inner_times()]))
+        for inputs, r, pair in zip(images, ranges, pairs, strict=True):
+            image0, image1, *around = inputs if r is None else map(r.compress, inputs)
+            given.append(ImagePair(image0, image1, [float(time) for time in pair.inner_times()], *around))
         predictions = self.predictor.predict(given)
         if len(pairs) == 1:
             return [(_images(frame, dtype, ranges)[0] for _, frame in predictions)]

@@ -21,7 +21,7 @@ from vfi_train.interpolate import pipeline
 from vfi_train.interpolate.encoders import Encoding
 from vfi_train.interpolate.frame_stream import FrameStream
 from vfi_train.interpolate.frame_times import Plan, fraction, frame_rate, make_plan
-from vfi_train.interpolate.pairs import Pair, PairClassifier, pairs, without_repeats
+from vfi_train.interpolate.pairs import Pair, PairClassifier, pairs, with_context, without_repeats
 from vfi_train.interpolate.pixels import background_colour, over
 from vfi_train.interpolate.readers import open_source
 from vfi_train.interpolate.tile_size import may_keep, scale_for, tile_for
@@ -135,7 +135,9 @@ def run(settings: Settings, model: Architecture) -> Summary:
                 progress.note(line)
             frames = source.frames() if writer.target.holds_alpha else over(source.frames(), background)
             frames = without_repeats(frames) if s.drop_repeats else frames
-            items = pairs(frames, plan, PairClassifier(s.cut_threshold, s.static_threshold))
+            classifier = PairClassifier(s.cut_threshold, s.static_threshold)
+            items = pairs(frames, plan, classifier)
+            items = with_context(items, classifier) if model.takes_context else items
             with ReadAhead[Pair | Frame](items, ahead=2 * s.batch + 1) as reading:
                 pipeline.run(
                     stream.outputs(reading), writer, compare=s.compare, speed=speed, stop=stop,
@@ -173,6 +175,12 @@ def _interpolator(s: Settings, model: Architecture, clip: Clip, plan: Plan) -> I
         backend=s.backend,
         precision=s.precision,
     )
+    halves = interpolator.recursive or len(_listed(s.insert) or []) > 1
+    if model.takes_context and halves and not _only_middle(plan):
+        raise UserError(
+            "a network of four frames takes evenly spaced ones, which intervals halved by recursive or insert do not "
+            "have: give factor=2, or weights that are trained for any time"
+        )
     total = _total(s, plan, clip)
     interpolator.backend.frames = None if total is None else total - clip.count
     if s.tile == "auto":
@@ -185,8 +193,11 @@ def _interpolator(s: Settings, model: Architecture, clip: Clip, plan: Plan) -> I
 
 def _needs_recursion(s: Settings, model: Architecture, plan: Plan) -> bool:
     """Whether times other than 0.5 are planned and the network, or its weights, predict only the middle frame."""
-    only_middle = plan.tick(Fraction(1)) in (1, Fraction(1, 2))
-    return not (only_middle or is_time_aware(model, s.iterations))
+    return not (_only_middle(plan) or is_time_aware(model, s.iterations))
+
+
+def _only_middle(plan: Plan) -> bool:
+    return plan.tick(Fraction(1)) in (1, Fraction(1, 2))
 
 
 def _progress(s: Settings, plan: Plan, clip: Clip) -> ProgressReporter:

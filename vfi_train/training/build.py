@@ -35,9 +35,13 @@ from vfi_train.weights.checkpoint_io import AtomicCheckpointIO
 
 
 def build_data(plan: TrainingPlan) -> VFIDataModule:
-    """The datamodule; its files are not looked at."""
+    """The datamodule, which gives what the network asks for; its files are not looked at."""
     data: VFIDataModule = _build(plan, "data")
     data.position.uncount_step = uncount_step
+    with torch.device("meta"):
+        takes_context = build_network(plan.config).takes_context
+    if takes_context:
+        data.give_context()
     return data
 
 

@@ -13,6 +13,7 @@ from datamodules.transforms import RandomCrop, Resize
 from losses.base import Weight
 from vfi_train.architectures import Architecture
 from vfi_train.callbacks.weight_average import WeightAverage
+from vfi_train.contract import CONTEXT
 from vfi_train.errors import UserError
 from vfi_train.loggers.wandb import wandb_logger
 
@@ -122,6 +123,8 @@ def batch_shapes(
         shapes["flow"] = (samples, 4, *size)
     if architecture.takes_reference:
         shapes |= {"reference": image, "reference_time": (samples, 1, *size)}
+    if architecture.takes_context:
+        shapes |= dict.fromkeys(CONTEXT, image)
     return shapes
 
 
