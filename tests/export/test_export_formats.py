@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from tests.helpers.programs import ENVIRONMENT
+from tests.helpers.programs import ENVIRONMENT, run_program
 from tests.helpers.videos import pan, read_rgb, write_video
 from vfi_train.architectures import Architecture, Encoding, create_model
 from vfi_train.architectures.layers.warp import warp
@@ -183,6 +183,16 @@ def test_mistakes_end_in_one_sentence(tmp_path: Path, values: dict, message: str
     with pytest.raises(UserError, match=message):
         run_export(tmp_path, "out.onnx", **values)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", ["published", "safetensors", "torch_export"])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(small_disk: Path, form: str) -> None:
+    output = f"output={small_disk / 'out.pt2'}"
+    arguments = ("model=ifrnet_s", "weights=ifrnet_s_synthetic", f"format={form}", output)
+    result = run_program("vfi_train.export", *arguments, cwd=small_disk)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: the disk is full")
+    assert not list(small_disk.iterdir())
 
 
 def test_without_a_compiler_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

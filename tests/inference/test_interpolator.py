@@ -87,7 +87,7 @@ def test_frames_of_two_sizes_are_refused() -> None:
         ({"padding": "wrap"}, "padding is one of"),
         ({"padding_side": "left"}, "padding_side is one of"),
         ({"tta": "columns"}, "tta is one of"),
-        ({"scale": 0}, "scale is a factor above 0"),
+        ({"scale": 0}, "scale=0 is not a factor above 0"),
     ],
 )
 def test_unknown_options_are_refused(options: dict, message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 import yaml
 
 from vfi_train.errors import UserError
+from vfi_train.evaluate.networks import model_of_run
 from vfi_train.loggers.csv import CSVLog
 from vfi_train.loggers.wandb import close_wandb, is_logged_in, resolved_mode, wandb_logger
 from vfi_train.training.run_directory import RunDirectory, differing_keys
@@ -68,6 +70,22 @@ def test_a_folder_keeps_its_configuration(tmp_path: Path) -> None:
     other.open("force")
     assert not other.finished
     assert differing_keys(config, {"seed": 1}) == ["optimizer.lr: 0.001 -> absent"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"a: [", "cannot be read (no YAML)"),
+        (b"\xff\xfe\x00", "cannot be read (no YAML)"),
+        (b"3", "holds no configuration"),
+    ],
+)
+def test_an_unreadable_configuration_is_one_sentence(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=re.escape(f"{tmp_path / 'config.yaml'} {said}")):
+        RunDirectory(tmp_path, {"seed": 1}).check("auto")
+    with pytest.raises(UserError, match=r"config\.yaml"):
+        model_of_run(str(tmp_path), str(tmp_path))
 
 
 def test_wandb_is_offline_unless_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
