@@ -13,10 +13,15 @@ from vfi_train.app.command import Settings as AppSettings
 from vfi_train.config.compose import compose_config
 from vfi_train.config.overrides import check_values, hydra_arguments
 from vfi_train.config.read_settings import read_settings
+from vfi_train.config.targets import check_arguments
 from vfi_train.evaluate.options import PlainOptions
 from vfi_train.evaluate.protocol import Protocol, resolve
 from vfi_train.export.command import Settings as ExportSettings
 from vfi_train.interpolate.job import Settings as InterpolateSettings
+from vfi_train.prepare.download import download
+from vfi_train.prepare.pack import pack
+from vfi_train.prepare.triplets import make_triplets
+from vfi_train.prepare.verify import find_issues
 from vfi_train.profile.command import Settings as ProfileSettings
 
 ROOT = Path(conf.__file__).parent
@@ -109,6 +114,22 @@ def test_the_other_programs_take_it(program: str, given: str) -> None:
     if given.startswith("override."):
         change = {str(key): value for key, value in config.override.items()}
         resolve(Protocol("common", (), {}, {"*": {}}, {}), "synthetic", "val", "ifrnet_tiny", change)
+
+
+TASKS = {"verify": find_issues, "pack": pack, "triplets": make_triplets, "download": download}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [given for given in commented(ROOT / "prepare.yaml") if given.partition(".")[0] in TASKS]
+    + ["verify.size=[32,48]", "triplets.frames=7", "pack.shard=0.5", "pack.name=flow-1.0"],
+)
+def test_preparing_takes_it(given: str) -> None:
+    overrides = hydra_arguments([given])
+    config = compose_config("prepare", overrides)
+    check_values(config, overrides, "prepare")
+    block = given.partition(".")[0]
+    check_arguments(block, TASKS[block], config[block])
 
 
 def test_the_comments_are_found() -> None:
