@@ -13,10 +13,15 @@ from vfi_train.app.command import Settings as AppSettings
 from vfi_train.config.compose import compose_config
 from vfi_train.config.overrides import check_values, hydra_arguments
 from vfi_train.config.read_settings import read_settings
+from vfi_train.config.targets import check_arguments
 from vfi_train.evaluate.options import PlainOptions
 from vfi_train.evaluate.protocol import Protocol, resolve
 from vfi_train.export.command import Settings as ExportSettings
 from vfi_train.interpolate.job import Settings as InterpolateSettings
+from vfi_train.prepare.download import download
+from vfi_train.prepare.pack import pack
+from vfi_train.prepare.triplets import make_triplets
+from vfi_train.prepare.verify import find_issues
 from vfi_train.profile.command import Settings as ProfileSettings
 
 ROOT = Path(conf.__file__).parent
@@ -38,15 +43,17 @@ LISTED = {
         "trainer.precision=bf16-mixed", "trainer.precision=16-mixed", "data.times=uniform", "data.times=[0.25,0.5]",
         "data.size=[32,48]", "data.on_error=skip",
         "callbacks.metrics.names=[psnr_rounded,psnr_luma,ssim2d,ssim_uniform,ie]",
-        "callbacks.artifacts.files=[best.ckpt]", "logger.wandb.mode=online", "logger.wandb.mode=offline", "callbacks=ema",
-        "callbacks.swa.start_step=75 callbacks=swa", "logger=tensorboard", "schedule=constant", "experiment=null",
+        "callbacks.artifacts.files=[best.ckpt]", "logger.wandb.mode=online", "logger.wandb.mode=offline",
+        "callbacks=ema", "callbacks.swa.start_step=75 callbacks=swa",
+        "logger=tensorboard", "schedule=constant", "experiment=null",
         "curriculum=null", "debug=overfit", "debug=profile",
         "parameter_groups=[{match: ['*.bias'], lr_factor: 0.1, weight_decay: 0}]",
         "published={psnr: 35.5, milestones: [{step: 1, psnr: [30, 31]}]}", "trainer.max_steps=${epochs:2}",
     ],
     "interpolate": [
         "rate=60", "rate=59.94", "rate=60000/1001", "times=[0.5]", "times=[0.25,0.5,0.75]", "insert=[1,1,1]",
-        "speed=0.5", "speed=1/2", "precision=bf16", "tile=[256,512]", "codec=ffv1", "quality=18", "encoder_options={preset: slow}",
+        "speed=0.5", "speed=1/2", "precision=bf16", "tile=[256,512]", "codec=ffv1", "quality=18",
+        "encoder_options={preset: slow}",
         "compare=beside", "compare=below", "frames=tif", "tta=flip_hw", "tta=flip_h", "tta=true", "input=[a.png,b.png]",
     ],
     "evaluate": [
@@ -107,6 +114,22 @@ def test_the_other_programs_take_it(program: str, given: str) -> None:
     if given.startswith("override."):
         change = {str(key): value for key, value in config.override.items()}
         resolve(Protocol("common", (), {}, {"*": {}}, {}), "synthetic", "val", "ifrnet_tiny", change)
+
+
+TASKS = {"verify": find_issues, "pack": pack, "triplets": make_triplets, "download": download}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [given for given in commented(ROOT / "prepare.yaml") if given.partition(".")[0] in TASKS]
+    + ["verify.size=[32,48]", "triplets.frames=7", "pack.shard=0.5", "pack.name=flow-1.0"],
+)
+def test_preparing_takes_it(given: str) -> None:
+    overrides = hydra_arguments([given])
+    config = compose_config("prepare", overrides)
+    check_values(config, overrides, "prepare")
+    block = given.partition(".")[0]
+    check_arguments(block, TASKS[block], config[block])
 
 
 def test_the_comments_are_found() -> None:

@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_module
 from PIL import Image
 from safetensors.torch import load_file
 
-from tests.helpers.programs import ENVIRONMENT
+from tests.helpers.programs import ENVIRONMENT, run_program
 from tests.helpers.shift_network import Shift, ShiftMiddle
 from tests.helpers.videos import pan, read_rgb, write_video
 from vfi_train.architectures import Architecture, create_model
@@ -181,6 +181,18 @@ def test_the_ending_decides_the_format(name: str, given: str | None, expected: s
 def test_an_ending_of_another_format_is_refused(name: str, given: str | None, message: str) -> None:
     with pytest.raises(UserError, match=message):
         format_of(Path(name), given)
+
+
+@pytest.mark.parametrize(
+    ("form", "ending"), [("published", "pth"), ("safetensors", "safetensors"), ("torch_export", "pt2")]
+)
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(small_disk: Path, form: str, ending: str) -> None:
+    output = f"output={small_disk}/out.{ending}"
+    arguments = ("model=ifrnet_s", "weights=ifrnet_s_synthetic", f"format={form}", output)
+    result = run_program("vfi_train.export", *arguments, cwd=small_disk)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: the disk is full")
+    assert not list(small_disk.iterdir())
 
 
 def test_without_a_compiler_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

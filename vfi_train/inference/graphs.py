@@ -8,6 +8,7 @@ under the name `vfi_train`; `run_exported.py` reads it.
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import shutil
@@ -130,8 +131,9 @@ def onnx_graph(function: NetworkFunction, metadata: ExportMetadata) -> Any:
 def write_torch_export(model: Architecture, metadata: ExportMetadata, path: Path) -> float:
     """Write the graph as an archive of torch.export; returns the largest difference to PyTorch."""
     program = capture(_wrapped(model, metadata), metadata)
-    with path.open("wb") as file:
-        torch.export.save(program, file, extra_files={f"{NAME}.json": metadata.json()})  # type: ignore[arg-type]
+    content = io.BytesIO()  # written at once: PyTorch's writer hides what the disk says
+    torch.export.save(program, content, extra_files={f"{NAME}.json": metadata.json()})  # type: ignore[arg-type]
+    path.write_bytes(content.getvalue())
     loaded = torch.export.load(str(path)).module()
     return check(model, metadata, lambda *inputs: loaded(*inputs))
 
