@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import av
 
 from datamodules.storage.atomic_write import atomic_file
+from datamodules.storage.image_io import has_alpha, without_hidden
 from datamodules.storage.media import Clip, Frame, fitted_size, from_rgb, has_alpha_plane
 from vfi_train.errors import UserError
 from vfi_train.interpolate.encoders import Encoding, choose_encoder, choose_pixel_format, light_is_kept, lost_in
@@ -130,6 +132,8 @@ class VideoWriter:
     def _encodable(self, frame: Frame) -> av.VideoFrame:
         """The frame as it was decoded, where the output has its format and size, else converted from RGB."""
         context, native = self._video.codec_context, frame.native
+        if native is None and has_alpha(frame.image):
+            frame = replace(frame, image=without_hidden(frame.image))
         if native is None or (native.height, native.width) != (context.height, context.width):
             return from_rgb(frame.image, context.pix_fmt, self.clip.colour)
         if native.format.name == context.pix_fmt:
