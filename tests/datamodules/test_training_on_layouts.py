@@ -24,6 +24,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {  # what is trained on, options
     "vimeo90k": ("vimeo90k", {"flow": True}),
     "vimeo_septuplet": ("vimeo_septuplet", {"variant": "T"}),
     "vimeo_septuplet with maps": ("vimeo_septuplet", {"variant": "D", "maps": "ifrnet"}),
+    "vimeo90k with maps": ("vimeo90k_maps", {"variant": "D", "maps": "ifrnet"}),
     "x4k1000fps": ("x4k1000fps", {}),
     "gopro": ("gopro", {}),
     "gopro groups": ("gopro", {"item": "group"}),
