@@ -176,10 +176,10 @@ def gopro_flat(root: Path, size: Size, clips: int) -> Path:
 
 
 def adobe240(root: Path, size: Size, clips: int) -> Path:
-    """Ten videos for each that the benchmark takes; 17 frames in those, one in the others."""
+    """Ten videos for each that the benchmark takes; 17 frames in those, nine in the others."""
     root /= "test_frames"
     for number in range(10 * clips):
-        _clip(root / f"IMG_{number:04d}", number, 17 if number % 10 == 9 else 1, size, "{:05d}.png")
+        _clip(root / f"IMG_{number:04d}", number, 17 if number % 10 == 9 else 9, size, "{:05d}.png")
     return root
 
 
@@ -329,7 +329,7 @@ LAYOUTS = {  # by the names of conf/data
     ),
     "x4k1000fps": Layout(x4k1000fps, options=_TRAIN, size=(48, 64)),
     "gopro": Layout(gopro, options={**_TRAIN, "val_transforms": []}, size=(48, 64)),
-    "adobe240": Layout(adobe240, options={**_TEST, "val_transforms": []}, clips=1, trains=False),
+    "adobe240": Layout(adobe240, options={**_TRAIN, "val_transforms": []}, clips=1),
     "snu_film": Layout(snu_film, options=_TEST, trains=False),
     "ucf101": Layout(ucf101, options=_TEST, trains=False),
     "xiph": Layout(xiph, options={**_TEST, "frames": 5}, clips=2, trains=False),
