@@ -96,7 +96,7 @@ DATASETS = {
     "co3d": DatasetSource(
         "Common Objects in 3D, a choice of objects",
         "CC BY-NC 4.0, to be agreed to",
-        by_hand="agree on https://github.com/facebookresearch/co3d and use the download script there, then choose objects "
-        "(task=layout)",
+        by_hand="agree on https://github.com/facebookresearch/co3d and use the download script there, then choose "
+        "objects (task=layout)",
     ),
 }
