@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from datamodules.file_dataset import EvalData, Files, Item
+from datamodules.file_dataset import Files, Item, StoredData
 from datamodules.gopro import video_items
 
 COUNTS: dict[str, int] = {}  # the number of videos is not stated
 EVERY = 10
 
 
-class Adobe240(EvalData):
-    """A folder of frames for each video; every tenth by name is used, in groups as GoPro's.
+class Adobe240(StoredData):
+    """A folder of frames for each video; every tenth by name is the test set, in groups as GoPro's. The others train.
 
-    The published list is in the file system's order; here it is sorted.
+    The published list is in the file system's order; here it is sorted. No publication states a training on it: the
+    samples are those of AMT's GoPro.
 
     Args:
         root: the folder that holds the videos' folders.
@@ -25,8 +26,14 @@ class Adobe240(EvalData):
     arbitrary_time = True
     has_context = True
 
+    def train_items(self) -> list[Item]:
+        """The seven targets of each group of nine frames, of nine videos of ten."""
+        videos = [video for number, video in enumerate(self.store.folders(), start=1) if number % EVERY]
+        found = self.found(videos, "folder of frames")
+        return [item for video in found for item in video_items(self.store, video, self.context)]
+
     def val_items(self) -> list[Item]:
-        """The seven targets of each group of nine frames."""
+        """Those of every tenth video."""
         videos = self.found(self.store.folders()[EVERY - 1 :: EVERY], f"{EVERY} folders of frames")
         return [item for video in videos for item in video_items(self.store, video, self.context)]
 

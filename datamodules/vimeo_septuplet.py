@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from vfi_train.errors import DataError
 
 COUNTS = {"sep_trainlist.txt": 64_612, "sep_testlist.txt": 7_824}
 FRAMES = 7
-LAST = FRAMES - 1
 WITH_CONTEXT = (2, 3, 4)  # the only triple whose neighbours, 0 and 6, are in the clip
 Triple = tuple[int, int, int]  # positions of the start, the target and the end
 MAX_TRIES = 100  # draws until a sample has finite distance maps
@@ -53,6 +52,7 @@ class VimeoSeptuplet(StoredData):
     origin = "vimeo_septuplet.zip, http://toflow.csail.mit.edu"
     published = COUNTS
     unit = "septuplets"
+    frames: ClassVar[int] = FRAMES  # of a clip
     image_size = (256, 448)
     arbitrary_time = True
     has_context = True
@@ -75,7 +75,7 @@ class VimeoSeptuplet(StoredData):
         one_of("data.maps", maps, sorted(name.removesuffix("_d") for name in PREPARATIONS if name.endswith("_d")))
         one_of("data.val_maps", val_maps, ("stored", "uniform"))
         for target in () if val_targets == "random" else val_targets:
-            one_of("data.val_targets", target, range(1, LAST))
+            one_of("data.val_targets", target, range(1, self.frames - 1))
         self.variant, self.maps, self.reverse = variant, maps, reverse
         self.gives_flow, self.gives_maps, self.gives_reference = flow, variant != "T", "R" in variant
         self.train_fraction, self.val_split = check_fraction(train_fraction, val_split)
@@ -88,42 +88,51 @@ class VimeoSeptuplet(StoredData):
 
     def train_source(self) -> SampleSource:
         """Random triples of the training clips."""
-        clips = split(self.list_lines("sep_trainlist.txt"), self.train_fraction)[0]
+        clips = split(self.list_lines(self._lists[0]), self.train_fraction)[0]
         self._check_clip(clips[0], "D" in self.variant, self.gives_flow)
         return RandomTriples(self.store, clips, self)
 
     def val_source(self) -> SampleSource:
         """The frames `val_targets` between im1 and im7 of the validation clips, or a triple of each."""
         if self.val_split == "test":
-            clips = self.list_lines("sep_testlist.txt")
+            clips = self.list_lines(self._lists[1])
         else:
-            clips = split(self.list_lines("sep_trainlist.txt"), self.train_fraction)[1]
+            clips = split(self.list_lines(self._lists[0]), self.train_fraction)[1]
         stored = "D" in self.variant and self.val_maps == "stored"
         self._check_clip(clips[0], stored, flow=False)
         if self.context:
             targets = [(clip, WITH_CONTEXT) for clip in clips]
         elif self.val_targets == "random":
-            targets = [(clip, random_triple(np.random.default_rng((0, i)))) for i, clip in enumerate(clips)]
+            targets = [
+                (clip, random_triple(np.random.default_rng((0, i)), self.frames)) for i, clip in enumerate(clips)
+            ]
         else:
-            triples = [(0, int(target), LAST) for target in self.val_targets]
+            triples = [(0, int(target), self.frames - 1) for target in self.val_targets]
             targets = list(itertools.product(clips, triples))
         return ClipTargets(self.store, evenly_spaced(targets, self.val_samples), self, stored)
 
     def counts(self) -> dict[str, int]:
         """The lengths of the lists."""
-        return {name: len(self.list_lines(name)) for name in COUNTS}
+        return {name: len(self.list_lines(name)) for name in self._lists}
 
     def file_groups(self) -> list[Files]:
         """See `StoredData`."""
-        return [self._files(name) for name in COUNTS]
+        return [self._files(name) for name in self._lists]
+
+    @property
+    def _lists(self) -> list[str]:
+        """The training list and the test list."""
+        return list(self.published)
 
     def _files(self, list_: str) -> Files:
         for clip in self.list_lines(list_):
-            yield from ((name, clip) for name in clip_files(clip, "D" in self.variant, self.gives_flow))
+            names = clip_files(clip, "D" in self.variant, self.gives_flow, self.frames)
+            yield from ((name, clip) for name in names)
 
     def _check_clip(self, clip: str, maps: bool, flow: bool) -> None:
-        self.require(clip_files(clip, False, False), clip)
-        missing = [name for name in clip_files(clip, maps, flow)[FRAMES:] if not self.store.exists(name)]
+        self.require(image_files(clip, self.frames), clip)
+        derived = clip_files(clip, maps, flow, self.frames)[self.frames :]
+        missing = [name for name in derived if not self.store.exists(name)]
         if missing:
             kind = "flow label" if missing[0].endswith(".flo") else "distance map"
             instead = "data.flow=false" if kind == "flow label" else "data.variant=T or TR"
@@ -137,7 +146,7 @@ class RandomTriples:
     """A `SampleSource`: one random triple of each clip."""
 
     def __init__(self, store: Store, clips: list[str], data: VimeoSeptuplet) -> None:
-        self.store, self.clips = store, clips
+        self.store, self.clips, self.frames = store, clips, data.frames
         self.reverse, self.flow, self.transforms = data.reverse, data.gives_flow, data.transforms
         self.stored, self.reference = "D" in data.variant, "R" in data.variant
         self.maps = PREPARATIONS[f"{data.maps}_{'dr' if self.reference else 'd'}"]
@@ -160,7 +169,7 @@ class RandomTriples:
         )
 
     def _draw(self, clip: str, rng: np.random.Generator) -> Sample:
-        start, middle, end = WITH_CONTEXT if self.context else random_triple(rng)
+        start, middle, end = WITH_CONTEXT if self.context else random_triple(rng, self.frames)
         between = int(rng.integers(start, end + 1)) if self.reference else None
         if rng.random() < self.reverse:
             start, end = end, start
@@ -171,7 +180,7 @@ class RandomTriples:
         times = {"time": middle}
         if between is not None:
             frames["reference"] = times["reference_time"] = between
-        images = image_files(clip)
+        images = image_files(clip, self.frames)
         sample: Sample = {name: self.store.read(images[i], key) for name, i in frames.items()}
         for name, i in times.items():
             if self.stored:
@@ -194,7 +203,8 @@ class ClipTargets:
     """A `SampleSource` of (clip, triple of its frames in order)."""
 
     def __init__(self, store: Store, targets: Sequence[tuple[str, Triple]], data: VimeoSeptuplet, stored: bool) -> None:
-        self.store, self.targets, self.transforms, self.stored = store, targets, data.val_transforms, stored
+        self.store, self.targets, self.frames = store, targets, data.frames
+        self.transforms, self.stored = data.val_transforms, stored
         self.maps = PREPARATIONS["rife_dr_test" if (data.maps, data.variant) == ("rife", "DR") else "test"]
         # As published: numbers with a small constant in the divisor, constant maps without.
         self.epsilon = TIME_EPSILON if data.variant == "T" else 0.0
@@ -209,8 +219,8 @@ class ClipTargets:
         key = f"{clip}/{'-'.join(map(str, triple))}"
         frames = dict(zip(("frame0", "target", "frame1"), triple, strict=True))
         if self.context:
-            frames |= {"before": 0, "after": LAST}
-        images = image_files(clip)
+            frames |= {"before": 0, "after": FRAMES - 1}
+        images = image_files(clip, self.frames)
         sample: Sample = {name: self.store.read(images[i], key) for name, i in frames.items()}
         time: Any = time_index(*triple, self.epsilon)
         if self.stored:
@@ -219,9 +229,9 @@ class ClipTargets:
         return self.transforms(sample, rng or np.random.default_rng((0, index)))
 
 
-def random_triple(rng: np.random.Generator) -> Triple:
+def random_triple(rng: np.random.Generator, count: int = FRAMES) -> Triple:
     """Three different frames of a clip in order, uniformly."""
-    start, middle, end = sorted(int(i) for i in rng.choice(FRAMES, 3, replace=False))
+    start, middle, end = sorted(int(i) for i in rng.choice(count, 3, replace=False))
     return start, middle, end
 
 
@@ -255,13 +265,13 @@ def stored_map(
     return maps.load(stored if fill is None else np.where(np.isnan(stored), fill, stored), size)
 
 
-def clip_files(clip: str, maps: bool, flow: bool) -> list[str]:
-    """The files of a clip: its frames, its 70 distance maps, its 42 flow labels."""
-    names = image_files(clip)
+def clip_files(clip: str, maps: bool, flow: bool, count: int = FRAMES) -> list[str]:
+    """The files of a clip of `count` frames: these, and of seven the 70 distance maps and 42 flow labels."""
+    names = image_files(clip, count)
     if maps:
-        names += [distance_file(clip, triple) for triple in triples()]
+        names += [distance_file(clip, triple) for triple in triples(count)]
     if flow:
-        names += [flow_file(clip, a, b) for a, b in itertools.permutations(range(FRAMES), 2) if 0 < a < LAST]
+        names += [flow_file(clip, a, b) for a, b in itertools.permutations(range(count), 2) if 0 < a < count - 1]
     return names
 
 

@@ -23,6 +23,7 @@ from vfi_train.errors import DataError
 # Of the layouts: training samples, validation samples, the first validation key and its pair, time and size.
 STATED = {  # the published counts, as papers and lists state them
     "vimeo90k": {"tri_trainlist.txt": 51_312, "tri_testlist.txt": 3_782},
+    "vimeo90k_maps": {"tri_trainlist.txt": 51_312, "tri_testlist.txt": 3_782},
     "vimeo_septuplet": {"sep_trainlist.txt": 64_612, "sep_testlist.txt": 7_824},
     "x4k1000fps": {"train": 4_408, "test": 15},
     "gopro": {"train": 22, "test": 11},
@@ -39,12 +40,13 @@ STATED = {  # the published counts, as papers and lists state them
 EXPECTED: dict[str, tuple[int, int, str, str, float, tuple[int, int]]] = {
     "vimeo90k": (3, 2, "00002/0001", "00002/0001", 0.5, (64, 96)),
     "vimeo_septuplet": (2, 5, "00001/0003/0-1-6", "00001/0003", 1 / (6 + 1e-6), (48, 64)),
+    "vimeo90k_maps": (3, 2, "00002/0001/0-1-2", "00002/0001", 1 / (2 + 1e-6), (64, 96)),
     "x4k1000fps": (3, 1, "Type1/TEST01_003_f0433/0000-0032/0016", "Type1/TEST01_003_f0433/0000-0032", 0.5, (48, 64)),
     "gopro": (
         *(7 * (3 + 21), 7 * 11),
         *("GOPR0384_11_00/000047-000055/000048", "GOPR0384_11_00/000047-000055", 1 / 8, (48, 64)),
     ),
-    "adobe240": (0, 14, "IMG_0009/00000-00008/00001", "IMG_0009/00000-00008", 1 / 8, (64, 96)),
+    "adobe240": (7 * 9, 14, "IMG_0009/00000-00008/00001", "IMG_0009/00000-00008", 1 / 8, (64, 96)),
     "snu_film": (0, 3, "easy/GOPRO_test/GOPR0384_11_00/000002", "easy/GOPRO_test/GOPR0384_11_00/000002", 0.5, (64, 96)),
     "ucf101": (0, 3, "1", "1", 0.5, (64, 96)),
     "xiph": (0, 16, "BoxingPractice/002", "BoxingPractice/002", 0.5, (32, 48)),
@@ -87,7 +89,7 @@ def test_samples_and_keys_are_those_of_the_lists(name: str, roots: dict[str, Pat
         assert len({k for batch in drawn for k in batch["key"]}) == train // 2 * 2
 
 
-@pytest.mark.parametrize("name", [n for n in LAYOUTS if n not in ("xiph", "hd", "vimeo_septuplet")])
+@pytest.mark.parametrize("name", [n for n in LAYOUTS if n not in ("xiph", "hd", "vimeo_septuplet", "vimeo90k_maps")])
 def test_held_out_frames_are_the_files(name: str, roots: dict[str, Path]) -> None:
     module = data(name, roots[name])
     source = module.val_source()
@@ -107,6 +109,7 @@ def test_counts_are_those_of_the_files(name: str, roots: dict[str, Path]) -> Non
     here = {
         "vimeo90k": {"tri_trainlist.txt": 3, "tri_testlist.txt": 2},
         "vimeo_septuplet": {"sep_trainlist.txt": 3, "sep_testlist.txt": 2},
+        "vimeo90k_maps": {"tri_trainlist.txt": 3, "tri_testlist.txt": 2},
         "x4k1000fps": {"train": 3, "test": 1},
         "snu_film": {f"test-{split}.txt": 3 for split in ("easy", "medium", "hard", "extreme")},
         "xiph": {"clips": 8, "triplets": 16},
@@ -156,7 +159,7 @@ def test_a_packed_dataset_gives_the_same_samples(name: str, roots: dict[str, Pat
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("name", [n for n in LAYOUTS if n != "hd"])
+@pytest.mark.parametrize("name", [n for n in LAYOUTS if n not in ("hd", "vimeo90k_maps")])
 def test_a_broken_file_is_named_with_its_sample(name: str, fault: str, tmp_path: Path) -> None:
     root = fabricate(name, tmp_path, clips=1) if name != "xiph" else fabricate(name, tmp_path)
     options = {"train_fraction": 1.0, "val_split": "test"} if name == "vimeo_septuplet" else {}

@@ -24,8 +24,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {  # what is trained on, options
     "vimeo90k": ("vimeo90k", {"flow": True}),
     "vimeo_septuplet": ("vimeo_septuplet", {"variant": "T"}),
     "vimeo_septuplet with maps": ("vimeo_septuplet", {"variant": "D", "maps": "ifrnet"}),
+    "vimeo90k with maps": ("vimeo90k_maps", {"variant": "D", "maps": "ifrnet"}),
     "x4k1000fps": ("x4k1000fps", {}),
     "gopro": ("gopro", {}),
+    "adobe240": ("adobe240", {}),
     "gopro groups": ("gopro", {"item": "group"}),
     "co3d": ("co3d", {"val_transforms": [{"_target_": "datamodules.transforms.Resize", "size": 32}]}),
 }

@@ -10,6 +10,7 @@ columns that wrap around) and every image differs from every other.
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,7 +61,7 @@ def data(name: str, root: Path | str | None, **options: Any) -> Any:
     """The dataset of conf/data/NAME.yaml with the options of its tiny layout and further ones."""
     with initialize_config_module("conf", version_base="1.3"):
         config = compose(f"data/{name}").data
-    layout = LAYOUTS.get(name.split("_")[0], LAYOUTS.get(name))
+    layout = LAYOUTS.get(name, LAYOUTS.get(name.split("_")[0]))
     for key, value in {**(layout.options if layout else {}), **OPTIONS.get(name, {}), **options}.items():
         OmegaConf.update(config, key, value, merge=False)
     config.root = None if root is None else str(root)
@@ -135,6 +136,16 @@ def vimeo_septuplet(root: Path, size: Size, clips: int) -> Path:
     return root
 
 
+def vimeo90k_maps(root: Path, size: Size, clips: int) -> Path:
+    """Triplets with the two distance maps of each clip."""
+    root = vimeo90k(root, size, clips)
+    shutil.rmtree(root / "flow")
+    for number, folder in enumerate(sorted((root / "sequences").glob("*/*"))):
+        for triple in ((0, 1, 2), (2, 1, 0)):
+            np.save(folder / f"dis_index_{'_'.join(map(str, triple))}.npy", stored_map(number, triple, size))
+    return root
+
+
 def x4k1000fps(root: Path, size: Size, clips: int) -> Path:
     """X-TRAIN: `clips` samples of 65 frames; X-TEST: one scene of 33 frames."""
     root /= "x4k1000fps"
@@ -165,10 +176,10 @@ def gopro_flat(root: Path, size: Size, clips: int) -> Path:
 
 
 def adobe240(root: Path, size: Size, clips: int) -> Path:
-    """Ten videos for each that the benchmark takes; 17 frames in those, one in the others."""
+    """Ten videos for each that the benchmark takes; 17 frames in those, nine in the others."""
     root /= "test_frames"
     for number in range(10 * clips):
-        _clip(root / f"IMG_{number:04d}", number, 17 if number % 10 == 9 else 1, size, "{:05d}.png")
+        _clip(root / f"IMG_{number:04d}", number, 17 if number % 10 == 9 else 9, size, "{:05d}.png")
     return root
 
 
@@ -313,9 +324,12 @@ _TEST = {"num_workers": 0}
 LAYOUTS = {  # by the names of conf/data
     "vimeo90k": Layout(vimeo90k, options=_TRAIN),
     "vimeo_septuplet": Layout(vimeo_septuplet, options={**_TRAIN, "val_targets": [1, 2, 3, 4, 5]}, size=(48, 64)),
+    "vimeo90k_maps": Layout(
+        vimeo90k_maps, options={**_TRAIN, "train_fraction": 1.0, "val_split": "test", "variant": "T"}
+    ),
     "x4k1000fps": Layout(x4k1000fps, options=_TRAIN, size=(48, 64)),
     "gopro": Layout(gopro, options={**_TRAIN, "val_transforms": []}, size=(48, 64)),
-    "adobe240": Layout(adobe240, options={**_TEST, "val_transforms": []}, clips=1, trains=False),
+    "adobe240": Layout(adobe240, options={**_TRAIN, "val_transforms": []}, clips=1),
     "snu_film": Layout(snu_film, options=_TEST, trains=False),
     "ucf101": Layout(ucf101, options=_TEST, trains=False),
     "xiph": Layout(xiph, options={**_TEST, "frames": 5}, clips=2, trains=False),

@@ -22,6 +22,7 @@ from datamodules.vimeo_septuplet import VimeoSeptuplet
 from tests.goldens import golden
 from tests.helpers import flow_functions
 from tests.helpers.golden_cases import GOLDENS, load
+from tests.helpers.in_process import composed
 from tests.helpers.layouts import fabricate
 from tests.helpers.prepare_tasks import task
 from vfi_train.errors import UserError
@@ -51,6 +52,25 @@ def septuplets(tmp_path: Path) -> Path:
     for path in root.rglob("*.npy"):
         path.unlink()
     return root
+
+
+@pytest.mark.parametrize("name", ["vimeo90k_maps", "vimeo90k_maps_amt", "vimeo90k_maps_ema_vfi"])
+def test_maps_of_triplets_are_trained_on(name: str, vimeo: Path) -> None:
+    """What task=distance makes of data=vimeo90k; the middle frame is half way, forwards and backwards."""
+    made("distance", "vimeo90k", vimeo)
+    block = composed(f"data={name}").data
+    block.root, block.num_workers, block.transforms, block.train_fraction = str(vimeo), 0, [], 1.0
+    module = instantiate(block, val_split="test", _convert_="all")
+    module.check()
+    source = module.train_source()
+    keys = set()
+    for seed in range(12):
+        sample = source.sample(0, np.random.default_rng(seed))
+        keys.add(sample["key"].rpartition("/")[2])
+        assert sample["time"].shape == sample["frame0"].shape[:2]
+        assert np.median(sample["time"][MIDDLE]) == pytest.approx(0.5, abs=0.05)
+    assert keys == {"0-1-2", "2-1-0"}
+    assert len(module.val_source()) == len((vimeo / "tri_testlist.txt").read_text().split())
 
 
 def test_labels_of_triplets_are_the_flow_from_the_target_to_both_frames(vimeo: Path, tmp_path: Path) -> None:

@@ -7,18 +7,20 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 
 import conf
 from datamodules.core.datamodule import VFIDataModule
 from tests.helpers.in_process import EXPERIMENTS, composed, planned
 from tests.helpers.layouts import LAYOUTS, fabricate
-from vfi_train.architectures import list_models
+from vfi_train.architectures import create_model, list_models
 from vfi_train.config.targets import check_targets
 from vfi_train.errors import UserError
 from vfi_train.modules.interpolation_module import InterpolationModule
 from vfi_train.training.build import build_data, build_module, check_pairing
 from vfi_train.training.command import plan_run, train
 from vfi_train.training.run import count_epoch
+from vfi_train.weights import published_state_dict
 
 CONF = Path(conf.__file__).parent
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
@@ -67,6 +69,10 @@ def test_an_experiment_trains_and_validates_on_its_published_layout(name: str, b
         for transform in transforms:
             if "size" in transform:
                 transform.size = side
+    if config.train is not None:  # frozen parts need weights
+        config.weights = str(tmp_path / "weights.pth")
+        model = create_model(config.model._target_.rpartition(".")[2])
+        torch.save(published_state_dict(model), config.weights)
     train(config)
     (run,) = (tmp_path / "runs").iterdir()
     with (run / "metrics.csv").open(newline="") as file:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from datamodules.file_dataset import StoredData
 from vfi_train.config.targets import check_arguments, check_targets, check_value
 from vfi_train.errors import UserError, is_disk_full, nearest
+from vfi_train.prepare.dataset_issue import name_of
 from vfi_train.ranges import AboveZero, Limit
 
 Processes = Annotated[int, Limit("from 1 to 512", lambda n: 1 <= n <= 512)]
@@ -80,6 +81,15 @@ def _triplets(config: DictConfig) -> None:
     make_triplets(_dataset(config), _output_folder(config), processes=config.processes, **options)
 
 
+def _layout(config: DictConfig) -> None:
+    from vfi_train.prepare.layout import make_layout
+
+    options = _checked("layout", make_layout, config)
+    data = _stored_dataset(config)
+    assert data.root is not None
+    make_layout(name_of(data), data.root, _output_folder(config), config.processes, **options)
+
+
 def _download(config: DictConfig) -> None:
     from vfi_train.prepare.download import download, show_datasets
 
@@ -103,6 +113,7 @@ TASKS = {
     "flow": _flow,
     "distance": _distance,
     "triplets": _triplets,
+    "layout": _layout,
     "download": _download,
     "weights": _weights,
 }

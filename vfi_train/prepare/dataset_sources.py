@@ -56,7 +56,7 @@ DATASETS = {
     "x4k1000fps": DatasetSource(
         "X-TRAIN and X-TEST",
         "research and education only",
-        by_hand="follow the links on https://github.com/JihyongOh/XVFI, then decode the videos of X-TRAIN to images",
+        by_hand="follow the links on https://github.com/JihyongOh/XVFI, then decode X-TRAIN's videos (task=layout)",
     ),
     "gopro": DatasetSource(
         "GOPRO_Large_all, 33 videos",
@@ -66,7 +66,7 @@ DATASETS = {
     "adobe240": DatasetSource(
         "Adobe240, high-speed videos",
         "to be read on https://www.cs.ubc.ca/labs/imager/tr/2017/DeepVideoDeblurring",
-        by_hand="fetch the original high-speed videos there and decode each to a folder of images",
+        by_hand="fetch the original high-speed videos there and decode them (task=layout)",
     ),
     "snu_film": DatasetSource(
         "SNU-FILM, four splits",
@@ -81,8 +81,7 @@ DATASETS = {
     "xiph": DatasetSource(
         "eight Netflix clips, 4096x2160, 10 bits",
         f"to be read on {XIPH}",
-        by_hand=f"fetch the eight .y4m files, 10 to 20 GB each, from {XIPH} and decode the first 100 frames of each: "
-        "ffmpeg -i CLIP.y4m -pix_fmt rgb24 -vframes 100 CLIP/%03d.png",
+        by_hand=f"fetch the eight .y4m files, 10 to 20 GB each, from {XIPH} and decode them (task=layout)",
     ),
     "hd": DatasetSource(
         "eleven raw videos",
@@ -97,6 +96,7 @@ DATASETS = {
     "co3d": DatasetSource(
         "Common Objects in 3D, a choice of objects",
         "CC BY-NC 4.0, to be agreed to",
-        by_hand="agree on https://github.com/facebookresearch/co3d and use the download script there",
+        by_hand="agree on https://github.com/facebookresearch/co3d and use the download script there, then choose "
+        "objects (task=layout)",
     ),
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from datamodules.file_dataset import StoredData
 from datamodules.storage.store import Store
-from datamodules.vimeo_septuplet import COUNTS, FRAMES, LAST, VimeoSeptuplet, flow_file, image_files
+from datamodules.vimeo_septuplet import COUNTS, FRAMES, VimeoSeptuplet, flow_file, image_files
 from vfi_train.errors import UserError
 from vfi_train.prepare.dataset_issue import name_of
 from vfi_train.prepare.derived_files import Arrays, Unit, Writing, write_derived
@@ -49,7 +49,7 @@ def targets_of(data: StoredData) -> Iterator[Labels]:
     if isinstance(data, VimeoSeptuplet):
         for clip in (clip for name in COUNTS for clip in data.list_lines(name)):
             images = image_files(clip)
-            for a in range(1, LAST):
+            for a in range(1, FRAMES - 1):
                 others = [b for b in range(FRAMES) if b != a]
                 yield [(flow_file(clip, a, b), (images[a], images[b])) for b in others]
         return
