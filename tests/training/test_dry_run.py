@@ -20,6 +20,7 @@ from vfi_train.profile.training_cost import state_per_parameter, training_memory
 from vfi_train.training.command import train
 from vfi_train.training.dry_run import describe_dataset, describe_length, describe_recipe, sparkline
 from vfi_train.training.preflight import preflight, try_all
+from vfi_train.training.recipe import validated_on
 
 
 def described(*overrides: str) -> dict[str, str]:
@@ -59,6 +60,12 @@ def test_epochs_are_those_of_the_recipe(experiment: str, data: str, length: str)
     plan = planned(f"experiment={experiment}")
     assert describe_dataset(plan.datasets[0]).startswith(data)
     assert length in describe_length(plan)
+
+
+def test_several_validation_sets_are_seen() -> None:
+    sets = ("+data@data.val_split.snu_film=snu_film", "+data@data.val_split.vimeo90k=vimeo90k")
+    plan = planned("data=joint", "model=atm_vfi_lite", "loss=atm_vfi_global", *sets)
+    assert validated_on(plan.config["data"]) == "SNUFilm and Vimeo90K"
 
 
 def test_what_is_overridden_is_seen() -> None:
