@@ -30,6 +30,7 @@ from vfi_train.training.dry_run import (
     sparkline,
 )
 from vfi_train.training.preflight import preflight, try_all, try_memory
+from vfi_train.training.recipe import validated_on
 from vfi_train.training.rehearsal import rehearse
 
 
@@ -70,6 +71,12 @@ def test_epochs_are_those_of_the_recipe(experiment: str, data: str, length: str)
     plan = planned(f"experiment={experiment}")
     assert describe_dataset(plan.datasets[0]).startswith(data)
     assert length in describe_length(plan)
+
+
+def test_several_validation_sets_are_seen() -> None:
+    sets = ("+data@data.val_split.snu_film=snu_film", "+data@data.val_split.vimeo90k=vimeo90k")
+    plan = planned("data=joint", "model=atm_vfi_lite", "loss=atm_vfi_global", *sets)
+    assert validated_on(plan.config["data"]) == "SNUFilm and Vimeo90K"
 
 
 def test_what_is_overridden_is_seen() -> None:

@@ -21,6 +21,7 @@ from vfi_train.interpolate import pipeline
 from vfi_train.interpolate.encoders import Encoding
 from vfi_train.interpolate.frame_stream import FrameStream
 from vfi_train.interpolate.frame_times import Plan, fraction, frame_rate, make_plan
+from vfi_train.interpolate.objects import Objects, ObjectStream
 from vfi_train.interpolate.pairs import Pair, PairClassifier, pairs, with_context, without_repeats
 from vfi_train.interpolate.pixels import background_colour, over
 from vfi_train.interpolate.readers import open_source
@@ -54,6 +55,9 @@ class Settings:
     output_rate: float | str | None
     speed: float | str
     deinterlace: str | None
+    masks: str | list[str] | None
+    curves: list[Any] | None
+    rest: str
     drop_repeats: bool
     cut_threshold: NonNegative | None
     static_threshold: NonNegative | None
@@ -115,13 +119,25 @@ def run(settings: Settings, model: Architecture) -> Summary:
     rate = None if s.frame_rate is None else frame_rate(s.frame_rate, "frame_rate")
     source = open_source(given, rate, s.deinterlace)
     clip = source.clip
+    objects = None
+    if s.masks is not None:
+        if insert is not None:
+            raise UserError("insert= does not go with masks=: give factor= or times=")
+        objects = Objects.read(s.masks, s.curves, s.rest, (clip.height, clip.width))
+    elif s.curves is not None:
+        raise UserError("curves= is the timing of masks=, of which none is given: give both")
     if s.output_rate is not None:
         speed = _speed_for(frame_rate(s.output_rate, "output_rate"), speed, plan.rate(clip.rate))
     interpolator = _interpolator(s, model, clip, plan)
     with _progress(s, plan, clip) as progress, tf32(True) if s.precision == "tf32" else nullcontext():
         interpolator.backend.note = progress.note
         predictor = BatchPredictor(interpolator, insert=insert, smaller_tiles=True, note=progress.note)
-        stream = FrameStream(predictor, plan, batch=s.batch, has_clock=has_clock(s.output), note=progress.note)
+        options: dict[str, Any] = {"batch": s.batch, "has_clock": has_clock(s.output), "note": progress.note}
+        stream = (
+            FrameStream(predictor, plan, **options)
+            if objects is None
+            else ObjectStream(objects, predictor, plan, **options)
+        )
         encoding = Encoding(
             s.codec, s.quality, s.encoder_options or {}, s.pixel_format, True, s.audio and speed == 1, speed
         )
@@ -193,7 +209,7 @@ def _interpolator(s: Settings, model: Architecture, clip: Clip, plan: Plan) -> I
 
 def _needs_recursion(s: Settings, model: Architecture, plan: Plan) -> bool:
     """Whether times other than 0.5 are planned and the network, or its weights, predict only the middle frame."""
-    return not (_only_middle(plan) or is_time_aware(model, s.iterations))
+    return not ((_only_middle(plan) and s.masks is None) or is_time_aware(model, s.iterations))
 
 
 def _only_middle(plan: Plan) -> bool:

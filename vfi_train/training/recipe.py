@@ -79,10 +79,12 @@ def datasets(data: Mapping[str, Any]) -> tuple[DataRecipe, ...]:
 
 
 def validated_on(data: Mapping[str, Any]) -> str:
-    """The name of the class that a block `data` validates on."""
-    split = data.get("val_split")  # of files: the name of a list; of several datasets: another one
-    kind = get_object(split["_target_"]) if isinstance(split, Mapping) else datasets(data)[0].kind
-    return str(kind.__name__)  # type: ignore[union-attr]
+    """The names of the classes that a block `data` validates on."""
+    split = data.get("val_split")  # of files: the name of a list; of several datasets: another one, or several
+    if not isinstance(split, Mapping):
+        return datasets(data)[0].kind.__name__
+    blocks = [split] if "_target_" in split else split.values()
+    return " and ".join(get_object(block["_target_"]).__name__ for block in blocks)  # type: ignore[union-attr]
 
 
 def loss_terms(loss: Mapping[str, Any]) -> tuple[LossRecipe, ...]:
