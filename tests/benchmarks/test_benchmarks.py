@@ -52,4 +52,4 @@ def test_frames_by_runtimes(tmp_path: Path) -> None:
     first, second = ([row for row in rows if len(row) == count] for count in (8, 4))
     assert {row[1] for row in first} == {"torch", "openvino", "onnxruntime", "openvino by hand"}
     assert all(float(row[5]) > 50 for row in first if row[5])  # dB to PyTorch
-    assert len(second) == 3
+    assert len(second) == 2
