@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import os
 import statistics
 import tempfile
 import time
@@ -66,7 +67,7 @@ def main() -> None:
     weights = SHIPPED | dict(pair.split("=", 1) for pair in given.weights)
     networks = {name: network(name, weights.get(name)) for name in given.models}
     lines = [
-        f"{torch.get_num_threads()} threads.",
+        f"Threads: {torch.get_num_threads()} (load average {os.getloadavg()[0]:.1f}).",
         "",
         "| network | backend | precision | ms | times torch fp32 | dB to it | largest difference | held-out PSNR |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -182,7 +183,7 @@ def video_rows(networks: dict[str, Architecture], given: argparse.Namespace) -> 
             weights = Path(folder, f"{name}.pth")
             torch.save(model.state_dict(), weights)
             options = {"input": str(clip), "output": f"{folder}/out.mp4", "weights": str(weights), "overwrite": True}
-            ways = {"torch, fp32": PLAIN, "openvino, bf16": ("openvino", "bf16"), "auto, auto": ("auto", "auto")}
+            ways = {"torch, fp32": PLAIN, "openvino, bf16": ("openvino", "bf16")}
             rates: dict[str, list[float]] = {way: [] for way in ways}
             for _ in range(given.runs):
                 for way, (backend, precision) in ways.items():

@@ -26,7 +26,7 @@ PRECISIONS = (*AUTOCAST, "float32", "auto")
 CLOSE = 50.0  # dB to PyTorch's float32: at 35 dB to the truth that costs 0.1 dB
 SHORT = 20.0  # seconds of PyTorch's work below which auto stays there: making a graph takes as long
 FEW = 2  # frames for which auto does not even measure that
-TRIAL = 1.0  # seconds for each candidate
+TRIAL = 0.3  # seconds for each candidate, at least
 SIZES = 4  # runtimes that are kept, each for one size of frames
 
 
@@ -152,9 +152,12 @@ class Backend:
             "torch" if self.backend == "auto" else self.backend,
             "fp32" if self.precision == "auto" else self.precision,
         )
-        if self._is_short(pair):
+        if self.frames is not None and self.frames <= FEW:
             return safe
-        exact, plain = self._trial("torch", "fp32", pair)
+        exact, plain = self._trial("torch", "fp32", pair, once=True)
+        if self.frames is not None and plain * self.frames < SHORT:
+            return safe
+        plain = min(plain, self._trial("torch", "fp32", pair)[1])
         best, name, noise = plain if safe == ("torch", "fp32") else float("inf"), safe, torch.zeros(())
         settled: set[str] = set()
         for backend, precision in self._candidates():
@@ -174,27 +177,18 @@ class Backend:
         self.note(f"backend={name[0]} precision={name[1]}: {gain}")
         return name
 
-    def _is_short(self, pair: Request) -> bool:
-        """Whether a choice costs more than it can gain."""
-        if self.frames is None or self.frames <= FEW:
-            return self.frames is not None
-        began = time.perf_counter()
-        self._by_torch("fp32", pair).flatten()[0].item()
-        return (time.perf_counter() - began) * self.frames < SHORT
-
-    def _trial(self, backend: str, precision: str, pair: Request) -> tuple[Tensor, float]:
-        """The frame, and the seconds it takes once all is set up."""
-
-        def run() -> Tensor:
-            return self._by_torch(precision, pair) if backend == "torch" else next(self._run(backend, precision, pair))
-
-        frame, end, fastest = run(), time.perf_counter() + TRIAL, float("inf")
-        while True:
+    def _trial(self, backend: str, precision: str, pair: Request, *, once: bool = False) -> tuple[Tensor, float]:
+        """The frame, and the seconds of the fastest of several runs, or of one."""
+        if backend != "torch":
+            self._runtime(backend, precision, (pair.frame0.shape[-2], pair.frame0.shape[-1]))
+        times: list[float] = []
+        while len(times) < (1 if once else 2) or (sum(times) < TRIAL and not once):
             began = time.perf_counter()
-            run().flatten()[0].item()  # waits for a GPU
-            fastest = min(fastest, time.perf_counter() - began)
-            if time.perf_counter() > end:
-                return frame, fastest
+            by_torch = backend == "torch"
+            frame = self._by_torch(precision, pair) if by_torch else next(self._run(backend, precision, pair))
+            frame.flatten()[0].item()  # waits for a GPU
+            times.append(time.perf_counter() - began)
+        return frame, min(times)
 
     def _by_torch(self, precision: str, pair: Request) -> Tensor:
         with self._autocast(precision):
