@@ -11,7 +11,7 @@ import pytest
 from datamodules.co3d import CO3D
 from datamodules.footage import Footage
 from datamodules.scenes.style import SceneStyle
-from datamodules.synthetic import Synthetic
+from datamodules.synthetic import Synthetic, to_uint8
 from datamodules.transforms import (
     CenterCrop,
     Compose,
@@ -26,9 +26,8 @@ from datamodules.transforms import (
     VerticalFlip,
 )
 from datamodules.video import Video
-from tests.datamodules.test_video import moving, write
 from tests.helpers.in_process import planned, train_tiny
-from tests.helpers.layouts import data, fabricate, frame, joint_data, tiny_block
+from tests.helpers.layouts import data, fabricate, frame, joint_data, tiny_block, write
 from vfi_train.errors import UserError
 from vfi_train.training.build import build_data
 
@@ -47,6 +46,20 @@ def with_context(name: str, folder: Path, clips: int | None = None, **options: A
     made = data(name, root, **{"transforms": [], "val_transforms": [], **options})
     made.give_context()
     return made
+
+
+def moving(seed: int, count: int) -> list[np.ndarray]:
+    """Frames of a scene in motion."""
+    style = SceneStyle(height=48, width=80, background_motion=8, object_motion=10)
+    scene = style.draw(np.random.default_rng(seed))
+    return [to_uint8(scene.render(i / (count - 1))) for i in range(count)]
+
+
+def footage(folder: Path, frames: list[np.ndarray]) -> Path:
+    """A clip as numbered images."""
+    for number, image in enumerate(frames):
+        write(folder / "footage" / "clip" / f"{number:04d}.png", image)
+    return folder / "footage"
 
 
 def test_septuplets_have_one_triple_with_both_neighbours(tmp_path: Path) -> None:
@@ -91,7 +104,7 @@ def test_x_trains_gaps_leave_room_on_both_sides(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [Video, Footage])
 def test_a_videos_neighbours_end_at_cuts(kind: type, tmp_path: Path) -> None:
     frames = [*moving(0, 12), *moving(1, 12)]
-    path = write(tmp_path / "footage" / "clip.mkv", frames)
+    path = footage(tmp_path, frames)
     made = kind(root=str(path), cache_dir=str(tmp_path / "cache"), batch_size=1)
     made.give_context()
     known = {image.tobytes(): k for k, image in enumerate(frames)}
@@ -109,7 +122,7 @@ def test_a_videos_neighbours_end_at_cuts(kind: type, tmp_path: Path) -> None:
 
 
 def test_one_video_shares_no_frame_between_both_sets_with_neighbours_either(tmp_path: Path) -> None:
-    path = write(tmp_path / "footage" / "clip.mkv", moving(0, 60))
+    path = footage(tmp_path, moving(0, 60))
     made = Video(root=str(path), cache_dir=str(tmp_path / "cache"), batch_size=1, val_split=0.25, static_threshold=0)
     made.give_context()
     train, held_out = (

@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.fabric.plugins.environments import ClusterEnvironment
 from omegaconf import OmegaConf
@@ -38,9 +39,7 @@ def build_data(plan: TrainingPlan) -> VFIDataModule:
     """The datamodule, which gives what the network asks for; its files are not looked at."""
     data: VFIDataModule = _build(plan, "data")
     data.position.uncount_step = uncount_step
-    with torch.device("meta"):
-        takes_context = build_network(plan.config).takes_context
-    if takes_context:
+    if _takes_context(plan):
         data.give_context()
     return data
 
@@ -179,6 +178,14 @@ def check_losses(plan: TrainingPlan) -> None:
         keys = {field.removeprefix("batch.") for field in reads if field.startswith("batch.")}
         keys -= {*batch, *(["flow"] if data.flow is False else [])}  # others: what own datasets add is not known here
         losses.check(predict(network, batch), [*batch, *keys])
+
+
+def _takes_context(plan: TrainingPlan) -> bool:
+    try:
+        with torch.device("meta"):  # no numbers, which take a while
+            return build_network(plan.config).takes_context
+    except InstantiationException:  # it reads numbers while it is built
+        return build_network(plan.config).takes_context
 
 
 def _build_with(block: Any, given: Mapping[str, Any]) -> Any:
