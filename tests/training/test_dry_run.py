@@ -15,7 +15,9 @@ from losses import LossSet
 from losses.backbones import FILES
 from losses.charbonnier import L1
 from tests.helpers.in_process import TINY, composed, planned
+from tests.helpers.pages import DOCS
 from vfi_train.architectures import Architecture, Encoding
+from vfi_train.callbacks.published_reference import milestones
 from vfi_train.contract import Prediction
 from vfi_train.errors import UserError
 from vfi_train.profile.training_cost import state_per_parameter, training_memory
@@ -71,6 +73,23 @@ def test_epochs_are_those_of_the_recipe(experiment: str, data: str, length: str)
     plan = planned(f"experiment={experiment}")
     assert describe_dataset(plan.datasets[0]).startswith(data)
     assert length in describe_length(plan)
+
+
+LEARNED = re.findall(r"^\| `(\w+)` \|.*?\| ([\d,]+) \| \d+ \| ([\d.]+) /", (DOCS / "learning.md").read_text(), re.M)
+
+
+@pytest.mark.parametrize(("name", "steps", "psnr"), LEARNED)
+def test_measured_recipes_have_a_milestone(name: str, steps: str, psnr: str) -> None:
+    """At their end, around the number of docs/learning.md."""
+    plan = planned(f"experiment={name}")
+    assert plan.published is not None
+    ((step, low, high),) = milestones(plan.published["milestones"])
+    assert (step, (low + high) / 2) == (plan.steps, pytest.approx(float(psnr)))
+    assert f"{plan.steps:,}" == steps
+
+
+def test_a_milestone_is_shown() -> None:
+    assert described("experiment=quickstart")["expected"] == "val/psnr of 36.53 to 37.53 dB at step 1,500"
 
 
 def test_several_validation_sets_are_seen() -> None:

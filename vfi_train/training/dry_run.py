@@ -11,6 +11,7 @@ from rich.table import Table
 from losses import LossSet
 from vfi_train.architectures import Architecture
 from vfi_train.architectures.base import count_parameters
+from vfi_train.callbacks.published_reference import milestones
 from vfi_train.config.mistakes import find_cause
 from vfi_train.errors import UserError
 from vfi_train.optim.parameters import optimizer_groups
@@ -110,6 +111,9 @@ def _source(plan: TrainingPlan) -> list[tuple[str, str]]:
     if scores:
         how = ", ".join(str(published[key]) for key in ("table", "protocol") if published.get(key))
         texts.append(("published", f"{', '.join(scores)}" + (f" ({how})" if how else "")))
+    if published.get("milestones"):
+        bands = (f"{low:g} to {high:g} dB at step {step:,}" for step, low, high in milestones(published["milestones"]))
+        texts.append(("expected", f"val/psnr of {', '.join(bands)}"))
     if published.get("conflicts"):
         texts.append(("decided", " ".join(str(published["conflicts"]).split())))
     return texts
