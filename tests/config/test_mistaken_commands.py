@@ -77,7 +77,7 @@ TRAIN: list[Row] = [
     ("callbacks.metrics.names=psnr", "callbacks.metrics.names=psnr is not a list", "callbacks.metrics.names=[psnr]"),
     ("data=null", "data is ", "data=synthetic"),
     ("optimizer=null", "optimizer is ", "optimizer=adamw"),
-    ("logger=null", "logger is missing: give logger=NAME", "experiment=null"),
+    ("logger=null", "logger is missing, and a training needs it: give logger=NAME", "experiment=null"),
     ("module=null", "module is missing", "module.compile=losses"),
 ]  # fmt: skip
 

@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import get_class
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from vfi_train.config.epochs import has_uncounted_epochs, length_as_written, resolved
 from vfi_train.config.mistakes import explain
@@ -130,11 +130,12 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any] | None = None, name:
     Raises:
         UserError: a key or a value that its target does not take.
     """
-    check_options(config)
+    values = resolved(config)
+    check_options(values, OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
     check_targets(config)
     take_torchrun_counts(config.trainer)
     return plan_training(
-        resolved(config),
+        values,
         HydraConfig.get().runtime.choices if choices is None else choices,
         name,
         length_as_written(config),

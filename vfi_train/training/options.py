@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from omegaconf import DictConfig, OmegaConf
-
 from vfi_train.config.overrides import group_choices
 from vfi_train.config.targets import check_arguments, check_value
 from vfi_train.errors import UserError, nearest
@@ -47,30 +45,31 @@ OPTIONS: dict[str, Any] = {
 BLOCKS = ("model", "data", "loss", "optimizer", "schedule", "trainer", "module")  # each makes one object
 
 
-def check_options(config: DictConfig) -> None:
+def check_options(config: Mapping[str, Any], written: Mapping[str, Any]) -> None:
     """Check the options of a training and that no block is missing.
+
+    Args:
+        config: resolved, as plain containers.
+        written: the same with its interpolations.
 
     Raises:
         UserError: naming the key, what was given and what was expected.
     """
-    written = OmegaConf.to_container(config, resolve=False)
-    for block in BLOCKS:
-        if not isinstance(config.get(block), DictConfig) or "_target_" not in config[block]:
+    for block in (*BLOCKS, "callbacks", "logger"):
+        value = config.get(block)
+        if not isinstance(value, Mapping) or (block in BLOCKS and "_target_" not in value):
             known = f": give {block}=NAME, {nearest('', group_choices(block))}" if group_choices(block) else ""
             raise UserError(f"{block} is missing, and a training needs it{known}")
-    for block in ("callbacks", "logger"):
-        if not isinstance(config.get(block), DictConfig):
-            raise UserError(f"{block} is missing: give {block}=NAME, {nearest('', group_choices(block))}")
     for key, hint in OPTIONS.items():
-        value = OmegaConf.select(config, key)
-        if value is None and "${" in str(_written(written, key)):
+        value = _at(config, key)
+        if value is None and "${" in str(_at(written, key)):
             continue  # a length in epochs, before the data is counted
         check_value(key, value, hint)
-    for number, group in enumerate(config.parameter_groups):
+    for number, group in enumerate(config["parameter_groups"]):
         check_arguments(f"parameter_groups[{number}]", ParameterGroup, group)
 
 
-def _written(config: Any, key: str) -> Any:
+def _at(config: Any, key: str) -> Any:
     for part in key.split("."):
         config = config.get(part) if isinstance(config, Mapping) else None
     return config
