@@ -24,16 +24,18 @@ class Adobe240(StoredData):
     origin = "the videos of https://www.cs.ubc.ca/labs/imager/tr/2017/DeepVideoDeblurring, decoded to images"
     published = COUNTS
     arbitrary_time = True
+    has_context = True
 
     def train_items(self) -> list[Item]:
         """The seven targets of each group of nine frames, of nine videos of ten."""
         videos = [video for number, video in enumerate(self.store.folders(), start=1) if number % EVERY]
-        return [i for v in self.found(videos, "folder of frames") for i in video_items(self.store, v)]
+        found = self.found(videos, "folder of frames")
+        return [item for video in found for item in video_items(self.store, video, self.context)]
 
     def val_items(self) -> list[Item]:
         """Those of every tenth video."""
-        videos = self.store.folders()[EVERY - 1 :: EVERY]
-        return [i for v in self.found(videos, f"{EVERY} folders of frames") for i in video_items(self.store, v)]
+        videos = self.found(self.store.folders()[EVERY - 1 :: EVERY], f"{EVERY} folders of frames")
+        return [item for video in videos for item in video_items(self.store, video, self.context)]
 
     def file_groups(self) -> list[Files]:
         """See `StoredData`: of all videos, since their number decides which are used."""

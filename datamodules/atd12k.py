@@ -18,6 +18,7 @@ class ATD12K(EvalData):
     folder = "datasets"
     origin = "datasets.zip of AnimeInterp, https://github.com/lisiyao21/AnimeInterp"
     published = COUNTS
+    unit = "triplets"
     image_size = (540, 960)
 
     def val_items(self) -> list[Item]:

@@ -18,6 +18,7 @@ from datamodules.core.fast_copy import joined
 from datamodules.core.samples import Sample, SampleSource
 from datamodules.storage.store import Store, open_store
 from datamodules.transforms import Compose, Transform
+from vfi_train.contract import CONTEXT
 from vfi_train.errors import DataError, UserError
 from vfi_train.ranges import Positive
 
@@ -36,6 +37,7 @@ class Item:
         time: 0..1.
         pair: a name of the inputs, shared by samples of other times between them.
         flow: labels from the target to frame0 and to frame1.
+        context: the frames `before` and `after` the inputs, where they are wanted.
     """
 
     key: str
@@ -45,10 +47,16 @@ class Item:
     time: float = 0.5
     pair: str = ""
     flow: tuple[str, str] | None = None
+    context: tuple[str, str] | None = None
+
+    def inputs(self) -> dict[str, str]:
+        """The files of what a network gets, by their names in a sample."""
+        context = {} if self.context is None else dict(zip(CONTEXT, self.context, strict=True))
+        return {"frame0": self.frame0, "frame1": self.frame1, **context}
 
     def images(self) -> list[str]:
         """Its frames' files."""
-        return [name for name in (self.frame0, self.target, self.frame1) if name is not None]
+        return [name for name in (self.frame0, self.target, self.frame1, *(self.context or ())) if name is not None]
 
     def names(self) -> list[str]:
         """All its files."""
@@ -67,6 +75,12 @@ class Triplet(NamedTuple):
         """Of the target, frames being evenly spaced: 0..1."""
         return (self.target - self.frame0) / (self.frame1 - self.frame0)
 
+    def context(self, frames: range) -> tuple[int, int]:
+        """Positions of the frames an interval before and after the inputs; where `frames` end, the input again."""
+        gap = self.frame1 - self.frame0
+        before, after = self.frame0 - gap, self.frame1 + gap
+        return before if before in frames else self.frame0, after if after in frames else self.frame1
+
 
 class Items:
     """A `SampleSource` of items: only the augmentation is random."""
@@ -81,7 +95,7 @@ class Items:
         """Read item `index` and transform it."""
         item = self.items[index]
         sample: Sample = {"key": item.key, "pair": item.pair or item.key, "time": item.time}
-        for name, file in (("frame0", item.frame0), ("frame1", item.frame1), ("target", item.target)):
+        for name, file in (*item.inputs().items(), ("target", item.target)):
             if file is not None:
                 sample[name] = self.store.read(file, item.key)
         if item.flow is not None:
@@ -119,12 +133,14 @@ class StoredData(VFIDataModule):
         folder: the published name of `root`.
         origin: where the dataset comes from, for messages.
         published: what `counts` gives for the complete dataset, where that is stated.
+        unit: what these numbers count; "": their names say it.
         image_size: height and width of all images, where they have one.
     """
 
     folder: ClassVar[str]
     origin: ClassVar[str]
     published: ClassVar[Mapping[str, int]] = {}
+    unit: ClassVar[str] = ""
     image_size: ClassVar[tuple[int, int] | None] = None
 
     def __init__(

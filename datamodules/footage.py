@@ -36,7 +36,8 @@ class Footage(ClipData):
 
     def val_source(self) -> ClipTriplets:
         """The targets of all clips; decodes what is new."""
-        return ClipTriplets(evenly_spaced(self._triplets, self.val_samples), self.val_transforms, "{target:06d}")
+        triplets = evenly_spaced(self._triplets, self.val_samples)
+        return ClipTriplets(triplets, self.val_transforms, "{target:06d}", self.context_cuts)
 
     @cached_property
     def _triplets(self) -> list[tuple[Frames, Triplet]]:

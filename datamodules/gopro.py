@@ -8,6 +8,7 @@ one target of a group in AMT (CVPR 2023); both use the same lists of videos.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -47,8 +48,10 @@ class GoPro(StoredData):
     folder = "GOPRO_Large_all"
     origin = "GOPRO_Large_all.zip, https://seungjunnah.github.io/Datasets/gopro"
     published = COUNTS
+    unit = "videos"
     image_size = (720, 1280)
     arbitrary_time = True
+    has_context = True
 
     def __init__(self, *, item: Literal["moment", "group"] = "moment", **data: Any) -> None:
         super().__init__(**data)
@@ -83,7 +86,7 @@ class GoPro(StoredData):
                 f"data.root={self.root} has no {self._place(split, missing[0])}, one of {len(missing)} missing {split} "
                 f"videos of {len(videos)}: {self.hint()}"
             )
-        return [item for video in videos for item in video_items(self.store, self._place(split, video))]
+        return [item for video in videos for item in video_items(self.store, self._place(split, video), self.context)]
 
     def _place(self, split: str, video: str) -> str:
         return f"{split}/{video}" if self.store.exists(split) else video
@@ -102,18 +105,18 @@ class Groups:
         """All targets of group `index`, with the same random numbers; each frame is read once."""
         seed = 0 if rng is None else int(rng.integers(2**63))
         items = self.items[index * self.size : (index + 1) * self.size]
-        frames = {name: self.store.read(name, item.key) for item in items[:1] for name in (item.frame0, item.frame1)}
+        frames = {name: self.store.read(file, items[0].key) for name, file in items[0].inputs().items()}
         samples = []
         for item in items:
             assert item.target is not None
-            sample: Sample = {"frame0": frames[item.frame0], "target": self.store.read(item.target, item.key)}
-            sample |= {"frame1": frames[item.frame1], "time": item.time, "key": item.key, "pair": item.pair}
+            sample: Sample = {**frames, "target": self.store.read(item.target, item.key)}
+            sample |= {"time": item.time, "key": item.key, "pair": item.pair}
             samples.append(self.transforms(sample, np.random.default_rng(seed)))
         return samples
 
 
-def video_items(store: Store, folder: str, size: int = GROUP) -> list[Item]:
-    """Every target of a video, a folder of frames in the order of their names.
+def video_items(store: Store, folder: str, context: bool = False, size: int = GROUP) -> list[Item]:
+    """Every target of a video, a folder of frames in the order of their names, with `context` if it is wanted.
 
     Raises:
         DataError: it has fewer frames than a group, or one is missing between two.
@@ -130,7 +133,11 @@ def video_items(store: Store, folder: str, size: int = GROUP) -> list[Item]:
     for triplet in video_triplets(len(frames), size):
         first, target, last = triplet
         pair = f"{video}/{stems[first]}-{stems[last]}"
-        items.append(Item(f"{pair}/{stems[target]}", frames[first], frames[last], frames[target], triplet.time, pair))
+        item = Item(f"{pair}/{stems[target]}", frames[first], frames[last], frames[target], triplet.time, pair)
+        if context:
+            before, after = triplet.context(range(len(frames)))
+            item = replace(item, context=(frames[before], frames[after]))
+        items.append(item)
     return items
 
 

@@ -39,6 +39,7 @@ class HD(EvalData):
     folder = "HD_dataset"
     origin = "the HD benchmark of https://github.com/baowenbo/MEMC-Net"
     published = COUNTS
+    unit = "videos"
 
     def __init__(
         self,

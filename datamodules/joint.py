@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate, islice
 from typing import Any, Literal
 
@@ -31,7 +31,8 @@ class Joint(VFIDataModule):
         datasets: by name, in order. Each gives its samples, augmentation and `batch_size`; its other loader options
             are ignored.
         every: alternate every "epoch" or every "step".
-        val_split: a dataset to validate on; null: the first of `datasets`.
+        val_split: a dataset to validate on, or several by name, each with averages of its own (`val/psnr_NAME`) beside
+            those over all samples; null: the first of `datasets`.
         **loader: see `VFIDataModule`; `batch_size` is that of the first dataset.
     """
 
@@ -40,7 +41,7 @@ class Joint(VFIDataModule):
         *,
         datasets: Mapping[str, VFIDataModule],
         every: Literal["epoch", "step"] = "epoch",
-        val_split: VFIDataModule | None = None,
+        val_split: VFIDataModule | Mapping[str, VFIDataModule] | None = None,
         **loader: Any,
     ) -> None:
         super().__init__(**loader)
@@ -54,14 +55,32 @@ class Joint(VFIDataModule):
                 f"data.batch_size={self.batch_size} must be that of the first dataset, "
                 f"data.datasets.{name}.batch_size={first.batch_size}"
             )
-        self.val_split = first if val_split is None else val_split
-        if self.val_batch_size is None:
-            self.val_batch_size = self.val_split.val_batch_size
-        parts = (*self.datasets.values(), self.val_split)
+        split = {"": first} if val_split is None else val_split
+        self.val_sets = dict(split) if isinstance(split, Mapping) else {"": split}
+        self.val_names = tuple(name for name in self.val_sets if name)
+        if self.val_names:
+            if self.val_batch_size not in (None, 1):
+                raise UserError(
+                    f"data.val_batch_size={self.val_batch_size} of several validation sets, whose images may differ in "
+                    "size: give 1 or null"
+                )
+            self.val_batch_size = 1
+        elif self.val_batch_size is None:
+            self.val_batch_size = self.val_sets[""].val_batch_size
+        parts = (*self.datasets.values(), *self.val_sets.values())
         self.arbitrary_time = any(data.arbitrary_time for data in parts)
         self.gives_maps = any(data.gives_maps for data in parts)
         self.gives_reference = any(data.gives_reference for data in parts)
         self.gives_flow = all(data.gives_flow for data in self.datasets.values())
+        self.has_context = all(data.has_context for data in parts)
+
+    def give_context(self) -> None:
+        """See `VFIDataModule`: each dataset."""
+        super().give_context()
+        parts = (*self.datasets.values(), *self.val_sets.values())
+        for data in parts:
+            data.give_context()
+        self.arbitrary_time = any(data.arbitrary_time for data in parts)
 
     def check(self) -> None:
         """Check the training samples of each dataset, and the validation samples."""
@@ -70,7 +89,7 @@ class Joint(VFIDataModule):
 
     def prepare_data(self) -> None:
         """Prepare each dataset."""
-        for data in (*self.datasets.values(), self.val_split):
+        for data in (*self.datasets.values(), *self.val_sets.values()):
             data.prepare_data()
 
     def train_source(self) -> JointSource:
@@ -78,11 +97,13 @@ class Joint(VFIDataModule):
         return JointSource([_named(f"data.datasets.{n}", d.train_source) for n, d in self.datasets.items()])
 
     def val_source(self) -> SampleSource:
-        """The samples of the validation dataset."""
-        first = self.val_split is next(iter(self.datasets.values()))
-        return _named(
-            f"data.datasets.{next(iter(self.datasets))}" if first else "data.val_split", self.val_split.val_source
-        )
+        """The samples of the validation dataset, or of several, one after the other."""
+        if self.val_names:
+            sources = [_named(f"data.val_split.{n}", data.val_source) for n, data in self.val_sets.items()]
+            return NamedSources(self.val_names, sources)
+        data, first = self.val_sets[""], next(iter(self.datasets))
+        block = f"data.datasets.{first}" if data is self.datasets[first] else "data.val_split"
+        return _named(block, data.val_source)
 
     def train_batches(self, per_device: int, position: Callable[[], tuple[int, int]]) -> GlobalBatchSampler:
         """See `VFIDataModule`."""
@@ -125,6 +146,20 @@ class JointSource:
         """See `HasSubsets`: the next sample of the same dataset."""
         part = bisect_right(self.starts, index) - 1
         return self.starts[part] + (index + 1 - self.starts[part]) % self.sizes[part]
+
+
+class NamedSources(JointSource):
+    """Several sources whose samples' keys begin with NAME/."""
+
+    def __init__(self, names: Sequence[str], sources: list[SampleSource]) -> None:
+        super().__init__(sources)
+        self.names = names
+
+    def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
+        """Sample `index` of all."""
+        sample = super().sample(index, rng)
+        assert isinstance(sample, dict)
+        return {**sample, "key": f"{self.names[bisect_right(self.starts, index) - 1]}/{sample['key']}"}
 
 
 class JointBatches(GlobalBatchSampler):

@@ -28,6 +28,7 @@ class Middlebury(EvalData):
     folder = "middlebury"
     origin = "other-color-twoframes.zip, other-gt-interp.zip and eval-color-twoframes.zip, https://vision.middlebury.edu/flow/data"
     published = COUNTS
+    unit = "triplets"
 
     def __init__(self, *, part: Literal["other", "evaluation"] = "other", **data: Any) -> None:
         super().__init__(**data)

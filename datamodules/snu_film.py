@@ -27,6 +27,7 @@ class SNUFilm(EvalData):
     folder = "SNU-FILM"
     origin = "SNU-FILM_test.zip and eval_modes.zip, https://myungsub.github.io/CAIN"
     published = COUNTS
+    unit = "triplets"
 
     def __init__(self, *, split: Split = "easy", **data: Any) -> None:
         super().__init__(**data)

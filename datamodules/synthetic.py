@@ -36,6 +36,8 @@ class Synthetic(VFIDataModule):
         **loader: see `VFIDataModule`.
     """
 
+    has_context = True
+
     def __init__(
         self,
         *,
@@ -63,18 +65,24 @@ class Synthetic(VFIDataModule):
 
     def train_source(self) -> SyntheticScenes:
         """Scenes of (seed, epoch, index)."""
-        return SyntheticScenes(self.style, self.train_samples, self.times, self.gives_flow, self.gives_maps)
+        return self._scenes(self.train_samples)
 
     def val_source(self) -> SyntheticScenes:
         """Scenes that depend only on the index."""
-        return SyntheticScenes(self.style, self.val_samples, self.times, self.gives_flow, self.gives_maps)
+        return self._scenes(self.val_samples)
+
+    def _scenes(self, samples: int) -> SyntheticScenes:
+        return SyntheticScenes(self.style, samples, self.times, self.gives_flow, self.gives_maps, self.context)
 
 
 class SyntheticScenes:
     """A `SampleSource`. `times` is empty for any time."""
 
-    def __init__(self, style: SceneStyle, samples: int, times: tuple[float, ...], flow: bool, maps: bool) -> None:
+    def __init__(
+        self, style: SceneStyle, samples: int, times: tuple[float, ...], flow: bool, maps: bool, context: bool
+    ) -> None:
         self.style, self.samples, self.times, self.flow, self.maps = style, samples, times, flow, maps
+        self.context = context
 
     def __len__(self) -> int:
         return self.samples
@@ -96,6 +104,8 @@ class SyntheticScenes:
         }
         if self.flow:
             sample["flow"] = snapshot.flow(0, 1)
+        if self.context:  # layers keep their acceleration beyond both ends
+            sample |= {"before": to_uint8(scene.render(-1)), "after": to_uint8(scene.render(2))}
         return sample
 
 

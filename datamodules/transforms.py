@@ -23,7 +23,8 @@ from datamodules.core.samples import Sample
 from vfi_train.errors import DataError, UserError
 from vfi_train.ranges import AboveZero, Positive
 
-FRAMES = ("frame0", "frame1", "target", "reference")
+FRAMES = ("frame0", "frame1", "target", "reference", "before", "after")
+BACKWARDS = {"frame0": "frame1", "frame1": "frame0", "before": "after", "after": "before"}
 MAPS = ("time", "reference_time")  # where they are H W
 ROTATIONS: list[Callable[[NDArray, NDArray], tuple[NDArray, NDArray]]] = [  # of the components x and y
     lambda x, y: (x, y),
@@ -267,7 +268,7 @@ class ReverseTime(Transform):
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """See the class."""
-        changed = {**_reverse_times(sample), "frame0": sample["frame1"], "frame1": sample["frame0"]}
+        changed = {**_reverse_times(sample), **{name: sample[of] for name, of in BACKWARDS.items() if of in sample}}
         if "flow" in sample:
             changed["flow"] = _recombined(sample["flow"], np.eye(4)[[2, 3, 0, 1]])
         return changed

@@ -18,6 +18,7 @@ from datamodules.storage.clips import ClipPath, find_clips
 from datamodules.storage.frame_cache import FrameCache, Frames
 from datamodules.storage.video_file import check_deinterlacer
 from datamodules.transforms import Compose, Transform
+from vfi_train.contract import CONTEXT
 from vfi_train.errors import DataError, UserError
 from vfi_train.ranges import NonNegative, Positive
 
@@ -44,6 +45,8 @@ class ClipData(VFIDataModule):
     Attributes:
         notes: how many samples were left out, for the user; known with the samples.
     """
+
+    has_context = True
 
     def __init__(
         self,
@@ -81,6 +84,11 @@ class ClipData(VFIDataModule):
         """Print `notes`, in one process."""
         for note in self.notes if self._rank == 0 else ():
             print(note, flush=True)
+
+    @property
+    def context_cuts(self) -> float | None:
+        """See `ClipTriplets`."""
+        return self.cut_threshold if self.context else None
 
     @cached_property
     def clips(self) -> list[ClipPath]:
@@ -138,11 +146,12 @@ class Video(ClipData):
 
     def train_source(self) -> ClipTriplets:
         """Augmented triplets."""
-        return ClipTriplets(self._split[0], self.transforms, PAIR)
+        return ClipTriplets(self._split[0], self.transforms, PAIR, self.context_cuts)
 
     def val_source(self) -> ClipTriplets:
         """Triplets of other clips, or of the end of the single clip."""
-        return ClipTriplets(evenly_spaced(self._split[1], self.val_samples), self.val_transforms, PAIR)
+        triplets = evenly_spaced(self._split[1], self.val_samples)
+        return ClipTriplets(triplets, self.val_transforms, PAIR, self.context_cuts)
 
     @cached_property
     def _split(self) -> tuple[list[tuple[Frames, Triplet]], list[tuple[Frames, Triplet]]]:
@@ -189,15 +198,29 @@ class Video(ClipData):
         """The last triplets are for validation; those before them that share frames with them are left out."""
         count = max(1, round(self.val_split * len(firsts)))
         val = firsts[-count:]
-        train = [first for first in firsts if first + 2 * self.gap < val[0]]
+        reach = (6 if self.context else 2) * self.gap  # from the first frame to the last, both with what is around
+        train = [first for first in firsts if first + reach < val[0]]
         return [(frames, train)], [(frames, val)]
 
 
 class ClipTriplets:
-    """A `SampleSource` of triplets of decoded clips. `key` is the format of a triplet's name within its clip."""
+    """A `SampleSource` of triplets of decoded clips.
 
-    def __init__(self, triplets: Sequence[tuple[Frames, Triplet]], transforms: Compose, key: str) -> None:
-        self.triplets, self.transforms, self.key = triplets, transforms, key
+    Args:
+        triplets: the clips, and positions in them.
+        transforms: of the samples.
+        key: format of a triplet's name within its clip.
+        context_cuts: give the frames before and after, too, none from beyond a change of more grey levels than this.
+    """
+
+    def __init__(
+        self,
+        triplets: Sequence[tuple[Frames, Triplet]],
+        transforms: Compose,
+        key: str,
+        context_cuts: float | None = None,
+    ) -> None:
+        self.triplets, self.transforms, self.key, self.context_cuts = triplets, transforms, key, context_cuts
 
     def __len__(self) -> int:
         return len(self.triplets)
@@ -206,6 +229,8 @@ class ClipTriplets:
         """Take the frames and transform them; pixels that a crop leaves out are not read."""
         frames, triplet = self.triplets[index]
         numbers = triplet._asdict()
+        if self.context_cuts is not None:
+            numbers |= zip(CONTEXT, triplet.context(shot(frames, triplet.target, self.context_cuts)), strict=True)
         sample: Sample = {name: frames[number] for name, number in numbers.items()}
         key, pair = (f"{frames.name}/{form.format(**numbers)}" for form in (self.key, PAIR))
         sample.update(time=time_of(frames, triplet), key=key, pair=pair)
@@ -235,6 +260,13 @@ def is_even(frames: Frames | FrameTimes, triplet: Triplet) -> bool:
 def even(frames: Frames | FrameTimes, firsts: Sequence[int], gap: int) -> list[int]:
     """Those first frames whose triplet has its target half way in time."""
     return [first for first in firsts if is_even(frames, Triplet(first, first + gap, first + 2 * gap))]
+
+
+def shot(frames: Frames, number: int, cut_threshold: float) -> range:
+    """The numbers of the frames around frame `number` up to the next cuts."""
+    starts = np.flatnonzero(frames.unexplained > cut_threshold)  # a cut lies before such a frame
+    after = int(np.searchsorted(starts, number, side="right"))
+    return range(int(starts[after - 1]) if after else 0, int(starts[after]) if after < len(starts) else len(frames))
 
 
 def usable(frames: Frames, gap: int, cut_threshold: float, static_threshold: float) -> list[int]:

@@ -30,6 +30,7 @@ class Vimeo90K(StoredData):
     folder = "vimeo_triplet"
     origin = "vimeo_triplet.zip, http://toflow.csail.mit.edu"
     published = COUNTS
+    unit = "triplets"
     image_size = (256, 448)
 
     def __init__(

@@ -23,7 +23,9 @@ class Vimeo90KMaps(VimeoSeptuplet):
     folder = "vimeo_triplet"
     origin = "vimeo_triplet.zip, http://toflow.csail.mit.edu"
     published = COUNTS
+    unit = "triplets"
     frames = 3
+    has_context = False
 
     def __init__(self, **data: Any) -> None:
         if data.get("flow"):

@@ -21,6 +21,7 @@ from vfi_train.errors import DataError
 
 COUNTS = {"sep_trainlist.txt": 64_612, "sep_testlist.txt": 7_824}
 FRAMES = 7
+WITH_CONTEXT = (2, 3, 4)  # the only triple whose neighbours, 0 and 6, are in the clip
 Triple = tuple[int, int, int]  # positions of the start, the target and the end
 MAX_TRIES = 100  # draws until a sample has finite distance maps
 
@@ -50,9 +51,11 @@ class VimeoSeptuplet(StoredData):
     folder = "vimeo_septuplet"
     origin = "vimeo_septuplet.zip, http://toflow.csail.mit.edu"
     published = COUNTS
+    unit = "septuplets"
     frames: ClassVar[int] = FRAMES  # of a clip
     image_size = (256, 448)
     arbitrary_time = True
+    has_context = True
 
     def __init__(
         self,
@@ -78,6 +81,11 @@ class VimeoSeptuplet(StoredData):
         self.train_fraction, self.val_split = check_fraction(train_fraction, val_split)
         self.val_targets, self.val_maps = val_targets, val_maps
 
+    def give_context(self) -> None:
+        """See `VFIDataModule`: in every clip, im1 and im7 are around the inputs im3 and im5; the target is im4."""
+        super().give_context()
+        self.arbitrary_time = False
+
     def train_source(self) -> SampleSource:
         """Random triples of the training clips."""
         clips = split(self.list_lines(self._lists[0]), self.train_fraction)[0]
@@ -92,7 +100,9 @@ class VimeoSeptuplet(StoredData):
             clips = split(self.list_lines(self._lists[0]), self.train_fraction)[1]
         stored = "D" in self.variant and self.val_maps == "stored"
         self._check_clip(clips[0], stored, flow=False)
-        if self.val_targets == "random":
+        if self.context:
+            targets = [(clip, WITH_CONTEXT) for clip in clips]
+        elif self.val_targets == "random":
             targets = [
                 (clip, random_triple(np.random.default_rng((0, i)), self.frames)) for i, clip in enumerate(clips)
             ]
@@ -140,6 +150,7 @@ class RandomTriples:
         self.reverse, self.flow, self.transforms = data.reverse, data.gives_flow, data.transforms
         self.stored, self.reference = "D" in data.variant, "R" in data.variant
         self.maps = PREPARATIONS[f"{data.maps}_{'dr' if self.reference else 'd'}"]
+        self.context = data.context
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -158,12 +169,14 @@ class RandomTriples:
         )
 
     def _draw(self, clip: str, rng: np.random.Generator) -> Sample:
-        start, middle, end = random_triple(rng, self.frames)
+        start, middle, end = WITH_CONTEXT if self.context else random_triple(rng, self.frames)
         between = int(rng.integers(start, end + 1)) if self.reference else None
         if rng.random() < self.reverse:
             start, end = end, start
         key = f"{clip}/{start}-{middle}-{end}" + ("" if between is None else f"-r{between}")
         frames = {"frame0": start, "target": middle, "frame1": end}
+        if self.context:
+            frames |= {"before": 2 * start - end, "after": 2 * end - start}
         times = {"time": middle}
         if between is not None:
             frames["reference"] = times["reference_time"] = between
@@ -195,6 +208,7 @@ class ClipTargets:
         self.maps = PREPARATIONS["rife_dr_test" if (data.maps, data.variant) == ("rife", "DR") else "test"]
         # As published: numbers with a small constant in the divisor, constant maps without.
         self.epsilon = TIME_EPSILON if data.variant == "T" else 0.0
+        self.context = data.context
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -204,6 +218,8 @@ class ClipTargets:
         clip, triple = self.targets[index]
         key = f"{clip}/{'-'.join(map(str, triple))}"
         frames = dict(zip(("frame0", "target", "frame1"), triple, strict=True))
+        if self.context:
+            frames |= {"before": 0, "after": FRAMES - 1}
         images = image_files(clip, self.frames)
         sample: Sample = {name: self.store.read(images[i], key) for name, i in frames.items()}
         time: Any = time_index(*triple, self.epsilon)

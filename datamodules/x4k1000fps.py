@@ -6,12 +6,13 @@ X-TRAIN's sampling is that of ATM-VFI (ICASSP 2025), X-TEST's protocols those of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
 from datamodules.core.samples import Sample, SampleSource
-from datamodules.file_dataset import Files, Item, StoredData, check_numbers, one_of
+from datamodules.file_dataset import Files, Item, StoredData, Triplet, check_numbers, one_of
 from datamodules.storage.store import Store
 from datamodules.transforms import Compose, Resize
 from vfi_train.errors import DataError, UserError
@@ -40,6 +41,8 @@ class X4K1000FPS(StoredData):
     folder = "X4K1000FPS"
     origin = "X-TRAIN and X-TEST of XVFI, https://github.com/JihyongOh/XVFI"
     published = COUNTS
+    unit = "clips"
+    has_context = True
 
     def __init__(
         self,
@@ -69,7 +72,15 @@ class X4K1000FPS(StoredData):
     def train_source(self) -> SampleSource:
         """Random triples of X-TRAIN."""
         clips = self._clips("train")
-        return RandomGaps(self.store, clips, self.gaps, self.transforms)
+        if not self.context:
+            return RandomGaps(self.store, clips, self.gaps, self.transforms)
+        gaps = [gap for gap in self.gaps if 3 * gap < TRAIN_FRAMES]
+        if not gaps:
+            raise UserError(
+                f"data.gap: frames before and after the two need gaps up to {(TRAIN_FRAMES - 1) // 3} in clips of "
+                f"{TRAIN_FRAMES} frames; got {self.gaps[0]} and more"
+            )
+        return RandomGaps(self.store, clips, gaps, self.transforms, context=True)
 
     def val_items(self) -> list[Item]:
         """The targets of X-TEST."""
@@ -83,10 +94,13 @@ class X4K1000FPS(StoredData):
             for first in range(0, len(frames) - WINDOW, WINDOW):
                 pair = f"{name}/{first:04d}-{first + WINDOW:04d}"
                 ends = frames[first], frames[first + WINDOW]
+                before, after = Triplet(first, first + 1, first + WINDOW).context(range(len(frames)))
+                context = frames[before], frames[after]
                 for k in range(1, self.test_factor):
                     step = k * WINDOW // self.test_factor
                     target = frames[first + step]
-                    items.append(Item(f"{pair}/{first + step:04d}", *ends, target, k / self.test_factor, pair))
+                    item = Item(f"{pair}/{first + step:04d}", *ends, target, k / self.test_factor, pair)
+                    items.append(replace(item, context=context) if self.context else item)
         return items
 
     def counts(self) -> dict[str, int]:
@@ -107,10 +121,12 @@ class X4K1000FPS(StoredData):
 
 
 class RandomGaps:
-    """A `SampleSource`: one random triple of each X-TRAIN clip."""
+    """A `SampleSource`: one random triple of each X-TRAIN clip; with `context`, of those that have it."""
 
-    def __init__(self, store: Store, clips: Sequence[str], gaps: list[int], transforms: Compose) -> None:
-        self.store, self.clips, self.gaps, self.transforms = store, clips, gaps, transforms
+    def __init__(
+        self, store: Store, clips: Sequence[str], gaps: list[int], transforms: Compose, context: bool = False
+    ) -> None:
+        self.store, self.clips, self.gaps, self.transforms, self.context = store, clips, gaps, transforms, context
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -120,7 +136,8 @@ class RandomGaps:
         rng = rng or np.random.default_rng((0, index))
         clip = self.clips[index]
         gap = int(rng.choice(self.gaps))
-        first = int(rng.integers(TRAIN_FRAMES - gap))
+        margin = gap if self.context else 0
+        first = int(rng.integers(margin, TRAIN_FRAMES - gap - margin))
         key = f"{clip.removeprefix('train/')}/{first:02d}-{first + gap:02d}"
         frames = self.store.listed(clip)
         if len(frames) != TRAIN_FRAMES:
@@ -129,5 +146,7 @@ class RandomGaps:
                 "X-TRAIN again (https://github.com/JihyongOh/XVFI; decode its videos to images)"
             )
         chosen = {"frame0": first, "target": first + gap // 2, "frame1": first + gap}
+        if self.context:
+            chosen |= {"before": first - gap, "after": first + 2 * gap}
         sample: Sample = {name: self.store.read(frames[i], key) for name, i in chosen.items()}
         return self.transforms({**sample, "time": 0.5, "key": key}, rng)

@@ -149,6 +149,7 @@ ROOMS = {
     "architectures": "networks",
     "contract": "Batch, Prediction",
     "errors": "UserError, DataError",
+    "ranges": "of options, as type hints",
 }
 
 

@@ -20,6 +20,8 @@ class PiecewiseLinear:
             raise UserError(f"points must be [step, value] pairs such as [[0, 0.0], [1000, 0.05]]; got {points}")
         self.steps = [float(step) for step, _ in points]
         self.values = [float(value) for _, value in points]
+        if min(self.values) < 0:
+            raise UserError(f"the values of points are weights of 0 or more; got {self.values}")
         if any(later <= earlier for earlier, later in zip(self.steps, self.steps[1:], strict=False)):
             raise UserError(f"the steps of points must rise; got {[int(step) for step in self.steps]}")
 

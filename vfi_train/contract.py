@@ -23,6 +23,7 @@ FLOW_KINDS = {
     "forward_flow1": "flow from frame1 to frame0",
     "flow": "labels: flow from the target time to frame0, then to frame1",  # of a batch
 }
+CONTEXT = ("before", "after")  # the frames at the times -1 and 2; where a clip ends, the nearest frame again
 
 
 class Batch(TypedDict, total=False):
@@ -35,6 +36,8 @@ class Batch(TypedDict, total=False):
     flow: Tensor  # optional, B 4 H W: pseudo labels, target to frame0 then target to frame1
     reference: Tensor  # optional, B 3 H W: another known frame (the [R] variants)
     reference_time: Tensor  # optional, B 1 H W: its distance map
+    before: Tensor  # optional, B 3 H W: the frame at time -1, as far before frame0 as frame1 is after it
+    after: Tensor  # optional, B 3 H W: the frame at time 2
     key: list[str]  # which samples these are
 
 

@@ -19,7 +19,7 @@ from datamodules.core.shared_memory import SharedBatch
 from vfi_train.contract import Batch
 from vfi_train.errors import DataError
 
-IMAGES = ("frame0", "frame1", "target", "reference", "flow")
+IMAGES = ("frame0", "frame1", "target", "reference", "before", "after", "flow")
 TIMES = ("time", "reference_time")
 ALIGNMENT = 64  # bytes
 

@@ -42,6 +42,8 @@ class VFIDataModule(LightningDataModule):
         gives_flow: whether batches hold `flow`.
         gives_maps: whether times are maps, one number per pixel.
         gives_reference: whether batches hold `reference` and `reference_time`.
+        has_context: whether there are frames before and after the two, see `give_context`.
+        context: whether batches hold them.
         trains: whether there are training samples; a test set has none.
         skipped: why training samples were skipped, one sentence each.
     """
@@ -50,6 +52,8 @@ class VFIDataModule(LightningDataModule):
     gives_flow: bool = False
     gives_maps: bool = False
     gives_reference: bool = False
+    has_context: bool = False
+    context: bool = False
     trains: bool = True
 
     def __init__(
@@ -88,6 +92,19 @@ class VFIDataModule(LightningDataModule):
 
     def check(self) -> None:
         """Raise a DataError with one sentence when data is missing; fast, called before any training."""
+
+    def give_context(self) -> None:
+        """Let samples hold `before` and `after`, for a network that takes them; called before `check` and `setup`.
+
+        Raises:
+            UserError: this dataset has no such frames.
+        """
+        if not self.has_context:
+            raise UserError(
+                f"{type(self).__name__} has no frames before and after the two, which this network takes: choose "
+                "another dataset (data), or a network of two frames (model)"
+            )
+        self.context = True
 
     def setup(self, stage: str | None = None) -> None:
         """Find the samples of both sets or, for evaluation, only the validation samples."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
 import os
 import signal
@@ -15,10 +13,10 @@ import cv2
 import torch.distributed as dist
 from torch.utils.data import DataLoader
 
+from datamodules.core.malloc import MMAP_THRESHOLD, TRIM_THRESHOLD, set_malloc
 from datamodules.core.samplers import GlobalBatchSampler
 
 FORK_DELAY = 0.25  # seconds; threads need microseconds once they are given a core
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 cv2.setNumThreads(0)  # workers are the parallelism, and a forked one would wait for ever for threads it does not have
 
 
@@ -62,10 +60,7 @@ def init_worker(worker: int) -> None:
     """
     gc.freeze()  # garbage of the main process, such as a decoder, may wait for threads that a fork does not have
     _ignore_signals_except_from(os.getppid())
-    with contextlib.suppress(OSError, AttributeError):  # other C libraries than glibc
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)  # bytes; the most that glibc takes
-        libc.mallopt(M_TRIM_THRESHOLD, 256 << 20)
+    set_malloc({MMAP_THRESHOLD: 32 << 20, TRIM_THRESHOLD: 256 << 20})  # bytes; the first is the most that glibc takes
 
 
 def _ignore_signals_except_from(parent: int) -> None:

@@ -8,6 +8,7 @@ micro-batches: a run may resume on another number of devices. Written against th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lightning import LightningDataModule
@@ -19,10 +20,15 @@ class DataPosition:
     Args:
         datamodule: gives the trainer.
         batch_size: samples per optimizer step.
+
+    Attributes:
+        uncount_step: takes back one step in the count by which Lightning's `fit_loop`, its argument, decides what to
+            log. It is private: who depends on it sets this.
     """
 
     def __init__(self, datamodule: LightningDataModule, batch_size: int) -> None:
         self.datamodule, self.batch_size = datamodule, batch_size
+        self.uncount_step: Callable[[Any], None] = lambda fit_loop: None
         self.epoch = -1  # of the latest iteration
         self.micro_batch = 0  # samples per micro-batch over all processes
         self._loaded: dict[str, Any] | None = None
@@ -42,14 +48,14 @@ class DataPosition:
             self.epoch = trainer.current_epoch
         elif loaded["finished"]:
             self.epoch = loaded["epoch"] + 1
-            repair_loop(trainer.fit_loop)
+            repair_loop(trainer.fit_loop, self.uncount_step)
             if loaded["micro_batch"] != micro_batch:
                 set_completed(trainer.fit_loop, per_epoch)
         else:
             # Accumulated gradients are not in the checkpoint: the step begins again.
             steps = loaded["samples"] // self.batch_size
             self.epoch, done = loaded["epoch"], steps * self.batch_size // micro_batch
-            repair_loop(trainer.fit_loop)
+            repair_loop(trainer.fit_loop, self.uncount_step)
             set_completed(trainer.fit_loop, done)
         return self.epoch, done
 
@@ -72,7 +78,7 @@ class DataPosition:
         self._loaded = state_dict or None
 
 
-def repair_loop(fit_loop: Any) -> None:
+def repair_loop(fit_loop: Any, uncount_step: Callable[[Any], None]) -> None:
     """Correct two restored states of Lightning's loops with which they would run a batch twice."""
     epochs, batches = fit_loop.epoch_progress, fit_loop.epoch_loop.batch_progress
     # An exception in the middle of a micro-batch leaves the totals one ahead for the rest of the run.
@@ -83,7 +89,7 @@ def repair_loop(fit_loop: Any) -> None:
         for epoch, batch in ((epochs.total, batches.total), (epochs.current, batches.current)):
             epoch.processed = epoch.completed
             batch.completed = batch.processed - 1
-        fit_loop.epoch_loop._batches_that_stepped -= 1
+        uncount_step(fit_loop)
 
 
 def set_completed(fit_loop: Any, done: int) -> None:

@@ -84,7 +84,7 @@ class ImageFiles:
 
 
 class AnimatedImage:
-    """A WebP or PNG with more than one frame, which FFmpeg does not read. See `FrameSource`.
+    """A WebP with more than one frame, which FFmpeg does not read. See `FrameSource`.
 
     Args:
         path: the file.

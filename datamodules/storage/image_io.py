@@ -87,6 +87,11 @@ def flatten(image: ImageArray, background: Sequence[float] = (0, 0, 0)) -> Image
     return (over if image.dtype == np.float32 else over.round()).astype(image.dtype)
 
 
+def without_hidden(image: ImageArray) -> ImageArray:
+    """H W 4 with black where it is fully transparent: codecs that subsample chroma mix in what is hidden there."""
+    return np.where(image[..., 3:] > 0, image, 0).astype(image.dtype)
+
+
 def to_bits(image: ImageArray, bits: int) -> ImageArray:
     """The image as uint8 (`bits` = 8), uint16 (9..16) or float32 (32); integers are rounded and end at full scale."""
     dtype = np.dtype(DTYPES[8 if bits == 8 else max(16, bits)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ RGB_FORMATS = {  # by bits, without and with alpha
     8: ("rgb24", "rgba"), 16: ("rgb48le", "rgba64le"), 32: ("gbrpf32le", "gbrapf32le"),
 }  # fmt: skip
 KEPT_GRAPHS = 4  # of each thread
+THREADS = min(8, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -148,14 +150,19 @@ def _scaled(frame: av.VideoFrame, options: str, pixel_format: str) -> av.VideoFr
     if key not in graphs:
         if len(graphs) >= KEPT_GRAPHS:
             del graphs[next(iter(graphs))]
-        graphs[key] = filter_graph(frame, [f"scale={EXACT}{options}", f"format={pixel_format}"])
+        graphs[key] = filter_graph(frame, [f"scale={EXACT}{options}", f"format={pixel_format}"], THREADS)
     return _filtered(graphs[key], frame)
 
 
-def filter_graph(frame: av.VideoFrame, filters: list[str]) -> av.filter.Graph:
-    """Filters one after the other. Without threads: one that is left at a fork would be waited for."""
+def release_graphs() -> None:
+    """End this thread's conversions: threads of theirs that are left at a fork would be waited for."""
+    _LOCAL.__dict__.clear()
+
+
+def filter_graph(frame: av.VideoFrame, filters: list[str], threads: int = 1) -> av.filter.Graph:
+    """Filters one after the other."""
     graph = av.filter.Graph()
-    graph.threads = 1
+    graph.threads = threads
     last = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 24)
     )

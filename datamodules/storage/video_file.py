@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, islice
@@ -23,6 +24,7 @@ from datamodules.storage.media import (
     chroma_location,
     filter_graph,
     has_alpha_plane,
+    release_graphs,
     to_rgb,
 )
 from vfi_train.errors import DataError, UserError, nearest
@@ -79,7 +81,8 @@ class VideoFile:
     def frames(self) -> Iterator[Frame]:
         """See `FrameSource`."""
         clip, number, last = self.clip, 0, None
-        with self._container:
+        with self._container, ExitStack() as stack:
+            stack.callback(release_graphs)
             for decoded in chain(self._first, self._decoded):
                 orientation = Orientation.of(decoded)
                 size = orientation.size(decoded.height, decoded.width)
@@ -117,6 +120,7 @@ class VideoFile:
         start = Fraction(0) if self._is_untimed else _start(self._container, first)
         rate = Fraction(video.average_rate or video.guessed_rate or 24)
         seconds = Fraction(video.duration or 0) * Fraction(video.time_base or 0)
+        seconds = seconds or max(Fraction(0), _stated_end(video) - (first.pts or 0) * Fraction(first.time_base or 1))
         if not seconds and self._container.duration:
             seconds = Fraction(self._container.duration, av.time_base)
             if "matroska" in self._container.format.name:  # counts from zero

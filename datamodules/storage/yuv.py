@@ -54,7 +54,7 @@ class YUVFile:
         if rest or not size:
             raise DataError(
                 f"{path} has {size:,} bytes, which is not a number of complete {height}x{width} frames of "
-                f"{self._bytes:,} bytes: give its true size, or fetch it again"
+                f"{self._bytes:,} bytes: it was cut short, or its frames have another size; fetch it again"
             )
 
     def __len__(self) -> int:

@@ -24,6 +24,7 @@ from vfi_train.inference.manipulation import manipulate, timing
 
 TINY = ("ifrnet_tiny", "ifrnet_tiny_synthetic")
 MAPS = "ifrnet_tiny_d_synthetic"
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
 
 def settings(**values: Any) -> Settings:
@@ -56,7 +57,7 @@ def test_what_is_painted_follows_its_curve(jobs: Jobs) -> None:
     first, last = pan(2)
     mask = np.zeros(first.shape[:2], bool)
     mask[:, 48:] = True
-    frames = jobs.manipulated(*TINY, first, last, mask, [0, 0.5, 1, 1, 0.5, 0], False, 6)
+    frames = jobs.manipulated(*TINY, first, last, [mask], [[0, 0.5, 1, 1, 0.5, 0]], False, 6)
     assert len(frames) == 6
     assert timing([0, 0.5, 1, 1, 0.5, 0], 6)[2] == pytest.approx(1)
     for a, b in ((0, 5), (1, 4), (2, 3)):  # the curve is the same forth and back
@@ -66,19 +67,22 @@ def test_what_is_painted_follows_its_curve(jobs: Jobs) -> None:
     for frame, shown in zip(frames, (first, half, last), strict=False):
         assert np.array_equal(frame[inner], shown[inner])
         assert np.array_equal(frame[:, :42], first[:, :42])
-    moving = jobs.manipulated(*TINY, first, last, mask, [0, 0], True, 3)
+    moving = jobs.manipulated(*TINY, first, last, [mask], [[0, 0]], True, 3)
     assert [np.array_equal(frame[:, :42], x[:, :42]) for frame, x in zip(moving, (first, half, last), strict=True)]
     assert np.array_equal(moving[2][inner], first[inner])
-    for nothing in (None, np.zeros_like(mask)):
+    two = jobs.manipulated(*TINY, first, last, [mask, ~mask, mask & ~mask], [[0, 0], [0, 1], [1, 0]], False, 3)
+    assert all(np.array_equal(frame[inner], first[inner]) for frame in two)
+    assert [np.array_equal(f[:, :42], x[:, :42]) for f, x in zip(two, (first, half, last), strict=True)] == [True] * 3
+    for nothing in ([], [np.zeros_like(mask)]):
         with pytest.raises(UserError, match="paint over an object"):
-            jobs.manipulated(*TINY, first, last, nothing, [0, 1], False, 6)
+            jobs.manipulated(*TINY, first, last, nothing, [[0, 1]] * len(nothing), False, 6)
 
 
 def test_weights_that_know_maps_are_given_them(jobs: Jobs) -> None:
     first, last = pan(2)
     mask = np.zeros(first.shape[:2], bool)
     mask[20:40, 30:60] = True
-    got = jobs.manipulated(TINY[0], MAPS, first, last, mask, [0, 1, 0], True, 3)
+    got = jobs.manipulated(TINY[0], MAPS, first, last, [mask], [[0, 1, 0]], True, 3)
     network = Interpolator(TINY[0], weights=MAPS)
     wanted = manipulate(network, first, last, [mask], [[0, 1, 0]], 3, elsewhere=[0, 0.5, 1])
     assert all(np.array_equal(a, b) for a, b in zip(got, wanted, strict=True))
@@ -126,15 +130,17 @@ def test_files_are_removed_when_they_are_old(jobs: Jobs) -> None:
     assert not new.exists()
 
 
-def test_painted_layers_are_united() -> None:
+def test_what_is_painted_is_an_object_for_each_colour() -> None:
     background = np.zeros((4, 5, 4), np.uint8)
     layers = [np.zeros((4, 5, 4), np.uint8) for _ in range(2)]
-    layers[0][1, 1, 3], layers[1][2, 3, 3] = 255, 9
-    image, mask = painted({"background": background, "layers": layers, "composite": None})
+    layers[0][1, 1], layers[0][3, 3], layers[1][2, 3] = (255, 0, 0, 255), (255, 0, 0, 255), (240, 30, 10, 9)
+    layers[1][3, 3] = (0, 0, 255, 255)  # over the red
+    image, (red, blue, green) = painted({"background": background, "layers": layers}, [RED, BLUE, GREEN])
     assert image is not None and image.shape == (4, 5, 3)  # noqa: PT018
-    assert mask is not None
-    assert np.argwhere(mask).tolist() == [[1, 1], [2, 3]]
-    assert painted(None) == (None, None)
+    assert np.argwhere(red).tolist() == [[1, 1], [2, 3]]
+    assert np.argwhere(blue).tolist() == [[3, 3]]
+    assert not green.any()
+    assert painted(None, [RED]) == (None, [])
 
 
 def test_a_straight_curve_is_even_motion() -> None:

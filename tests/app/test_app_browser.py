@@ -81,6 +81,12 @@ def user(tmp_path: Path, page: str) -> Iterator[User]:
     browser.quit()
 
 
+def test_jobs_have_names_for_programs(page: str) -> None:
+    with urllib.request.urlopen(f"{page}/gradio_api/info") as response:
+        named = json.load(response)["named_endpoints"]
+    assert set(named) == {"/interpolate", "/manipulate", "/video"}
+
+
 def test_from_upload_to_download(user: User, page: str, tmp_path: Path) -> None:
     """Two images, a painted object with a drawn curve, a video; what is too large is refused."""
     scene = SceneStyle(*SIZE.values(), nonuniform=0.0).draw(np.random.default_rng(2))
@@ -107,7 +113,7 @@ def test_from_upload_to_download(user: User, page: str, tmp_path: Path) -> None:
     user.click("#manipulate")
     user.reads("paint over an object in the first image")
     user.paint("#editor")
-    user.draw("#curve svg", [(0.0, 1.0), (1.0, 0.0)])  # from the last image back to the first
+    user.draw("#curve_red svg", [(0.0, 1.0), (1.0, 0.0)])  # from the last image back to the first
     user.click("#manipulate")
     user.sees("#object_view", first, where=(slice(0, 20), slice(0, 20)))  # where nothing is painted
     user.slide("#object_slider", 0)

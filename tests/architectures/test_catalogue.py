@@ -23,9 +23,9 @@ from vfi_train.contract import Prediction
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.weights import load_published, published_state_dict
 
-# A file for each family. Parameters were measured on the published networks, teachers counted (`ifrnet_tiny` and
-# ATM-VFI at any time, `_t`, are ours). bfloat16: mean and largest difference of a frame under autocast; twice what was
-# measured.
+# A file for each family. Parameters were measured on the published networks, teachers counted (`ifrnet_tiny`,
+# `ifrnet_context` and ATM-VFI at any time, `_t`, are ours). bfloat16: mean and largest difference of a frame under
+# autocast; twice what was measured.
 EXPECTED = {path.stem: json.loads(path.read_text()) for path in Path(__file__).with_name("expected").glob("*.json")}
 
 
@@ -192,6 +192,22 @@ def test_maps_and_references_are_taken_or_refused(model: Architecture) -> None:
     else:
         with pytest.raises(ValueError, match="takes no reference frame"):
             model(*frames, 0.5, **reference)
+
+
+@each_class
+@torch.no_grad()
+def test_context_is_taken_or_refused(model: Architecture) -> None:
+    """Without it the nearest frames stand for it."""
+    frames, size = pair(model), side(model)
+    context = {"before": frame(size, size, -1.0, 2), "after": frame(size, size, 2.0, 2)}
+    if model.takes_context:
+        assert (model(*frames, **context).frame - model(*frames).frame).abs().max() > 1e-6
+        assert_same(model(*frames, before=frames[0], after=frames[1]), model(*frames))
+        with pytest.raises(ValueError, match="frames before and after of the two frames' shape"):
+            model(*frames, after=context["after"][..., :-1])
+    else:
+        with pytest.raises(ValueError, match="takes two frames, none before or after them"):
+            model(*frames, **context)
 
 
 @each_class

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tests.helpers.golden_cases import Case, assert_near, frame, load
 from vfi_train.architectures.layers import splat as layer
+from vfi_train.architectures.layers import splat as splat_module
 from vfi_train.architectures.layers.splat import coverage, splat
 from vfi_train.architectures.layers.warp import warp
 
@@ -360,6 +361,21 @@ def test_mistakes_are_told_in_one_sentence() -> None:
         splat(image, flow, image, mode="linear")
     with pytest.raises(ValueError, match="mode=max is none of sum, average, linear, softmax"):
         splat(image, flow, mode="max")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [(33, 47), (16, 17), (1, 5), (2, 2)])
+@pytest.mark.parametrize("mode", ["sum", "average", "linear"])
+def test_a_warp_and_a_gather_of_corners_give_the_same_gradients(
+    mode: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, flow, metric, upstream = drawn(size=size, channels=5)
+    flow[:, :, 0] = flow[:, :, 0].round()  # slopes of whole positions are one-sided
+    given = [x for x in (image, flow, metric_of(mode, metric)) if x is not None]
+    expected = gradients(mode, upstream, *given)
+    monkeypatch.setattr(splat_module, "_is_warp_faster", lambda image: False)
+    got = gradients(mode, upstream, *given)
+    for name in got:
+        assert_near(got[name], expected[name], 1e-10 * max(1.0, expected[name].abs().max().item()), name)
 
 
 @pytest.mark.gpu

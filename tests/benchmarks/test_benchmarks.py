@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.steps import PARTS
 from benchmarks.worker import KEPT, OURS, PLAIN
+from tests.helpers.videos import pan, write_video
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow  # a process for each way, each of which imports torch
@@ -41,3 +42,14 @@ def test_eight_times_from_one_encoding() -> None:
     """The program itself compares the images."""
     table = run("times", "--models", "ifrnet_s", "--size", "64", "64", "--rounds", "1", "--threads", "1")
     assert table.splitlines()[-1].startswith("| `ifrnet_s` | 1.0")
+
+
+def test_frames_by_runtimes(tmp_path: Path) -> None:
+    write_video(tmp_path / "clip.mp4", pan(6))
+    options = ("--models", "ifrnet_tiny", "--threads", "1", "--rounds", "2", "--triplets", "2", "--frames", "4")
+    table = run("frames", "--clip", str(tmp_path / "clip.mp4"), *options, "--runs", "1").splitlines()
+    rows = [line.split(" | ") for line in table if line.startswith("| `ifrnet_tiny`")]
+    first, second = ([row for row in rows if len(row) == count] for count in (8, 4))
+    assert {row[1] for row in first} == {"torch", "openvino", "onnxruntime", "openvino by hand"}
+    assert all(float(row[5]) > 50 for row in first if row[5])  # dB to PyTorch
+    assert len(second) == 2

@@ -29,6 +29,8 @@ def fail(kind):
         raise UserError("the moon is full: train tomorrow")
     if kind == "broken file":
         raise DataError("the moon is full: draw the sample again")
+    if kind == "killed":
+        os.kill(os.getpid(), 9)
     a, b = [1]  # the bug
 
 
@@ -119,6 +121,15 @@ def test_a_broken_sample_in_a_data_worker_is_one_sentence(tmp_path: Path) -> Non
     (tmp_path / "mine.py").write_text(CODE)
     result = train(*TINY, *overrides("data worker", "'broken file'"), cwd=tmp_path)
     assert (result.returncode, result.stderr) == (2, "error: the moon is full: draw the sample again\n")
+
+
+def test_a_data_worker_that_was_killed_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(CODE)
+    result = train(*TINY, *overrides("data worker", "killed"), cwd=tmp_path)
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("error: a process that reads data was killed (DataLoader worker (pid")
+    assert "usually because the memory was full: give fewer data.num_workers=..." in result.stderr
 
 
 @pytest.mark.parametrize("module", ["import nothing_like_it", "from losses.base import Nothing", "1 / 0"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
 from tests.helpers.programs import run_program, train
-from vfi_train.config.program import explain_import
+from vfi_train.config.program import explain_import, run
 from vfi_train.config.targets import check_targets, fits
 from vfi_train.errors import UserError
 from vfi_train.ranges import AboveZero, Natural, Odd, Positive
@@ -90,3 +91,26 @@ def test_a_target_that_cannot_be_imported_is_named() -> None:
 )
 def test_a_missing_library_says_what_to_install(error: ImportError, said: str) -> None:
     assert said in explain_import(error)
+
+
+def interrupt(config: object) -> None:
+    """What a program does when Ctrl-C is pressed."""
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("train", "the same command resumes from the last checkpoint"),
+        ("prepare", "what is complete stays, and the same command makes the rest"),
+        ("profile", "nothing is left half-written"),
+    ],
+)
+def test_ctrl_c_promises_what_is_true(
+    program: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [program])
+    with pytest.raises(SystemExit) as ended:
+        run(program, f"{__name__}:interrupt")
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == f"error: interrupted: {said}\n"

@@ -335,7 +335,7 @@ def test_a_part_of_the_held_out_samples_is_spread_evenly(roots: dict[str, Path])
         ("x4k1000fps", {"gap": [2, 65]}, r"^data\.gap=\[2, 65\] is not a smallest and largest gap"),
         ("x4k1000fps", {"gap": [3, 3]}, r"with an even one among them \(or data\.odd_gaps=true\)$"),
         ("xiph", {"frames": 2}, r"^data\.frames=2 has no triplet"),
-        ("ucf101", {"val_samples": 0}, r"^data\.val_samples=0 is not a number of samples"),
+        ("ucf101", {"val_samples": 0}, r"^data\.val_samples=0 is not an integer"),
         ("co3d", {"packs": 0}, r"^data\.packs=0 is not a number of packs"),
     ],
 )

@@ -15,7 +15,9 @@ from datamodules.core.samples import Sample
 from datamodules.joint import Joint, JointBatches
 from tests.helpers.layouts import LAYOUTS, fabricate, joint_data, tiny_block
 from tests.helpers.sources import Numbers, NumbersData, Recorder, SaveEverywhere, micro_batches, saved, steps, trainer
-from vfi_train.errors import DataError
+from vfi_train.callbacks.validation_metrics import ValidationMetrics
+from vfi_train.contract import Prediction
+from vfi_train.errors import DataError, UserError
 
 Every = Literal["epoch", "step"]
 
@@ -151,6 +153,32 @@ def test_one_dataset_is_validated_on(tmp_path: Path) -> None:
     module = joint(val_split=NamedData("c", 3, val=2, batch_size=1, val_batch_size=1))
     module.setup()
     assert [batch["key"] for batch in module.val_dataloader()] == [["val-c0:held-out"], ["val-c1:held-out"]]
+
+
+class White(L.LightningModule):
+    """Predicts white images."""
+
+    def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
+        return {"prediction": Prediction(torch.ones_like(batch["target"])), "batch": batch}
+
+
+def test_several_sets_are_validated_on(tmp_path: Path) -> None:
+    """Each image is one grey level, i of 255: the PSNR of white is -20 log10(1 - i / 255)."""
+    sets = {"x": NamedData("c", 3, val=2, batch_size=1), "y": NamedData("d", 5, val=3, batch_size=1)}
+    module = joint(val_split=sets)
+    module.setup()
+    keys = [batch["key"][0] for batch in module.val_dataloader()]
+    assert keys == [f"x/val-c{i}:held-out" for i in range(2)] + [f"y/val-d{i}:held-out" for i in range(3)]
+    (found,) = L.Trainer(
+        accelerator="cpu", logger=False, callbacks=[ValidationMetrics(["psnr"])], default_root_dir=tmp_path,
+        enable_progress_bar=False, enable_model_summary=False,
+    ).validate(White(), datamodule=joint(val_split=sets), verbose=False)  # fmt: skip
+    scores = -20 * np.log10(1 - np.arange(3) / 255)
+    assert found["val/psnr_x"] == pytest.approx(scores[:2].mean(), abs=1e-5)
+    assert found["val/psnr_y"] == pytest.approx(scores.mean(), abs=1e-5)
+    assert found["val/psnr"] == pytest.approx((scores[:2].sum() + scores.sum()) / 5, abs=1e-5)
+    with pytest.raises(UserError, match=r"data\.val_batch_size=2 of several validation sets"):
+        joint(val_split=sets, val_batch_size=2)
 
 
 def test_batch_sizes_that_do_not_go_together_are_refused() -> None:

@@ -307,7 +307,7 @@ def test_flow_is_given_or_not_and_sizes_are_kept() -> None:
         ({"times": "random"}, r"data\.times=random is not"),
         ({"times": []}, r"data\.times=\[\] is not"),
         ({"nonuniform": 2}, r"data\.nonuniform=2 is not a number from 0 to 1"),
-        ({"size": 8}, r"data\.size=8 is not at least 16"),
+        ({"size": 8}, r"data\.size=8 is not .*pixels a side"),
     ],
 )
 def test_wrong_options_are_one_sentence(options: dict, message: str) -> None:

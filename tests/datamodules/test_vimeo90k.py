@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
 from datamodules.storage import flow_io
-from datamodules.storage.image_io import list_images
+from datamodules.storage.image_io import list_images, read_image
 from datamodules.vimeo90k import Vimeo90K, split
 from vfi_train.errors import DataError
 
@@ -109,6 +109,22 @@ def test_the_training_list_can_be_split_as_rife_does(root: Path) -> None:
     with pytest.raises(DataError, match=r"^data\.train_fraction=0\.3 of 3 clips in the training list is none"):
         data(root, train_fraction=0.3).check()
     assert [len(part) for part in split(["clip"] * 51_312, 0.95)] == [48_746, 2_566]
+
+
+def test_a_list_from_windows_is_read(root: Path) -> None:
+    names = "\r\n".join(CLIPS["tri_trainlist.txt"]).replace("/", "\\")
+    (root / "tri_trainlist.txt").write_bytes(b"\xef\xbb\xbf" + names.encode())
+    module = data(root)
+    module.setup("fit")
+    train = module.train_source()
+    assert [train.sample(i, None)["key"] for i in range(len(train))] == CLIPS["tri_trainlist.txt"]
+
+
+def test_an_image_is_read_by_its_content(tmp_path: Path) -> None:
+    _, content = cv2.imencode(".jpg", image(0), [cv2.IMWRITE_JPEG_QUALITY, 95])
+    (tmp_path / "a.png").write_bytes(content.tobytes())
+    (tmp_path / "a.jpg").write_bytes(content.tobytes())
+    assert np.array_equal(read_image(tmp_path / "a.png"), read_image(tmp_path / "a.jpg"))
 
 
 def remove(name: str) -> Callable[[Path], None]:

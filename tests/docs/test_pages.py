@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_module
 
+from tests.helpers.commands import plan_of
 from tests.helpers.pages import DOCS, PAGES, ROOT, TEXTS, commands
 from vfi_train.config.overrides import check_values, hydra_arguments
 
@@ -28,6 +29,9 @@ def composable() -> list[list[str]]:
 @pytest.mark.parametrize("command", composable(), ids=" ".join)
 def test_a_command_can_be_composed(command: list[str]) -> None:
     program, *arguments = command
+    if program == "vfi_train":
+        plan_of(*arguments)
+        return
     overrides = hydra_arguments(arguments, patterns_of="model")
     config_name = CONFIGS.get(program, program.rpartition(".")[2])
     with initialize_config_module("conf", version_base="1.3"):

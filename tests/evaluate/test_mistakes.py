@@ -48,10 +48,19 @@ def test_the_sentence(given: tuple[str, ...], sentence: str, tmp_path: Path, roo
 
 
 def test_missing_data(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"data\.root"):
+    with pytest.raises(DataError, match=r"^(there is no folder )?root\b"):
         evaluated(tmp_path / "out", *UCF)
-    with pytest.raises(DataError, match=r"data\.root"):
+    with pytest.raises(DataError, match=r"^(there is no folder )?root\b"):
         evaluated(tmp_path / "out", *UCF, f"root={tmp_path / 'nothing'}")
+
+
+def test_messages_name_keys_of_this_program(tmp_path: Path, roots: dict[str, Path]) -> None:
+    """The same words are then taken by it."""
+    given = (*UCF[:2], "benchmark=co3d", "protocol=common", f"root={roots['co3d']}", "num_examples=0", "samples=1")
+    with pytest.raises(DataError, match=r"for each of \+\+benchmark\.options\.packs=500 packs: give") as raised:
+        evaluated(tmp_path, *given, "++benchmark.options.packs=500")
+    assert "data." not in str(raised.value)
+    evaluated(tmp_path, *given, "++benchmark.options.packs=1")
 
 
 def test_times_that_a_network_cannot_predict(tmp_path: Path, roots: dict[str, Path]) -> None:

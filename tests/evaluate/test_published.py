@@ -77,9 +77,10 @@ def test_a_second_protocol_has_numbers_of_its_own() -> None:
     assert star == {**plain, "protocol": "ebme_star", "tta": "flip_hw"}
 
 
-def vimeo(psnr: float, count: int = 3782, protocol: str = "ifrnet", precision: str = "fp32") -> Result:
+def vimeo(psnr: float, count: int = 3782, protocol: str = "ifrnet", **settings: str) -> Result:
     r = result("ifrnet", np.full(count, psnr))
-    r.benchmark, r.split, r.protocol, r.expected, r.precision = "vimeo90k", "test", protocol, 3782, precision
+    r.benchmark, r.split, r.protocol, r.expected = "vimeo90k", "test", protocol, 3782
+    vars(r).update(settings)
     r.broken = []
     return r
 
@@ -108,6 +109,7 @@ def test_the_verdict(ours: float, verdict: str) -> None:
         ({"protocol": "common"}, "protocol common, the published one is ifrnet"),
         ({"protocol": "ifrnet (tta=flip_hw)"}, "protocol ifrnet (tta=flip_hw), the published one is ifrnet"),
         ({"precision": "bf16"}, "precision bf16"),
+        ({"backend": "openvino"}, "backend openvino, precision fp32"),
     ],
 )
 def test_another_measurement_is_not_compared(other: dict, reason: str) -> None:

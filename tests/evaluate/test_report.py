@@ -144,6 +144,24 @@ def test_the_effect_of_a_precision_is_that_of_measuring_twice(folder: Path) -> N
             assert difference != 0
 
 
+def test_a_backend_is_stated_and_its_effect_measured(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    given = ["model=ifrnet_tiny", "weights=ifrnet_tiny_synthetic", "benchmark=gopro", "samples=7", "num_examples=0"]
+    given += [f"root={folder.parent / 'data'}", "+benchmark.options.val_transforms=[]"]
+    (exact,) = evaluated(tmp_path, *given)
+    (other,) = evaluated(tmp_path, *given, "backend=onnxruntime", "name=other")
+    assert (other.backend, other.precision, exact.backend) == ("onnxruntime", "fp32", "torch")
+    assert read_results(tmp_path / "other")[0].backend == "onnxruntime"
+    assert len(other.samples) == 7
+    assert other.precision_effect is not None
+    for column, value in exact.averages().items():
+        difference = other.averages()[column] - value
+        assert abs(difference) < 1e-3
+        assert other.precision_effect["difference"][column] == pytest.approx(difference, abs=1e-6)
+
+
 def test_earlier_results_are_compared_without_measuring(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = composed(f"compare=[{folder},{folder.parent / 'first'}]", f"output={folder.parent}", "name=again")
     assert evaluate(config) == []

@@ -15,47 +15,17 @@ import torch
 from hydra import compose, initialize_config_module
 from PIL import Image
 from safetensors.torch import load_file
-from torch import Tensor, nn
 
-from tests.helpers.programs import ENVIRONMENT
+from tests.helpers.programs import ENVIRONMENT, run_program
+from tests.helpers.shift_network import Shift, ShiftMiddle
 from tests.helpers.videos import pan, read_rgb, write_video
-from vfi_train.architectures import Architecture, Encoding, create_model
-from vfi_train.architectures.layers.warp import warp
-from vfi_train.contract import Prediction
+from vfi_train.architectures import Architecture, create_model
 from vfi_train.errors import UserError
 from vfi_train.export import run_exported
 from vfi_train.export.command import export, format_of
 from vfi_train.inference import graphs
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.weights import list_shipped, load_weights
-
-
-class Shift(Architecture):
-    """A small network with what makes graphs hard: a grid of the frame's size, skips over strides, a warp."""
-
-    family = "shift"
-    size_multiple = 8
-    min_size = 16
-    channel_order = "bgr"
-    arbitrary_time = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.down, self.up = nn.Conv2d(6, 4, 3, 2, 1), nn.ConvTranspose2d(4, 3, 4, 2, 1)
-
-    def encode(self, frame0: Tensor, frame1: Tensor, *, scale: float = 1.0) -> Encoding:
-        return Encoding(frame0, frame1, scale)
-
-    def decode(self, encoding, time, **extras) -> Prediction:
-        both = self.up(self.down(torch.cat((encoding.frame0, encoding.frame1), dim=1)))
-        moved = warp(encoding.frame0, 4 * both[:, :2] * time)
-        return Prediction(moved * (1 - time) + encoding.frame1 * time + 0.1 * both)
-
-
-class ShiftMiddle(Shift):
-    arbitrary_time = False
-    channel_order = "rgb"
 
 
 def exported(model: Architecture, path: Path) -> float:
@@ -211,6 +181,18 @@ def test_the_ending_decides_the_format(name: str, given: str | None, expected: s
 def test_an_ending_of_another_format_is_refused(name: str, given: str | None, message: str) -> None:
     with pytest.raises(UserError, match=message):
         format_of(Path(name), given)
+
+
+@pytest.mark.parametrize(
+    ("form", "ending"), [("published", "pth"), ("safetensors", "safetensors"), ("torch_export", "pt2")]
+)
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(small_disk: Path, form: str, ending: str) -> None:
+    output = f"output={small_disk}/out.{ending}"
+    arguments = ("model=ifrnet_s", "weights=ifrnet_s_synthetic", f"format={form}", output)
+    result = run_program("vfi_train.export", *arguments, cwd=small_disk)
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: the disk is full")
+    assert not list(small_disk.iterdir())
 
 
 def test_without_a_compiler_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,16 +37,16 @@ class Recorder(L.Callback):
 
 
 class Poison(L.Callback):
-    """Makes one pixel of the target NaN in the batches of some optimizer steps, on all processes or on one."""
+    """Sets one pixel of the target (to NaN) in the batches of some optimizer steps, on all processes or on one."""
 
-    def __init__(self, steps: list[int], process: int | None = None) -> None:
-        self.steps, self.process = steps, process
+    def __init__(self, steps: list[int], process: int | None = None, value: float = torch.nan) -> None:
+        self.steps, self.process, self.value = steps, process, value
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         if trainer.global_step + 1 in self.steps and self.process in (None, trainer.global_rank):
-            batch["target"][0, 0, 3, 5] = torch.nan
+            batch["target"][0, 0, 3, 5] = self.value
 
 
 class Luck(L.Callback):

@@ -146,7 +146,8 @@ def copy_video(
             stream.metadata.update(sound.get("metadata", {}))
             stream.disposition = Disposition.default if sound.get("default") else Disposition(0)
             tones.append(stream)
-        text = container.add_mux_stream("subrip") if subtitles else None
+        in_mp4 = target.suffix == ".mp4"
+        text = container.add_mux_stream("mov_text" if in_mp4 else "subrip") if subtitles else None
         if chapters:
             ends = [*chapters[1:], seconds]
             container.set_chapters(
@@ -166,7 +167,8 @@ def copy_video(
         for stream in tones:
             write_tone(container, stream, seconds, offset)
         if text is not None:
-            packet = av.Packet(str(subtitles).encode())
+            content = str(subtitles).encode()
+            packet = av.Packet(len(content).to_bytes(2, "big") + content if in_mp4 else content)
             packet.stream, packet.time_base = text, Fraction(1, 1000)
             packet.pts = packet.dts = round(1000 * (offset + 0.1))
             packet.duration = 800

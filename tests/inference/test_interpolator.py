@@ -88,7 +88,7 @@ def test_frames_of_two_sizes_are_refused() -> None:
         ({"padding": 1.5}, r"padding is one of .* a value from 0 to 1 \(0.5: grey\); got 1.5"),
         ({"padding_side": "left"}, "padding_side is one of"),
         ({"tta": "columns"}, "tta is one of"),
-        ({"scale": 0}, "scale is a factor above 0"),
+        ({"scale": 0}, "scale=0 is not a factor above 0"),
     ],
 )
 def test_unknown_options_are_refused(options: dict, message: str) -> None:

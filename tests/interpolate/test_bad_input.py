@@ -84,7 +84,7 @@ BAD: dict[str, tuple[dict, str]] = {
     "existing file": ({"output": "good.mp4"}, "output=good.mp4 exists: choose another, or overwrite=true"),
     "folder that is not empty": (
         {"output": "full"},
-        "the folder output=full is not empty: choose another, or empty it",
+        "output=full is a folder that holds files: give a file such as out.mp4",
     ),
     "place that cannot be written": ({"output": "/proc/out.mp4"}, "output=/proc/out.mp4 cannot be written"),
     "folder that cannot be made": ({"output": "/proc/out"}, "output=/proc/out cannot be written after 0 frames"),
@@ -97,7 +97,7 @@ BAD: dict[str, tuple[dict, str]] = {
     "memory": ({"memory": 0.001}, "0.00 GiB of memory hold no tile of 256 pixels"),
     "device": ({"device": "tpu"}, "device=tpu is not here"),
     "weights": ({"weights": "ifrnet_tini"}, "weights=ifrnet_tini is no file.*did you mean 'ifrnet_tiny_synthetic'"),
-    "scale": ({"scale": -1}, "scale is a factor above 0"),
+    "scale": ({"scale": -1}, "scale=-1.0 is not a factor above 0"),
 }  # fmt: skip
 
 

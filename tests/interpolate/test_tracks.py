@@ -55,6 +55,7 @@ def seconds(path: Path, kind: str) -> float:
 
 def test_sound_beyond_the_picture_is_kept(picture: Path, tmp_path: Path) -> None:
     source = copy_video(picture, tmp_path / "in.mp4", sounds=[{}], seconds=1.5)
+    assert VideoFile(copy_video(picture, tmp_path / "in.mkv", sounds=[{}], seconds=1.5)).clip.count == 12
     interpolate(configured(input=source, output=tmp_path / "out.mp4", factor=2))
     assert np.array_equal(sound_samples(tmp_path / "out.mp4"), sound_samples(source))
     assert seconds(tmp_path / "out.mp4", "audio") > 1.45
@@ -93,6 +94,15 @@ def test_mp4_names_what_it_cannot_hold(picture: Path, tmp_path: Path, capsys: py
     assert "gif holds only the picture: left out is sound, subtitles, chapters" in capsys.readouterr().err
     interpolate(configured(input=source, output=tmp_path / "frames", factor=1, audio=False))
     assert "images hold only the picture: left out is subtitles, chapters" in capsys.readouterr().err
+
+
+def test_subtitles_of_mp4_end_with_the_last_of_them(picture: Path, tmp_path: Path) -> None:
+    source = copy_video(picture, tmp_path / "in.mp4", sounds=[{}], subtitles="Hello", seconds=1)
+    interpolate(configured(input=source, output=tmp_path / "out.mp4", factor=2))
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert abs(container.duration / 1e6 - 1) < 0.05
+        found = [p for p in container.demux(container.streams.subtitles[0]) if p.size > 2]
+        assert [(float(p.pts * p.time_base), bytes(p)[2:]) for p in found] == [(0.1, b"Hello")]
 
 
 def test_adts_sound_is_written_to_mp4_and_matroska(picture: Path, tmp_path: Path) -> None:
@@ -158,6 +168,18 @@ def test_avi_has_the_outputs_rate(picture: Path, tmp_path: Path) -> None:
         stream = container.streams.video[0]
         assert (stream.average_rate, stream.frames) == (48, 24)
         assert len(list(container.decode(video=0))) == 24
+
+
+@pytest.mark.parametrize("ending", ["avi", "y4m"])
+def test_uneven_times_that_an_output_has_not_are_said(
+    tmp_path: Path, ending: str, capsys: pytest.CaptureFixture
+) -> None:
+    ticks = [0, 100, 200, 300, 400, 2400, 2500, 2600]
+    source = write_video(tmp_path / "in.mp4", pan(8), ticks=ticks)
+    interpolate(configured(input=source, output=tmp_path / f"out.{ending}", factor=2))
+    assert f"{ending} has no time stamps: frames are shown up to 0." in capsys.readouterr().err
+    interpolate(configured(input=source, output=tmp_path / f"even.{ending}", rate=24))
+    assert "time stamps" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265", "av1"])

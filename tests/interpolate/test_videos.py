@@ -80,6 +80,20 @@ def test_a_lossless_video_holds_the_frames_themselves_and_the_networks_answers(c
     assert np.array_equal(frames[47], source[23])  # held to the end
 
 
+def test_a_runtime_gives_the_frames_of_pytorch(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    given = {"torch": {}, "openvino": {"backend": "openvino", "precision": "float32"}}  # by default: it is short
+    for name, options in given.items():
+        interpolate(configured(input=clip, output=tmp_path / f"{name}.mkv", **LOSSLESS, **options))
+    assert "making the graph of IFRNet for frames of " in capsys.readouterr().err
+    by_torch, by_runtime = (np.stack(read_video(tmp_path / f"{name}.mkv")[0]).astype(int) for name in given)
+    assert len(by_torch) == 48
+    assert np.abs(by_torch - by_runtime).max() <= 1
+    assert (by_torch != by_runtime).mean() < 0.001
+
+
 def test_24_becomes_60_exactly(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = tmp_path / "out.mkv"
     totals: list[int | None] = []
@@ -342,3 +356,13 @@ def test_what_a_killed_process_leaves_is_playable(tmp_path: Path) -> None:
     left = tmp_path / "left.mp4"
     (tmp_path / ".out.mp4.part").rename(left)
     assert len(read_rgb(left)) > 120  # the encoder and the last fragment keep some back
+
+
+@pytest.mark.parametrize("location", ["left", "center"])
+@pytest.mark.parametrize(("output", "codec"), [("out.mp4", "h264"), ("out.mp4", "h265"), ("out.y4m", "h264")])
+def test_the_location_of_chroma_is_written_as_it_was_read(
+    tmp_path: Path, location: str, output: str, codec: str
+) -> None:
+    source = write_video(tmp_path / "in.mp4", pan(3), options={"chroma_sample_location": location})
+    interpolate(configured(input=source, output=tmp_path / output, factor=2, codec=codec))
+    assert open_source(tmp_path / output).clip.colour.chroma == location

@@ -38,3 +38,5 @@ def test_mistakes_are_named() -> None:
         PiecewiseLinear([[0, 1.0], [5, 1.0], [5, 2.0]])
     with pytest.raises(ValueError, match=r"\[step, value\] pairs"):
         PiecewiseLinear([[0]])
+    with pytest.raises(ValueError, match=r"the values of points are weights of 0 or more; got \[0\.5, -1\.0\]"):
+        PiecewiseLinear([[0, 0.5], [5, -1]])

@@ -88,9 +88,14 @@ def test_groups_of_a_configuration() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("parameter_groups=[{match: ['*.bias'], decay: 0}]", "no key 'decay' in parameter_groups"),
+        ("parameter_groups=[{match: ['*.bias'], decay: 0}]", "no key 'decay' in parameter_groups\\[0\\]"),
         ("parameter_groups=[{lr_factor: 2}]", "needs match"),
         ("parameter_groups=[{match: ['*.bia']}]", "no parameter of the network is called '\\*.bia'"),
+        ("freeze=encoder", "freeze: no parameter .* 'encoder': did you mean 'encoder.\\*'"),
+        (
+            "parameter_groups=[{match: '*', weight_decay: -1}]",
+            r"parameter_groups\[0\]\.weight_decay=-1 is not a number of 0",
+        ),
         ("freeze=['encodr.*']", "freeze: no parameter .* 'encodr.\\*': did you mean 'encoder.*'"),
         ("train=[]", "no parameter of the network is trainable"),
     ],

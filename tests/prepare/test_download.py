@@ -208,11 +208,17 @@ def test_a_dataset_is_fetched_and_unpacked_its_terms_and_size_stated_first(
         assert (out / name).read_bytes() == content
     assert not (tmp_path / "in" / "outside.txt").exists()
     (out / "vimeo_triplet/tri_trainlist.txt").unlink()
-    (out / "vimeo_triplet/sequences/00001/0001/im1.png").write_bytes(CONTENT[:10])  # killed while it was unpacked
+    own = out / "vimeo_triplet/sequences/00001/0001/im1.png"
+    own.write_bytes(b"the user's own")
+    with pytest.raises(UserError, match=r"im1\.png exists and is another file than the one in \S+: move it away"):
+        prepare(config)
+    assert own.read_bytes() == b"the user's own"
+    own.unlink()
     prepare(config)
     for name, content in inside.items():
         assert (out / name).read_bytes() == content
     assert len(site.requests) == 1
+    assert not [path for path in out.rglob("*") if path.name.endswith(".part")]
 
 
 def test_a_bare_address_with_its_checksum(site: Site, tmp_path: Path) -> None:

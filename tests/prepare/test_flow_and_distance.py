@@ -205,6 +205,15 @@ def test_labels_of_another_making_are_not_mixed_in(vimeo: Path, tmp_path: Path) 
         )
 
 
+@pytest.mark.parametrize("form", ["files", "packed"])
+def test_a_command_that_made_nothing_does_not_keep_the_folder(form: str, vimeo: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    with pytest.raises(UserError):
+        made("flow", "vimeo90k", vimeo, output, flow={"format": form, "function": f"{HERE}:small"})
+    made("flow", "vimeo90k", vimeo, output, flow={"format": form})
+    assert (output / "packed" / "flow" / "index.json" if form == "packed" else output / "flow.json").is_file()
+
+
 def test_raft_with_weights_of_a_file_that_is_recorded(tmp_path: Path) -> None:
     """Whatever else the program adds, what comes out is RAFT's own flow."""
     case = load("functions_RIFE", "raft_flow")

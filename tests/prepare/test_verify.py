@@ -15,13 +15,15 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from datamodules.storage.clips import ClipPath
 from tests.helpers.layouts import FAULTS, LAYOUTS, fabricate, frame, write
 from tests.helpers.prepare_tasks import task
 from tests.helpers.programs import run_program
-from tests.helpers.videos import pan, write_video
+from tests.helpers.videos import pan, write_video, zero_packets
 from vfi_train.errors import UserError
 from vfi_train.prepare.command import prepare
 from vfi_train.prepare.dataset_issue import DatasetIssue
+from vfi_train.prepare.file_checks import check_video
 
 SEVERAL_SIZES = ("middlebury", "hd", "video", "synthetic")
 CLIP = "sequences/00001/0002"
@@ -282,3 +284,14 @@ def test_videos_with_uneven_times_are_told_and_mined_without_them(tmp_path: Path
     numbers = [clip["numbers"] for clip in note["clips"]]
     assert numbers
     assert all(middle not in (9, 10) for _, middle, _ in numbers)
+
+
+def test_damaged_and_interlaced_videos_are_named(tmp_path: Path) -> None:
+    options = {"g": "10", "bf": "0"}
+    hole = zero_packets(write_video(tmp_path / "hole.mp4", pan(30), options=options), [15])
+    fields = write_video(tmp_path / "a.mp4", pan(4), options={"flags": "+ildct+ilme", "x264-params": "tff=1"})
+    good = write_video(tmp_path / "good.mp4", pan(4))
+    assert "1 of its 30 packets cannot be decoded" in str(check_video(ClipPath(hole, "hole")))
+    assert "a.mp4 is interlaced" in str(check_video(ClipPath(fields, "a")))
+    assert check_video(ClipPath(fields, "a", deinterlace="bwdif")) is None
+    assert check_video(ClipPath(good, "good")) is None

@@ -292,6 +292,8 @@ def test_atm_vfis_phases_train_what_they_should() -> None:
     row = describe(lite["global"])
     assert "60 tensors\n5,916,599" in row[5]
     assert "X4K1000FPS: 8, 448x448" in row[1]
+    assert row[7] == "every 551 steps, on SNUFilm\nbest by max val/psnr"
+    assert re.match(r"about [\d.]+ GiB on each device, [\d.]+ GiB of it activations", row[8])
 
 
 def test_atm_vfis_curriculum_trains_on_published_layouts(backbones: Path, tmp_path: Path) -> None:

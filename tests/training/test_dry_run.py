@@ -22,8 +22,15 @@ from vfi_train.profile.training_cost import state_per_parameter, training_memory
 from vfi_train.training import preflight as preflight_module
 from vfi_train.training.build import build_losses, build_trainable
 from vfi_train.training.command import train
-from vfi_train.training.dry_run import describe_recipe, memory_on_device, sparkline
+from vfi_train.training.dry_run import (
+    describe_dataset,
+    describe_length,
+    describe_recipe,
+    memory_on_device,
+    sparkline,
+)
 from vfi_train.training.preflight import preflight, try_all, try_memory
+from vfi_train.training.recipe import validated_on
 from vfi_train.training.rehearsal import rehearse
 
 
@@ -35,15 +42,41 @@ def test_a_published_recipe_as_it_is_published() -> None:
     rows = described("experiment=emavfi_small_vimeo", "trainer.devices=4", "callbacks=ema")
     assert "PSNR 36.07 dB" in rows["published"]
     assert rows["network"] == "ema_vfi_small: 14,489,815 parameters, all train"
-    assert rows["data"] == "Vimeo90K, tri_trainlist.txt 51,312, tri_testlist.txt 3,782, images of 256x256"
+    assert (
+        rows["data"]
+        == "Vimeo90K, tri_trainlist.txt 51,312 triplets, tri_testlist.txt 3,782 triplets, images of 256x256"
+    )
     assert rows["batch"] == "32 per optimizer step: 8 on each of 4 devices"
-    assert rows["length"].startswith("480,900 optimizer steps (300 epochs of the complete published list)")
+    assert rows["length"].startswith("480,900 optimizer steps (300 epochs of 1,603 steps: 51,312 triplets)")
+    assert rows["validation"] == "every 4,809 steps, on Vimeo90K"
     assert rows["losses"] == "1 laplacian (Laplacian) + 0.5 merged (Laplacian)"
     assert rows["learning rate"].splitlines()[1] == "WarmupCosine: 0 first, 0.0002 at most, 2e-05 last"
     assert rows["precision"] == "32-true, average of the weights: ema"
     # Beside activations: weights, gradients, two moments and an average, 14.49 M numbers of 4 bytes each.
     total, activations = (float(number) for number in re.findall(r"([\d.]+) GiB", rows["memory"]))
     assert total - activations == pytest.approx(5 * 14.49e6 * 4 / 2**30, abs=0.11)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "data", "length"),
+    [  # as the comments of the recipes reckon: 95 % of the list, and what a batch does not fill is left out
+        ("amt_s_d_septuplet", "VimeoSeptuplet [D], ", "(400 epochs of 2,557 steps: 61,381 septuplets)"),
+        ("rife_vimeo", "Vimeo90K, ", "(300 epochs of 761 steps: 48,746 triplets)"),
+        ("rife_tr_septuplet", "VimeoSeptuplet [TR], ", "(300 epochs of 959 steps: 61,381 septuplets)"),
+        ("ifrnet_gopro", "GoPro, train 22 videos, test 11 videos, ", "600 epochs, counted from the data"),
+        ("emavfi_small_t_co3d", "CO3D, objects 88, ", "200 epochs, counted from the data"),
+    ],
+)
+def test_epochs_are_those_of_the_recipe(experiment: str, data: str, length: str) -> None:
+    plan = planned(f"experiment={experiment}")
+    assert describe_dataset(plan.datasets[0]).startswith(data)
+    assert length in describe_length(plan)
+
+
+def test_several_validation_sets_are_seen() -> None:
+    sets = ("+data@data.val_split.snu_film=snu_film", "+data@data.val_split.vimeo90k=vimeo90k")
+    plan = planned("data=joint", "model=atm_vfi_lite", "loss=atm_vfi_global", *sets)
+    assert validated_on(plan.config["data"]) == "SNUFilm and Vimeo90K"
 
 
 def test_what_is_overridden_is_seen() -> None:
@@ -128,6 +161,32 @@ def test_a_recipe_that_may_start(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"TORCHELASTIC_RUN_ID": "x", "RANK": "0"},
+        {
+            "SLURM_JOB_ID": "1",
+            "SLURM_STEP_ID": "0",
+            "SLURM_NTASKS": "2",
+            "SLURM_NTASKS_PER_NODE": "2",
+            "SLURM_PROCID": "0",
+        },
+    ],
+    ids=["torchrun", "srun"],
+)
+def test_it_is_rehearsed_by_the_first_of_several_processes(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}
+    for name, value in {**environ, **started}.items():
+        monkeypatch.setenv(name, value)
+    found = findings(*TINY, f"runs={tmp_path}", "trainer.devices=2", "trainer.accelerator=cpu")
+    assert all(good for good, _ in found.values()), found
+    assert "DDPStrategy, 2 x cpu" in found["trainer"][1]
+    assert "went through" in found["rehearsal"][1]
+
+
 def test_a_joint_training_is_rehearsed_on_each_of_its_datasets(tmp_path: Path) -> None:
     scenes = {"_target_": "datamodules.synthetic.Synthetic", "batch_size": 4, "size": 32, "train_samples": 8}
     data = {"_target_": "datamodules.joint.Joint", "batch_size": 4, "datasets": {"a": scenes, "b": scenes}}
@@ -142,6 +201,7 @@ def test_a_joint_training_is_rehearsed_on_each_of_its_datasets(tmp_path: Path) -
     [
         (("optimizer_state=nothing",), "weights", "is no file, no run in"),
         (("data.train_samples=2",), "data", "fewer than one batch"),
+        (("data.train_samples=0",), "data", "fewer than one batch"),
         (("data.val_samples=1", "trainer.devices=2", "trainer.accelerator=cpu"), "data", "cannot be shared by 2"),
         (("trainer.strategy=dpp",), "trainer", "strategy"),
         (("trainer.gradient_clip_algorithm=nom",), "trainer", "is none of norm, value"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 
@@ -47,3 +48,13 @@ def test_the_next_command_measures_the_trained_network(
 )
 def test_the_benchmark_is_that_of_the_dataset(overrides: tuple[str, ...], arguments: str) -> None:
     assert evaluation_command(planned(*overrides)) == f"python -m vfi_train.evaluate {arguments}"
+
+
+def test_a_training_shorter_than_its_validations_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = train_tiny(tmp_path, "trainer.max_steps=2", "validate_every=3", "report=true")
+    said = capsys.readouterr().out
+    assert (
+        "validate_every=3 is beyond the last of 2 steps: no validation, no best checkpoint, only the last one" in said
+    )
+    assert next(iter(json.loads((run / "report.json").read_text()))) == "ifrnet (last checkpoint)"
+    assert not (run / "checkpoints" / "best.ckpt").exists()

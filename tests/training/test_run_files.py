@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import torch
 import yaml
 
 from vfi_train.errors import UserError
+from vfi_train.evaluate.networks import model_of_run
 from vfi_train.loggers.csv import CSVLog
 from vfi_train.loggers.wandb import close_wandb, is_logged_in, resolved_mode, wandb_logger
 from vfi_train.runtime.folder_lock import FolderLock
@@ -153,6 +155,23 @@ def test_what_a_run_is_made_with_is_noted_once_for_each_change(tmp_path: Path) -
         (7, "b"),
         (8, "c"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"a: [", "cannot be read (no YAML)"),
+        (b"\xff\xfe\x00", "cannot be read (no YAML)"),
+        (b"3", "holds no configuration"),
+    ],
+)
+def test_an_unreadable_configuration_is_one_sentence(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_bytes(content)
+    (tmp_path / "finished.json").touch()
+    with pytest.raises(UserError, match=re.escape(f"{tmp_path / 'config.yaml'} {said}")):
+        RunDirectory(tmp_path, {"seed": 1}).check("auto")
+    with pytest.raises(UserError, match=r"config\.yaml"):
+        model_of_run(str(tmp_path), str(tmp_path))
 
 
 def test_wandb_is_offline_unless_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

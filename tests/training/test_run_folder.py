@@ -46,7 +46,7 @@ def test_a_mistake_leaves_the_folder_to_the_corrected_command(tmp_path: Path) ->
 def test_only_the_last_step_finishes_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     full = train_tiny(tmp_path, "trainer.max_steps=4", "validate_every=4", "name=full")
     options = (
-        "trainer.max_steps=4", "validate_every=4", "name=timed", "+trainer.max_time='00:00:00:01'", "report=true",
+        "trainer.max_steps=4", "validate_every=4", "name=timed", "trainer.max_time=00:00:00:01", "report=true",
         "+callbacks.pace={_target_: tests.helpers.pace.Pace, seconds: 0.4}",
     )  # fmt: skip
     run = train_tiny(tmp_path, *options)

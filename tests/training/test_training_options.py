@@ -51,6 +51,18 @@ def test_on_two_processes_one_bad_batch_and_frozen_parts_are_the_same_for_both(t
     assert nan == [False, True]
 
 
+@pytest.mark.slow
+def test_on_two_processes_the_spike_of_one_is_skipped_by_both(tmp_path: Path) -> None:
+    spike = "+callbacks.poison={_target_: tests.helpers.recorder.Poison, steps: [3], process: 1, value: 1e6}"
+    guard = ("callbacks.nan_guard.spike=skip", "callbacks.nan_guard.spike_window=2")
+    run = train_on_two(tmp_path, *STEPS, spike, *guard, "optimizer.weight_decay=0.1")
+    before, after = (read_checkpoint(run / "checkpoints" / name) for name in ("last_previous.ckpt", "last.ckpt"))
+    assert (before["global_step"], after["global_step"]) == (2, 3)
+    assert all(torch.equal(before["state_dict"][name], tensor) for name, tensor in after["state_dict"].items())
+    (kept,) = [c["losses"] for name, c in after["callbacks"].items() if name.startswith("NonFiniteGuard")]
+    assert kept.tolist() == pytest.approx(logged(run, "train/loss")[:2], rel=1e-6)
+
+
 def test_mixed_precision_computes_in_bfloat16_and_keeps_float32(tmp_path: Path) -> None:
     full = train_tiny(tmp_path, *STEPS, "name=full")
     mixed = train_tiny(tmp_path, *STEPS, "trainer.precision=bf16-mixed", "callbacks=ema", "name=mixed")

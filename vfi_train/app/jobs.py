@@ -68,18 +68,20 @@ class Jobs:
             return [first, *(self._network(model, weights)(first, last, times) if times else []), last]
 
     def manipulated(
-        self, model: str, weights: str, frame0: ImageArray | None, frame1: ImageArray | None, mask: np.ndarray | None,
-        curve: Sequence[float], rest_moves: bool, count: int,
+        self, model: str, weights: str, frame0: ImageArray | None, frame1: ImageArray | None,
+        masks: Sequence[np.ndarray], curves: Sequence[Sequence[float]], rest_moves: bool, count: int,
     ) -> list[ImageArray]:  # fmt: skip
-        """`count` frames: what `mask` (H W) covers follows `curve` (heights 0..1), the rest is fixed or moves."""
+        """`count` frames: what a mask (H W) covers follows its curve (heights 0..1), the rest is fixed or moves."""
         first, last = self._checked(frame0, frame1)
-        if mask is None or not mask.any():
-            raise UserError("paint over an object in the first image: what is painted follows the curve")
+        objects = [(mask, list(curve)) for mask, curve in zip(masks, curves, strict=True) if mask.any()]
+        if not objects:
+            raise UserError("paint over an object in the first image: what is painted follows the curve of its colour")
         elsewhere: Any = timing([0, 1], count) if rest_moves else 0.0
         with self._lock:
             network = self._network(model, weights)
             predict = manipulate if network.model.takes_time_map and not network.recursive else compose
-            return predict(network, first, last, [mask], [list(curve)], count, elsewhere=elsewhere)
+            regions, timings = zip(*objects, strict=True)
+            return predict(network, first, last, regions, timings, count, elsewhere=elsewhere)
 
     def video(self, model: str, weights: str, source: str | None, factor: int, codec: str) -> Path:
         """A video with `factor` times the frames."""
@@ -137,11 +139,19 @@ def weight_names(runs: str) -> list[str]:
     return [*list_shipped(), *sorted(path.parent.name for path in Path(runs).glob("*/checkpoints"))]
 
 
-def painted(editor: dict[str, Any] | None) -> tuple[ImageArray | None, np.ndarray | None]:
-    """The image (H W 3) and the painted pixels (H W) of an image editor's value."""
+def painted(
+    editor: dict[str, Any] | None, colours: Sequence[tuple[int, int, int]]
+) -> tuple[ImageArray | None, list[np.ndarray]]:
+    """The image (H W 3) of an image editor's value, and for each colour the pixels (H W) painted with it.
+
+    Of a pixel that was painted several times, the last layer counts; edges of strokes, in between, the nearest colour.
+    """
     if not editor or editor.get("background") is None:
-        return None, None
+        return None, []
     background = editor["background"]
-    layers = [layer[..., 3] > 0 for layer in editor.get("layers") or [] if layer is not None]
-    mask = np.any(layers, axis=0) if layers else None
-    return np.ascontiguousarray(background[..., :3]), mask
+    nearest = np.full(background.shape[:2], -1)
+    for layer in editor.get("layers") or []:
+        if layer is not None:
+            distances = [np.square(layer[..., :3].astype(int) - colour).sum(axis=-1) for colour in colours]
+            nearest = np.where(layer[..., 3] > 0, np.argmin(distances, axis=0), nearest)
+    return np.ascontiguousarray(background[..., :3]), [nearest == index for index in range(len(colours))]

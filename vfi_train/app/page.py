@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from PIL import ImageColor
 
 from vfi_train.app.curve_widget import SCRIPT, STRAIGHT, TEMPLATE
 from vfi_train.app.curve_widget import STYLE as CURVE_STYLE
@@ -15,6 +16,7 @@ from vfi_train.errors import UserError
 
 STYLE = ".gradio-container { width: 100% !important; max-width: 1280px !important; margin: auto }"
 ImageArray = np.ndarray
+COLOURS = {"Red": "#ff3b30", "Green": "#34c759", "Blue": "#0a84ff"}  # of the brush: an object each
 
 
 def build(jobs: Jobs, model: str, weights: str, *, any_file: bool, note: str = "") -> gr.Blocks:
@@ -56,39 +58,54 @@ def _two_images(jobs: Jobs, chosen: list[gr.Dropdown]) -> None:
     def interpolate(model: str, weights: str, frame0: ImageArray, frame1: ImageArray, count: float) -> dict[Any, Any]:
         return viewer.show(jobs.frames(model, weights, frame0, frame1, int(count)))
 
-    button.click(_with_notices(interpolate), [*chosen, frame0, frame1, count], viewer.parts)
+    button.click(_with_notices(interpolate), [*chosen, frame0, frame1, count], viewer.parts, api_name="interpolate")
 
 
 def _object(jobs: Jobs, chosen: list[gr.Dropdown]) -> None:
     with gr.Row():
         with gr.Column():
             editor = gr.ImageEditor(
-                label="First image: paint over an object and its path", type="numpy", image_mode="RGBA",
-                brush=gr.Brush(colors=["#ff3b30"], default_size=24, color_mode="fixed"), sources=("upload",),
+                label="First image: paint over objects and their paths, a colour for each", type="numpy",
+                image_mode="RGBA", sources=("upload",),
+                brush=gr.Brush(colors=list(COLOURS.values()), default_size=24, color_mode="fixed"),
                 transforms=(), layers=False, elem_id="editor", height=380,
             )  # fmt: skip
             last = _image("Last image", "last")
             gr.Markdown(
-                "**Timing of what is painted.** Draw how far along its path it is; a double click resets the curve. "
+                "**Timing of what is painted** in each colour. Draw how far along its path it is; a double click "
+                "resets the curve. "
                 "Weights for time maps (`ifrnet_tiny` with `ifrnet_tiny_d_synthetic`) predict one image with two "
                 "timings; with others, two images are composed."
             )
-            curve = gr.HTML(
-                STRAIGHT, html_template=TEMPLATE, css_template=CURVE_STYLE, js_on_load=SCRIPT, elem_id="curve"
-            )
+            curves = []
+            for name in COLOURS:
+                with gr.Tab(name, elem_id=f"tab_{name.lower()}"):
+                    curves.append(
+                        gr.HTML(
+                            STRAIGHT,
+                            html_template=TEMPLATE,
+                            css_template=CURVE_STYLE,
+                            js_on_load=SCRIPT,
+                            elem_id=f"curve_{name.lower()}",
+                        )
+                    )
             rest = gr.Radio(["is fixed", "moves"], value="is fixed", label="The rest", elem_id="rest")
             count = _count()
             button = gr.Button("Interpolate", variant="primary", elem_id="manipulate")
         viewer = _Viewer(jobs, "object")
 
     def manipulate(
-        model: str, weights: str, editor: Any, frame1: ImageArray, curve: Any, rest: str, count: float
+        model: str, weights: str, editor: Any, frame1: ImageArray, rest: str, count: float, *curves: Any
     ) -> dict[Any, Any]:
-        frame0, mask = painted(editor)
-        heights = [float(height) / 100 for height in curve]
-        return viewer.show(jobs.manipulated(model, weights, frame0, frame1, mask, heights, rest == "moves", int(count)))
+        frame0, masks = painted(editor, [ImageColor.getrgb(colour)[:3] for colour in COLOURS.values()])
+        heights = [[float(height) / 100 for height in curve] for curve in curves] if masks else []
+        return viewer.show(
+            jobs.manipulated(model, weights, frame0, frame1, masks, heights, rest == "moves", int(count))
+        )
 
-    button.click(_with_notices(manipulate), [*chosen, editor, last, curve, rest, count], viewer.parts)
+    button.click(
+        _with_notices(manipulate), [*chosen, editor, last, rest, count, *curves], viewer.parts, api_name="manipulate"
+    )
 
 
 def _video(jobs: Jobs, chosen: list[gr.Dropdown]) -> None:
@@ -106,7 +123,7 @@ def _video(jobs: Jobs, chosen: list[gr.Dropdown]) -> None:
         path = str(jobs.video(model, weights, source, int(factor), codec))
         return path, gr.DownloadButton(value=path, interactive=True)
 
-    button.click(_with_notices(convert), [*chosen, source, factor, codec], [result, download])
+    button.click(_with_notices(convert), [*chosen, source, factor, codec], [result, download], api_name="video")
 
 
 class _Viewer:
@@ -134,7 +151,7 @@ class _Viewer:
         self.parts = [self.frames, self.image, self.slider, self.gif, self.mp4]
         self.slider.change(
             lambda number, frames: frames[int(number)] if frames else None, [self.slider, self.frames], self.image,
-            show_progress="hidden", trigger_mode="always_last",
+            show_progress="hidden", trigger_mode="always_last", api_visibility="private",
         )  # fmt: skip
 
     def show(self, frames: list[ImageArray]) -> dict[Any, Any]:

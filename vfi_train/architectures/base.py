@@ -39,6 +39,7 @@ class Architecture(nn.Module):
     arbitrary_time: ClassVar[bool] = False  # False: trained for and called with only time 0.5
     takes_time_map: ClassVar[bool] = False  # `time` may be B 1 H W
     takes_reference: ClassVar[bool] = False  # `reference`, `reference_time` are used
+    takes_context: ClassVar[bool] = False  # `before`, `after` are used, which `encode` takes by these names
     contiguous_parts: ClassVar[tuple[str, ...]] = ()  # what keeps its layout when the rest becomes channels-last
     faster_channels_last: ClassVar[bool] = False  # training on a CPU, by benchmarks/train_step.py
     checkpointed: ClassVar[tuple[str, ...]] = ("*",)  # parts that `checkpointing` computes twice
@@ -78,6 +79,8 @@ class Architecture(nn.Module):
         target: Tensor | None = None,
         reference: Tensor | None = None,
         reference_time: float | Tensor | None = None,
+        before: Tensor | None = None,
+        after: Tensor | None = None,
     ) -> Prediction:
         """Predict the frame at `time`.
 
@@ -89,15 +92,33 @@ class Architecture(nn.Module):
             target: the true frame, where training needs it inside the network.
             reference, reference_time: another known frame and its time or distance map, where `takes_reference`;
                 without them, frame 0 at time 0. Several steps are the `Interpolator`'s work.
+            before, after: the frames at the times -1 and 2, where `takes_context`; without them, the nearest frame.
 
         Raises:
-            UserError: a size, time or reference that this architecture does not take.
+            UserError: a size, time, reference or context that this architecture does not take.
         """
         self.check(frame0, frame1, time, scale=scale, reference=reference)
-        encoding = self.encode(frame0, frame1, scale=scale)
+        encoding = self.encode(frame0, frame1, scale=scale, **self.context(frame0, before, after))
         known = None if reference_time is None else time_tensor(reference_time, frame0)
         extras = {"target": target, "reference": reference, "reference_time": known}
         return self.decode(encoding, time_tensor(time, frame0), **extras)
+
+    def context(self, frame0: Tensor, before: Tensor | None, after: Tensor | None) -> dict[str, Any]:
+        """The arguments of `encode` besides the two frames: none where the network takes only two.
+
+        Raises:
+            UserError: it takes only two and gets more, or they differ from `frame0` in shape.
+        """
+        name = type(self).__name__
+        for frame in (before, after):
+            if frame is not None and not self.takes_context:
+                raise UserError(f"{name} takes two frames, none before or after them: leave `before` and `after` out")
+            if frame is not None and frame.shape != frame0.shape:
+                raise UserError(
+                    f"{name} takes frames before and after of the two frames' shape {tuple(frame0.shape)}; got "
+                    f"{tuple(frame.shape)}"
+                )
+        return {"before": before, "after": after} if self.takes_context else {}
 
     def check(
         self,

@@ -1,4 +1,7 @@
-"""Steps whose loss or gradient is not finite: skipped, reported, kept for replay; too many in a row end the run."""
+"""Steps whose loss or gradient is not finite, or whose loss is a spike: skipped, reported, kept for replay.
+
+Too many in a row end the run.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,16 @@ import logging
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
 from torch import Tensor
 
 from vfi_train.errors import UserError
+from vfi_train.modules.gradients import Gradients
 from vfi_train.modules.interpolation_module import InterpolationModule
+from vfi_train.modules.loss_spikes import LossSpikes
 from vfi_train.weights.checkpoint_io import save_atomically
 
 log = logging.getLogger(__name__)
@@ -27,8 +32,8 @@ class Step:
     number: int = 0  # 1 for the first
     position: int = 0  # of the first micro-batch: the seed of its random numbers
     batches: list[dict[str, Any]] = field(default_factory=list)
-    bad: Tensor | None = None
-    ready: Any = None  # a CUDA event: `bad` has arrived
+    result: Tensor | None = None  # skipped, skipped for a spike, the loss, the running median
+    ready: Any = None  # a CUDA event: `result` has arrived
 
 
 class NonFiniteGuard(L.Callback):
@@ -44,18 +49,37 @@ class NonFiniteGuard(L.Callback):
     Args:
         limit: the number of skipped steps in a row that ends the run.
         keep: the largest number of batches kept, each with the weights.
+        spike: what is done with a step whose loss, the mean over all processes, is finite but far above the running
+            median: "skip" it, "stop" the run before it, or nothing (null).
+        spike_factor: how many times the median is far above it.
+        spike_window: steps that the median is of.
     """
 
-    def __init__(self, limit: int = 10, keep: int = 3) -> None:
+    def __init__(
+        self,
+        limit: int = 10,
+        keep: int = 3,
+        spike: Literal["skip", "stop"] | None = None,
+        spike_factor: float = 10.0,
+        spike_window: int = 100,
+    ) -> None:
         if limit < 1 or keep < 0:
             raise UserError(f"callbacks.nan_guard: limit is 1 or more and keep 0 or more; got {limit} and {keep}")
-        self.limit, self.keep = limit, keep
+        if spike not in (None, "skip", "stop") or spike_factor <= 1 or spike_window < 2:
+            raise UserError(
+                "callbacks.nan_guard: spike is skip, stop or null, spike_factor above 1 and spike_window 2 or more; "
+                f"got {spike}, {spike_factor} and {spike_window}"
+            )
+        self.limit, self.keep, self.spike = limit, keep, spike
+        self.spikes = None if spike is None else LossSpikes(spike_factor, spike_window)
         self.skipped = self.in_a_row = self.kept = 0
         self._step = Step()
         self._pending: deque[Step] = deque()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start with nothing pending."""
+        assert isinstance(pl_module, InterpolationModule)
+        pl_module.gradients.spikes = self.spikes
         self._step = Step()
         self._pending.clear()
 
@@ -77,9 +101,9 @@ class NonFiniteGuard(L.Callback):
         if trainer.global_step < self._step.number:
             return  # micro-batches of one step
         step, self._step = self._step, Step()
-        step.bad = pl_module.gradients.bad
-        if step.bad.is_cuda:
-            step.bad = torch.empty((), pin_memory=True).copy_(step.bad, non_blocking=True)
+        step.result = self._result(pl_module.gradients)
+        if step.result.is_cuda:
+            step.result = torch.empty(4, pin_memory=True).copy_(step.result, non_blocking=True)
             step.ready = torch.cuda.Event()
             step.ready.record()
         self._pending.append(step)
@@ -95,32 +119,48 @@ class NonFiniteGuard(L.Callback):
             self._check(self._pending.popleft(), trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
-        """The counts."""
-        return {"skipped": self.skipped, "in_a_row": self.in_a_row, "kept": self.kept}
+        """The counts, and the losses that the running median is of."""
+        losses = {} if self.spikes is None else {"losses": self.spikes.losses.cpu()}
+        return {"skipped": self.skipped, "in_a_row": self.in_a_row, "kept": self.kept, **losses}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """The inverse of `state_dict`."""
         self.skipped, self.in_a_row, self.kept = (state_dict[name] for name in ("skipped", "in_a_row", "kept"))
+        losses = state_dict.get("losses")
+        if self.spikes is not None and losses is not None and len(losses) == len(self.spikes.losses):
+            self.spikes.losses = losses
+
+    def _result(self, gradients: Gradients) -> Tensor:
+        found = [gradients.bad, gradients.spike]
+        if self.spikes is None:
+            return torch.nn.functional.pad(torch.stack(found), (0, 2))
+        return torch.stack([*found, self.spikes.loss, self.spikes.median])
 
     def _check(self, step: Step, trainer: L.Trainer, module: InterpolationModule) -> None:
         if step.ready is not None:
             step.ready.synchronize()
-        assert step.bad is not None
-        if not step.bad.item():
+        assert step.result is not None
+        is_bad, is_spike, loss, median = step.result.tolist()
+        if not is_bad:
             self.in_a_row = 0
             return
         self.skipped += 1
         self.in_a_row += 1
         last = self.in_a_row >= self.limit
-        if last or trainer.precision != "16-mixed":
+        if last or is_spike or trainer.precision != "16-mixed":
+            what = "the loss or a gradient is not finite"
+            if is_spike:
+                what = f"the loss is {loss:.4g}, {loss / median:.3g} times the running median of {median:.4g},"
             keys = [key for batch in step.batches for key in batch["key"]]
             kept = self._keep(step, trainer, module)
             report = (
-                f"step {step.number}: the loss or a gradient is not finite and the step is skipped; samples of "
-                f"process {trainer.global_rank}: {', '.join(keys[:8])}{', ...' if len(keys) > 8 else ''}{kept}"
+                f"step {step.number}: {what} and the step is skipped; samples of process {trainer.global_rank}: "
+                f"{', '.join(keys[:8])}{', ...' if len(keys) > 8 else ''}{kept}"
             )
             if last:
                 raise UserError(f"{self.in_a_row} steps in a row were skipped, which ends the run: {report}")
+            if is_spike and self.spike == "stop":
+                raise UserError(f"callbacks.nan_guard.spike=stop ends the run: {report}; spike=skip goes on")
             log.warning(report)
 
     def _keep(self, step: Step, trainer: L.Trainer, module: InterpolationModule) -> str:

@@ -35,7 +35,8 @@ class ValidationMetrics(L.Callback):
         backbones: the folder of LPIPS' backbone; None: torch's cache.
 
     Reads what validation_step returns: {"prediction": Prediction, "batch": Batch}. Averages of the weights
-    (`WeightAverage`) are scored too, as `val/NAME_AVERAGE`.
+    (`WeightAverage`) are scored too, as `val/NAME_AVERAGE`, and each of several validation sets (`Joint`), as
+    `val/NAME_SET`.
     """
 
     def __init__(
@@ -50,12 +51,15 @@ class ValidationMetrics(L.Callback):
             raise UserError(f"no metric is called {unknown!r}: {nearest(unknown, known)}")
         self.metrics: dict[str, Metric] = {name: known[name]() for name in names} | dict(others or {})
         self._of_averages: dict[str, dict[str, Metric]] = {}
+        self._of_sets: dict[str, dict[str, Metric]] = {}
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Reset the metrics, on the network's device. Every process must have the same averages."""
         names = [average.name for average in self._averages(trainer)]
         self._of_averages = {name: {n: metric.clone() for n, metric in self.metrics.items()} for name in names}
-        for metrics in (self.metrics, *self._of_averages.values()):
+        sets = getattr(trainer.datamodule, "val_names", ())  # type: ignore[attr-defined]
+        self._of_sets = {name: {n: metric.clone() for n, metric in self.metrics.items()} for name in sets}
+        for metrics in (self.metrics, *self._of_averages.values(), *self._of_sets.values()):
             for metric in metrics.values():
                 metric.to(pl_module.device)
                 metric.reset()
@@ -71,7 +75,8 @@ class ValidationMetrics(L.Callback):
     ) -> None:
         """Add the batch's images."""
         target = outputs["batch"]["target"].float()
-        for metric in self.metrics.values():
+        own = self._of_sets.get(outputs["batch"]["key"][0].partition("/")[0], {})  # of several sets, batches are of one
+        for metric in (*self.metrics.values(), *own.values()):
             metric.update(outputs["prediction"].frame.float(), target)
         for average in self._averages(trainer):
             frame = average.predict(outputs["batch"], trainer).frame.float()
@@ -80,7 +85,8 @@ class ValidationMetrics(L.Callback):
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Combine over processes (torchmetrics does, by sums and counts) and log."""
-        for suffix, metrics in (("", self.metrics), *((f"_{n}", m) for n, m in self._of_averages.items())):
+        parts = {**self._of_averages, **self._of_sets}
+        for suffix, metrics in (("", self.metrics), *((f"_{n}", m) for n, m in parts.items())):
             for name, metric in metrics.items():
                 # The value is the same on all processes; sync_dist only keeps Lightning from warning.
                 shown = name == "psnr" and not suffix

@@ -53,8 +53,6 @@ def explain(error: BaseException, overrides: Sequence[str], config_name: str) ->
         return (
             f"the disk is full ({error}): what was saved before is complete; make room and give the same command again"
         )
-    if "Config group override must be" in str(error):
-        return _explain_null_group(overrides)
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return _explain_config(error, overrides, config_name)
     return None
@@ -101,15 +99,11 @@ def _explain_config(error: BaseException, overrides: Sequence[str], config_name:
         key = missing.group(1) or missing.group(2)
         choices = group_choices(key)
         return f"{key}=... is needed and was not given" + (f": {nearest('', choices)}" if choices else "")
-    unknown = re.search(r"Could not override '([^']+)'", text)
-    return _explain_unknown_key(unknown.group(1), overrides, config_name) if unknown else _first_line(error)
-
-
-def _explain_null_group(overrides: Sequence[str]) -> str:
-    """GROUP=null where the configuration needs a choice."""
-    groups = [o.key_or_group for o in parse(overrides) if group_choices(o.key_or_group) and o.value() is None]
-    needed = "; ".join(f"give {group}=NAME, {nearest('', group_choices(group))}" for group in groups)
-    return f"{', '.join(f'{group}=null' for group in groups)} leaves out what is needed: {needed}"
+    unknown = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", text)
+    group = (unknown[1] or unknown[2]).partition(".")[0] if unknown else ""
+    if any(o.is_delete() and o.key_or_group == group for o in parse(overrides)):
+        return f"{group} is left out, and is needed: give {group}=NAME, {nearest('', group_choices(group))}"
+    return _explain_unknown_key(unknown[1], overrides, config_name) if unknown and unknown[1] else _first_line(error)
 
 
 def _explain_unknown_key(key: str, overrides: Sequence[str], config_name: str) -> str:

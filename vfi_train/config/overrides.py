@@ -36,7 +36,7 @@ def hydra_arguments(arguments: Sequence[str], patterns_of: str | None = None) ->
     if patterns_of is not None:
         names = group_choices(patterns_of, search_path(overrides))
         overrides = [_expand(a, patterns_of, names) for a in overrides]
-    overrides = [quote(a, is_multirun) for a in overrides]
+    overrides = [_null_as_deletion(quote(a, is_multirun)) for a in overrides]
     if is_multirun:
         overrides = note_sweep(overrides)
     return [*options, *overrides]
@@ -146,6 +146,12 @@ def _takes(config: DictConfig, key: str, value: Any) -> bool:
 
 def _is_choice(override: Override) -> bool:
     return bool(group_choices(override.key_or_group.split("@")[0]))
+
+
+def _null_as_deletion(override: str) -> str:
+    """~GROUP for GROUP=null, which Hydra does not take."""
+    group, _, value = override.partition("=")
+    return f"~{group}" if value == "null" and group_choices(group) else override
 
 
 def _expand(override: str, group: str, choices: Sequence[str]) -> str:

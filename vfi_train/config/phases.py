@@ -147,8 +147,9 @@ def compose_phase(
     composed.curriculum = None
     check_values(composed, overrides, "train")
     for key in ("train", "freeze"):
-        if getattr(phase, key) is not None:
-            composed[key] = list(getattr(phase, key))
+        patterns = getattr(phase, key)
+        if patterns is not None:
+            composed[key] = patterns if isinstance(patterns, str) else list(patterns)
     if phase.monitor is not None:
         composed.callbacks.best.monitor, composed.callbacks.best.mode = phase.monitor, phase.mode
     composed.weights = weights

@@ -13,6 +13,11 @@ from typing import Any, NoReturn, cast
 
 EXIT_BUG, EXIT_MISTAKE = 1, 2
 OUR_PACKAGES = ("vfi_train", "datamodules", "losses", "conf")
+AFTER_CTRL_C = {
+    "train": "the same command resumes from the last checkpoint",
+    "evaluate": "the same command goes on with what is not measured yet",
+    "prepare": "what is complete stays, and the same command makes the rest",
+}
 DEBUG = "VFI_TRAIN_DEBUG"  # environment variable of debug=true, which the processes that this one starts inherit
 
 
@@ -30,7 +35,7 @@ def run(config_name: str, entry: str, patterns_of: str | None = None) -> None:
     try:
         _run(config_name, entry, patterns_of)
     except KeyboardInterrupt:
-        _stop("interrupted: the same command resumes from the last checkpoint", 130)
+        _stop(f"interrupted: {AFTER_CTRL_C.get(config_name, 'nothing is left half-written')}", 130)
     except Exception as error:
         _report(error, config_name)
 

@@ -46,9 +46,14 @@ def check_arguments(path: str, function: Any, block: Mapping[Any, Any]) -> None:
             continue
         if parameters is not None and key not in parameters:
             raise UserError(f"there is no key {key!r} in {path}: {nearest(key, parameters)}")
-        if key not in hints or (block[key] is None and not _is_ranged(hints[key])):
+        if key not in hints or (block[key] is None and not _is_ranged(hints[key])) or is_uncounted(block, key):
             continue  # options that the program fills in are null in the files
-        check_value(f"{path}.{key}", block[key], hints[key])
+        check_value(f"{path}.{key}".lstrip("."), block[key], hints[key])
+
+
+def is_uncounted(block: Mapping[Any, Any], key: str) -> bool:
+    """Whether a value is a length in epochs (`${epochs:5}`) that is null until the data is counted."""
+    return isinstance(block, DictConfig) and OmegaConf.is_interpolation(block, key) and block[key] is None
 
 
 def check_value(key: str, value: Any, hint: Any) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import OmegaConf
 
 from datamodules.core.samples import SampleSource
 from vfi_train.config.key_roles import Role, has_role
+from vfi_train.config.mistakes import find_cause
 from vfi_train.config.targets import check_targets
 from vfi_train.errors import UserError, nearest
 from vfi_train.evaluate.frame_cache import cache_frames
@@ -58,17 +61,25 @@ class Benchmark:
         return options
 
 
-def open_split(options: Mapping[str, Any]) -> tuple[SampleSource, list[str]]:
-    """The samples of a dataset with these options, and notes for the result.
+def open_split(options: Mapping[str, Any], takes_context: bool = False) -> tuple[SampleSource, list[str]]:
+    """The samples of a dataset with these options, for a network that `takes_context` or not, and notes for the result.
 
     Raises:
-        UserError: an option of a wrong type.
+        UserError: an option of a wrong type, or no context.
         DataError: the data is missing.
     """
     config = OmegaConf.create(dict(options))
     check_targets(config, "benchmark.options")
-    data = instantiate(config, _convert_="all")
-    return cache_frames(data.val_source()), list(getattr(data, "notes", ()))
+    try:
+        data = instantiate(config, _convert_="all")
+        if takes_context:
+            data.give_context()
+        return cache_frames(data.val_source()), list(getattr(data, "notes", ()))
+    except (UserError, InstantiationException) as error:
+        _, cause = find_cause(error)
+        if not isinstance(cause, UserError):
+            raise
+        raise type(cause)(_in_our_keys(str(cause))) from error
 
 
 def scored_options(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,3 +104,9 @@ def find_root(dataset: Mapping[str, Any], options: Mapping[str, Any], given: str
     root = Path(given).expanduser()
     folder = getattr(get_object(dataset["_target_"]), "folder", None)
     return root / folder if folder is not None and (has_many or (root / folder).is_dir()) else root
+
+
+def _in_our_keys(sentence: str) -> str:
+    """A dataset's message, which names the keys of trainings, with those that this program has for them."""
+    sentence = re.sub(r"(?<![\w/.])data\.root\b", "root", sentence)
+    return re.sub(r"(?<![\w/.])data\.(?=[a-z_]+\b)", "++benchmark.options.", sentence)

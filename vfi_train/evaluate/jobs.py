@@ -108,7 +108,8 @@ def make_jobs(options: Options) -> list[Job]:
     """Every network on every split, in the order of the networks.
 
     Raises:
-        UserError: missing weights or files of a metric, or a protocol that does not measure a benchmark.
+        UserError: missing weights or files of a metric, a protocol that does not measure a benchmark, or a benchmark
+            without the frames before and after that a network takes.
         DataError: missing samples.
     """
     scorers: dict[str, Scorer] = {}
@@ -123,7 +124,7 @@ def make_jobs(options: Options) -> list[Job]:
                 columns = repr(settings.metrics)
                 if columns not in scorers:
                     scorers[columns] = Scorer(settings.metrics, options.backbones, options.niqe_parameters)
-                source, notes = open_split(data)
+                source, notes = open_split(data, model.network.takes_context)
                 jobs.append(Job(model, benchmark, split, settings, data, source, scorers[columns], notes))
     return jobs
 

@@ -58,7 +58,7 @@ class Predictor:
         Pairs that are too large for the memory as a batch are predicted one by one.
         """
         separate: dict[range, list[Tensor]] = {}
-        images = [ImagePair(pair.frame0, pair.frame1, [target.time for target in pair.targets]) for pair in pairs]
+        images = [ImagePair(p.frame0, p.frame1, [target.time for target in p.targets], **p.context) for p in pairs]
         for indices, frame in self._batch.predict(images):
             if len(indices) == len(pairs):
                 yield frame.contiguous()

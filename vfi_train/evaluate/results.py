@@ -58,12 +58,12 @@ class Result:
     sequence_depth: int | None
     precision: str
     device: str
-    backend: str = "torch"
     samples: list[Row] = field(default_factory=list)
     broken: list[Row] = field(default_factory=list)
     samples_per_second: float | None = None
     precision_effect: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
+    backend: str = "torch"
 
     @property
     def split_name(self) -> str:

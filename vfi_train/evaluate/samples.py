@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.core.samples import Sample, SampleSource
+from vfi_train.contract import CONTEXT
 from vfi_train.errors import DataError
 from vfi_train.runtime.read_ahead import ReadAhead
 
@@ -26,12 +27,13 @@ class Target:
 
 @dataclass
 class Pair:
-    """Two frames H W 3 (uint8, or float32 in [0, 1]) and the targets between them."""
+    """Two frames H W 3 (uint8, or float32 in [0, 1]), the targets between them, and `context` around them or none."""
 
     name: str
     frame0: NDArray
     frame1: NDArray
     targets: list[Target] = field(default_factory=list)
+    context: dict[str, NDArray] = field(default_factory=dict)
 
     def signature(self, by_time: bool) -> tuple[Hashable, ...]:
         """Pairs of equal signatures fit one batch; `by_time`: only if their times are equal too."""
@@ -74,7 +76,7 @@ def pairs(source: SampleSource, indices: Sequence[int], workers: int) -> Iterato
                 yield pair
                 pair = None
             if pair is None:
-                pair = Pair(name, s["frame0"], s["frame1"])
+                pair = Pair(name, s["frame0"], s["frame1"], context={key: s[key] for key in CONTEXT if key in s})
             time = s["time"]
             pair.targets.append(Target(index, s["key"], s["target"], time if np.ndim(time) else float(time)))
     if pair is not None:
@@ -108,7 +110,7 @@ def _read(source: SampleSource, index: int) -> tuple[int, Sample] | Broken:
     except DataError as error:
         return Broken(index, _key(source, index), str(error))
     assert isinstance(sample, dict)
-    sizes = {name: sample[name].shape for name in ("frame0", "frame1", "target") if name in sample}
+    sizes = {name: sample[name].shape for name in ("frame0", "frame1", "target", *CONTEXT) if name in sample}
     if len(set(sizes.values())) > 1:
         found = ", ".join(f"{name} {'x'.join(map(str, shape[:2]))}" for name, shape in sizes.items())
         return Broken(index, sample["key"], f"sample {sample['key']}: its images differ in size ({found})")

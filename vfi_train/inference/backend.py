@@ -26,7 +26,7 @@ PRECISIONS = (*AUTOCAST, "float32", "auto")
 CLOSE = 50.0  # dB to PyTorch's float32: at 35 dB to the truth that costs 0.1 dB
 SHORT = 20.0  # seconds of PyTorch's work below which auto stays there: making a graph takes as long
 FEW = 2  # frames for which auto does not even measure that
-TRIAL = 1.0  # seconds for each candidate
+TRIAL = 0.3  # seconds for each candidate, at least
 SIZES = 4  # runtimes that are kept, each for one size of frames
 
 
@@ -63,8 +63,9 @@ class Backend:
         self.backend, self.precision, self.note = backend, precision, note
         self.frames: int | None = None
         self._model, self._scale, self._iterations = model, scale, iterations
-        self._candidates = self._find_candidates()
-        self.chosen = self._candidates[0] if len(self._candidates) == 1 else None
+        if backend in RUNTIMES:
+            self._candidates()  # are there any
+        self.chosen = None if "auto" in (backend, precision) else (backend, precision)
         self._ready: OrderedDict[tuple[object, ...], Runtime] = OrderedDict()
         self._noted: set[str] = set()
 
@@ -103,7 +104,7 @@ class Backend:
     def _runtime(self, backend: str, precision: str, size: tuple[int, int]) -> Runtime:
         key = (backend, precision, size)
         if key not in self._ready:
-            graph = network_graph(self._model, size, self._scale, self._iterations)
+            graph = network_graph(self._model, size, self._scale, self._iterations, self.note)
             self._ready[key] = RUNTIMES[backend](graph, precision, self._device, cache_folder())
             if len(self._ready) > SIZES:
                 self._ready.popitem(last=False)
@@ -118,10 +119,12 @@ class Backend:
             return "references"
         if request.target is not None:
             return "targets"
+        if request.before is not None or request.after is not None:
+            return "frames before and after"
         return None if request.frame0.dtype == torch.float32 else f"networks in {request.frame0.dtype}"
 
-    def _find_candidates(self) -> list[tuple[str, str]]:
-        """Backends and precisions to choose from, the fastest in theory first; PyTorch's float32 is the last."""
+    def _candidates(self) -> list[tuple[str, str]]:
+        """Backends and precisions to choose from, the fastest in theory first."""
         if self.backend in RUNTIMES:
             precisions = RUNTIMES[self.backend].precisions(self._device)
             if not precisions:
@@ -139,24 +142,26 @@ class Backend:
         if self.backend == "auto":
             here = (name for name, kind in RUNTIMES.items() if not kind.missing() and kind.precisions(self._device))
             found = [(name, p) for name in list(here)[:1] for p in RUNTIMES[name].precisions(self._device)]
-        found += [("torch", p) for p in (*(("fp16",) if self._device.type == "cuda" else ()), "bf16", "fp32", "tf32")]
-        return [(name, p) for name, p in found if self.precision == p or (self.precision == "auto" and p != "tf32")]
+        found += [("torch", p) for p in (("fp16", "bf16") if self._device.type == "cuda" else ("bf16",))]
+        return [(name, p) for name, p in found if self.precision in ("auto", p)]
 
     def _choose(self, request: Request) -> tuple[str, str]:
         """The fastest candidate that is close to PyTorch's float32, by the first frame of the request."""
         pair = Request(request.frame0[:1], request.frame1[:1], [x[:1] for x in request.times[:1]])  # type: ignore[index]
-        given = self.precision if self.precision != "auto" else "fp32"
+        safe = (
+            "torch" if self.backend == "auto" else self.backend,
+            "fp32" if self.precision == "auto" else self.precision,
+        )
         if self.frames is not None and self.frames <= FEW:
-            return "torch", given
-        began = time.perf_counter()
-        self._by_torch("fp32", pair).sum().item()
-        if self.frames is not None and (time.perf_counter() - began) * self.frames < SHORT:
-            return "torch", given
-        exact, plain = self._trial("torch", "fp32", pair)
-        best, name, noise = plain if given == "fp32" else float("inf"), ("torch", given), torch.zeros(())
+            return safe
+        exact, plain = self._trial("torch", "fp32", pair, once=True)
+        if self.frames is not None and plain * self.frames < SHORT:
+            return safe
+        plain = min(plain, self._trial("torch", "fp32", pair)[1])
+        best, name, noise = plain if safe == ("torch", "fp32") else float("inf"), safe, torch.zeros(())
         settled: set[str] = set()
-        for backend, precision in self._candidates:
-            if backend in settled or (backend, precision) == ("torch", "fp32"):
+        for backend, precision in self._candidates():
+            if backend in settled:
                 continue
             frame, seconds = self._trial(backend, precision, pair)
             difference = (frame - exact).square().mean()
@@ -164,25 +169,26 @@ class Backend:
                 settled.add(backend)  # what is more precise is slower
                 if seconds < best:
                     best, name, noise = seconds, (backend, precision), difference
-        self.note(
-            f"backend={name[0]} precision={name[1]}: {plain / best:.1f} times as fast as PyTorch in float32"
-            + ("" if name == ("torch", "fp32") else f", {-10 * noise.log10():.0f} dB from it")
-        )
+        gain = f"{plain / best:.1f} times as fast as PyTorch in float32"
+        if best == float("inf"):
+            gain = f"nothing else is within {CLOSE:g} dB of PyTorch's float32"
+        elif noise:
+            gain += f", {-10 * noise.log10():.0f} dB from it"
+        self.note(f"backend={name[0]} precision={name[1]}: {gain}")
         return name
 
-    def _trial(self, backend: str, precision: str, pair: Request) -> tuple[Tensor, float]:
-        """The frame, and the seconds it takes once all is set up."""
-
-        def run() -> Tensor:
-            return self._by_torch(precision, pair) if backend == "torch" else next(self._run(backend, precision, pair))
-
-        frame, end, fastest = run(), time.perf_counter() + TRIAL, float("inf")
-        while True:
+    def _trial(self, backend: str, precision: str, pair: Request, *, once: bool = False) -> tuple[Tensor, float]:
+        """The frame, and the seconds of the fastest of several runs, or of one."""
+        if backend != "torch":
+            self._runtime(backend, precision, (pair.frame0.shape[-2], pair.frame0.shape[-1]))
+        times: list[float] = []
+        while len(times) < (1 if once else 2) or (sum(times) < TRIAL and not once):
             began = time.perf_counter()
-            run().flatten()[0].item()  # waits for a GPU
-            fastest = min(fastest, time.perf_counter() - began)
-            if time.perf_counter() > end:
-                return frame, fastest
+            by_torch = backend == "torch"
+            frame = self._by_torch(precision, pair) if by_torch else next(self._run(backend, precision, pair))
+            frame.flatten()[0].item()  # waits for a GPU
+            times.append(time.perf_counter() - began)
+        return frame, min(times)
 
     def _by_torch(self, precision: str, pair: Request) -> Tensor:
         with self._autocast(precision):

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vfi_train.contract import CONTEXT
 from vfi_train.errors import UserError
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.inference.nested import insert_frames
@@ -26,11 +27,17 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 @dataclass(frozen=True)
 class ImagePair:
-    """Two images H W 3 (uint8, uint16, or floats in [0, 1]) and the times between them: numbers, or maps H W."""
+    """Two images H W 3 (uint8, uint16, or floats in [0, 1]) and the times between them: numbers, or maps H W.
+
+    `before` and `after` are the images an interval before and after, for networks that take them; all pairs of a batch
+    have both, or none.
+    """
 
     frame0: NDArray[Any]
     frame1: NDArray[Any]
     times: Sequence[float | NDArray[Any]]
+    before: NDArray[Any] | None = None
+    after: NDArray[Any] | None = None
 
 
 class BatchPredictor:
@@ -108,16 +115,24 @@ class BatchPredictor:
 
     def _frames(self, pairs: Sequence[ImagePair], start: int) -> Iterator[Tensor]:
         frame0, frame1 = (self.to_tensor([getattr(pair, name) for pair in pairs]) for name in ("frame0", "frame1"))
+        given = [name for name in CONTEXT if getattr(pairs[0], name) is not None]
+        context = {name: self.to_tensor([getattr(pair, name) for pair in pairs]) for name in given}
+
+        def stream(frame0: Tensor, frame1: Tensor, times: Sequence[float | Tensor]) -> Iterator[Tensor]:
+            return self._stream(frame0, frame1, times, **context)
+
         if self.insert:
             count = math.prod(n + 1 for n in self.insert) - 1
-            return islice(insert_frames(self._stream, [frame0, frame1], self.insert), start + 1, count + 1)
+            return islice(insert_frames(stream, [frame0, frame1], self.insert), start + 1, count + 1)
         times = [self._time(column) for column in zip(*(pair.times for pair in pairs), strict=True)]
         together = TIMES_PER_TILE if self.interpolator.tile else max(1, len(times))
         groups = (times[k : k + together] for k in range(start, len(times), together))
-        return chain.from_iterable(self._stream(frame0, frame1, group) for group in groups)
+        return chain.from_iterable(stream(frame0, frame1, group) for group in groups)
 
-    def _stream(self, frame0: Tensor, frame1: Tensor, times: Sequence[float | Tensor]) -> Iterator[Tensor]:
-        predictions = self.interpolator.stream(frame0, frame1, times)
+    def _stream(
+        self, frame0: Tensor, frame1: Tensor, times: Sequence[float | Tensor], **context: Tensor
+    ) -> Iterator[Tensor]:
+        predictions = self.interpolator.stream(frame0, frame1, times, **context)
         for _ in times:
             with torch.inference_mode():  # entered for each frame, so that the caller is not in it
                 frame = next(predictions).frame

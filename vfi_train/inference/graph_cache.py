@@ -6,6 +6,7 @@ import copy
 import hashlib
 import inspect
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,14 @@ def cache_folder() -> Path:
 
 
 @torch.inference_mode(False)
-def network_graph(model: Architecture, size: tuple[int, int], scale: float, iterations: int) -> bytes:
+def network_graph(
+    model: Architecture, size: tuple[int, int], scale: float, iterations: int, note: Callable[[str], None]
+) -> bytes:
     """The serialized graph of `graphs.NetworkFunction` for frames of one size, from the cache or made now.
 
     A file is named by what it depends on (weights, settings of the network, size, scale, iterations, the source of
     the architectures, torch's version) and by its own hash, so that a damaged one is made again. A folder that cannot
-    be written to is done without.
+    be written to is done without. `note` gets a line before a graph is made.
     """
     folder, key = cache_folder(), fingerprint(model, size, scale, iterations)
     for path in folder.glob(f"{key}-*.onnx"):
@@ -41,6 +44,7 @@ def network_graph(model: Architecture, size: tuple[int, int], scale: float, iter
             with suppress(OSError):
                 os.utime(path)
             return content
+    note(f"making the graph of {type(model).__name__} for frames of {size[0]}x{size[1]}, once: it is kept in {folder}")
     function = graphs.NetworkFunction(copy.deepcopy(model).cpu().eval(), iterations, scale)
     metadata = graphs.ExportMetadata(type(model).__name__, "", 1, 1, model.arbitrary_time, size, iterations)
     content = graphs.onnx_graph(function, metadata).SerializeToString()

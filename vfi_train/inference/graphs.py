@@ -8,6 +8,7 @@ under the name `vfi_train`; `run_exported.py` reads it.
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import shutil
@@ -88,8 +89,11 @@ def metadata_of(
     """The metadata of a model's graph.
 
     Raises:
-        UserError: the graph depends on the size and none is given, or the size is too small.
+        UserError: the graph depends on the size and none is given, or the size is too small; or the network takes
+            frames before and after the two.
     """
+    if model.takes_context:
+        raise UserError(f"{name} takes four frames, and exported graphs only two: give format=safetensors")
     multiple = max(model.size_multiple, model.full_size_multiple)
     if size is None and model.family in NEEDS_SIZE:
         raise UserError(f"the graph of {name} depends on the size (attention windows): give size=720x1280 or another")
@@ -127,8 +131,9 @@ def onnx_graph(function: NetworkFunction, metadata: ExportMetadata) -> Any:
 def write_torch_export(model: Architecture, metadata: ExportMetadata, path: Path) -> float:
     """Write the graph as an archive of torch.export; returns the largest difference to PyTorch."""
     program = capture(_wrapped(model, metadata), metadata)
-    with path.open("wb") as file:
-        torch.export.save(program, file, extra_files={f"{NAME}.json": metadata.json()})  # type: ignore[arg-type]
+    content = io.BytesIO()  # written at once: PyTorch's writer hides what the disk says
+    torch.export.save(program, content, extra_files={f"{NAME}.json": metadata.json()})  # type: ignore[arg-type]
+    path.write_bytes(content.getvalue())
     loaded = torch.export.load(str(path)).module()
     return check(model, metadata, lambda *inputs: loaded(*inputs))
 

@@ -128,6 +128,8 @@ class Interpolator:
         *,
         reference: Frame | None = None,
         reference_time: TimeLike | None = None,
+        before: Frame | None = None,
+        after: Frame | None = None,
     ) -> Frame: ...
 
     @overload
@@ -139,6 +141,8 @@ class Interpolator:
         *,
         reference: Frame | None = None,
         reference_time: TimeLike | None = None,
+        before: Frame | None = None,
+        after: Frame | None = None,
     ) -> list[Frame]: ...
 
     @torch.no_grad()
@@ -150,6 +154,8 @@ class Interpolator:
         *,
         reference: Frame | None = None,
         reference_time: TimeLike | None = None,
+        before: Frame | None = None,
+        after: Frame | None = None,
     ) -> Frame | list[Frame]:
         """Frames between two frames, in the form of the inputs.
 
@@ -160,6 +166,8 @@ class Interpolator:
                 `takes_time_map`, a distance index map (H W, B H W or B 1 H W) may replace a number.
             reference: another known frame, where the model `takes_reference`.
             reference_time: its time or map.
+            before, after: the frames one interval before `frame0` and after `frame1`, where the model `takes_context`;
+                None: there is none (a clip begins or ends here), and the nearest frame is taken again.
 
         Returns:
             One frame or a list of frames of the type, layout, dtype and (torch) device of `frame0`; uint8 is
@@ -180,6 +188,8 @@ class Interpolator:
                 [to_map(time, like) for time in listed],
                 reference=None if reference is None else to_batch(reference, like),
                 reference_time=None if reference_time is None else to_map(reference_time, like),
+                before=None if before is None else to_batch(before, like),
+                after=None if after is None else to_batch(after, like),
             )
             frames = [from_batch(p.frame, frame0) for p in predictions]
         return frames[0] if single else frames
@@ -193,10 +203,12 @@ class Interpolator:
         target: Tensor | None = None,
         reference: Tensor | None = None,
         reference_time: float | Tensor | None = None,
+        before: Tensor | None = None,
+        after: Tensor | None = None,
     ) -> Prediction:
         """The prediction at one time; see `stream`."""
         extras = {"target": target, "reference": reference, "reference_time": reference_time}
-        return next(self.stream(frame0, frame1, [time], **extras))  # type: ignore[arg-type]
+        return next(self.stream(frame0, frame1, [time], **extras, before=before, after=after))  # type: ignore[arg-type]
 
     def stream(
         self,
@@ -207,6 +219,8 @@ class Interpolator:
         target: Tensor | None = None,
         reference: Tensor | None = None,
         reference_time: float | Tensor | None = None,
+        before: Tensor | None = None,
+        after: Tensor | None = None,
     ) -> Iterator[Prediction]:
         """Predictions at several times from one encoding of the frames, one after the other.
 
@@ -217,13 +231,14 @@ class Interpolator:
             target: the true frame, for what the network computes from it (features, a teacher).
             reference: another known frame, B 3 H W.
             reference_time: its time or map.
+            before, after: the frames one interval before and after, B 3 H W; None: the nearest frame again.
 
         Yields:
             A prediction for each time: `frame` B 3 H W, RGB, clamped to [0, 1]; full-size fields are cropped
             to H W and RGB too, coarser ones are those of the padded, scaled frames.
             All but `frame` come from TTA's unflipped pass; recursion beyond 0.5 and tiles give only `frame`.
         """
-        request = Request(frame0, frame1, list(times), target, reference, reference_time)
+        request = Request(frame0, frame1, list(times), target, reference, reference_time, before, after)
         if self.tile is not None and (frame0.shape[-2] > self.tile[0] or frame0.shape[-1] > self.tile[1]):
             yield from self._tiled(request, self.tile)
         else:
@@ -299,7 +314,8 @@ class Interpolator:
             yield from map(Prediction, computed)
             return
         with self.backend.autocast():
-            encoding = self.model.encode(request.frame0, request.frame1, scale=self.scale)
+            context = self.model.context(request.frame0, request.before, request.after)
+            encoding = self.model.encode(request.frame0, request.frame1, scale=self.scale, **context)
         times = cast(list[Tensor], request.times)  # by _checked
         if self.model.takes_reference:
             for time in times:

@@ -8,7 +8,7 @@ Source: the app of InterpAny-Clearer (Zhong et al., ECCV 2024).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -25,40 +25,41 @@ BLUR = {"ksize": (9, 9), "sigmaX": 1.7, "borderType": cv2.BORDER_REFLECT_101}  #
 
 
 def manipulate(
-    interpolate: Interpolator,
+    interpolate: Interpolator | Callable[..., list[Frame]],
     frame0: Frame,
     frame1: Frame,
     masks: Sequence[ArrayLike],
     curves: Sequence[Sequence[float]],
-    count: int,
+    frames: int | Sequence[float],
     *,
     elsewhere: float | Sequence[float] = 0.0,
 ) -> list[Frame]:
-    """`count` frames in which each object follows its own curve.
+    """Frames in which each object follows its own curve.
 
     Args:
-        interpolate: with a model that `takes_time_map`; the app uses one with a reference, and 3 `iterations`.
+        interpolate: with a model that `takes_time_map`; the app uses one with a reference, and 3 `iterations`. Or
+            whatever gives the frames between two at a list of times.
         frame0, frame1: see `Interpolator`.
         masks: where each object is in frame 0, H W each; the first of overlapping masks counts.
         curves: for each mask, see `timing`.
-        count: number of frames; the first and the last are predicted too.
+        frames: see `timing`; the first and the last are predicted too.
         elsewhere: see `time_maps`.
 
     Raises:
         UserError: masks, curves and frames do not match, or the model takes no maps.
     """
-    timings = [timing(curve, count, *OBJECTS) for curve in curves]
+    timings = [timing(curve, frames, *OBJECTS) for curve in curves]
     maps = smooth(time_maps(masks, timings, elsewhere)).clip(0, 1)
     return interpolate(frame0, frame1, list(maps))
 
 
 def compose(
-    interpolate: Interpolator,
+    interpolate: Interpolator | Callable[..., list[NDArray]],
     frame0: NDArray,
     frame1: NDArray,
     masks: Sequence[ArrayLike],
     curves: Sequence[Sequence[float]],
-    count: int,
+    frames: int | Sequence[float],
     *,
     elsewhere: float | Sequence[float] = 0.0,
     steps: int = 64,
@@ -68,7 +69,7 @@ def compose(
     A frame is predicted for each timing; the result shows of each what its mask covers, with soft edges.
 
     Args:
-        interpolate, masks, curves, count, elsewhere: see `manipulate`.
+        interpolate, masks, curves, frames, elsewhere: see `manipulate`.
         frame0, frame1: H W 3.
         steps: times are rounded to k / steps; a power of two suits `recursive` networks.
 
@@ -77,15 +78,16 @@ def compose(
     """
     weights = smooth(time_maps(masks, list(np.eye(len(masks))), 0.0))
     weights = np.concatenate([weights, 1 - weights.sum(0, keepdims=True)])[..., None]
-    timings = [*(timing(curve, count) for curve in curves), np.broadcast_to(np.asarray(elsewhere, np.float32), count)]
+    timings = [timing(curve, frames) for curve in curves]
+    timings.append(np.broadcast_to(np.asarray(elsewhere, np.float32), timings[0].shape))
     ticks = np.rint(np.clip(timings, 0, 1) * steps).astype(int)
     between = sorted(set(ticks.flat) - {0, steps})
     predicted = interpolate(frame0, frame1, [tick / steps for tick in between]) if between else []
     complete = {0: frame0, steps: frame1, **dict(zip(between, predicted, strict=True))}
-    frames = [np.sum([weight * complete[k] for weight, k in zip(weights, at, strict=True)], axis=0) for at in ticks.T]
+    composed = [np.sum([w * complete[k] for w, k in zip(weights, at, strict=True)], axis=0) for at in ticks.T]
     if np.issubdtype(frame0.dtype, np.integer):
-        frames = [np.rint(frame) for frame in frames]
-    return [frame.astype(frame0.dtype) for frame in frames]
+        composed = [np.rint(image) for image in composed]
+    return [image.astype(frame0.dtype) for image in composed]
 
 
 def retime(interpolate: Interpolator, frame0: Frame, frame1: Frame, curve: Sequence[float], count: int) -> list[Frame]:
@@ -94,7 +96,7 @@ def retime(interpolate: Interpolator, frame0: Frame, frame1: Frame, curve: Seque
     Frames are predicted from the middle outwards, each between its nearest known ones (see `anchors`).
 
     Args:
-        interpolate, frame0, frame1, count: see `manipulate`; a model for arbitrary times.
+        interpolate, frame0, frame1: see `manipulate`; a model for arbitrary times.
         curve: see `timing`.
     """
     position = timing(curve, count)
@@ -109,24 +111,25 @@ def retime(interpolate: Interpolator, frame0: Frame, frame1: Frame, curve: Seque
     return [frames[index] for index in range(count)]
 
 
-def timing(curve: Sequence[float], count: int, low: float = 0.0, high: float = 1.0) -> Array:
-    """How far along its path an object is in each of `count` frames.
+def timing(curve: Sequence[float], frames: int | Sequence[float], low: float = 0.0, high: float = 1.0) -> Array:
+    """How far along its path an object is in each frame.
 
     Args:
         curve: two or more heights, evenly spaced from the first to the last frame; 0 = at frame 0, 1 = at frame 1.
             They are interpolated by a spline: cubic from four on (not-a-knot), it may overshoot.
-        count: number of frames.
+        frames: their number, evenly spaced with the first and the last, or the times (0..1) of one or more.
         low, high: times of the heights 0 and 1.
     """
     from scipy.interpolate import make_interp_spline  # takes half a second to import
 
-    if len(curve) < 2 or count < 1:
+    at = np.linspace(0, 1, frames) if isinstance(frames, int) else np.asarray(frames, np.float64)
+    if len(curve) < 2 or not at.size:
         raise UserError(
-            f"a curve has two heights or more, for one frame or more; got {len(curve)} heights for {count} frames"
+            f"a curve has two heights or more, for one frame or more; got {len(curve)} heights for {at.size} frames"
         )
     heights = low + (high - low) * np.asarray(curve, np.float64)
     spline = make_interp_spline(np.linspace(0, 1, len(curve)), heights, k=min(3, len(curve) - 1))
-    return spline(np.linspace(0, 1, count)).astype(np.float32)
+    return spline(at).astype(np.float32)
 
 
 def time_maps(

@@ -24,15 +24,21 @@ def predict_recursively(
     """The prediction at each time of a request; every frame on the way is computed once, and used unrounded.
 
     Args:
-        request: its times are numbers; it has no reference.
+        request: its times are numbers; it has no reference, and `before` and `after` only for time 0.5.
         predict_middle: gives the prediction at time 0.5.
         depth: see `dyadic`.
 
     Raises:
-        UserError: a map or a reference is given, or a time is not reached.
+        UserError: a map, a reference or context is given, or a time is not reached.
     """
     if request.reference is not None or any(isinstance(time, Tensor) for time in request.times):
         raise UserError("recursive=True takes times as numbers and no reference: leave recursive out")
+    has_context = request.before is not None or request.after is not None
+    if has_context and any(time != 0.5 for time in request.times):
+        raise UserError(
+            "recursive=True halves the interval, and there are no frames half an interval before and after it: take "
+            "time 0.5, or give only the two frames"
+        )
     known = {Fraction(0): Prediction(request.frame0), Fraction(1): Prediction(request.frame1)}
     for time in request.times:
         wanted = dyadic(float(time), depth)

@@ -22,6 +22,8 @@ class Request:
     target: Tensor | None = None
     reference: Tensor | None = None
     reference_time: float | Tensor | None = None
+    before: Tensor | None = None
+    after: Tensor | None = None
 
     def map(self, image: Callable[[Tensor], Tensor], time_map: Callable[[Tensor], Tensor]) -> Request:
         """The request with `image` applied to images, and `time_map` to times that are tensors."""
@@ -36,6 +38,8 @@ class Request:
             None if self.target is None else image(self.target),
             None if self.reference is None else image(self.reference),
             None if self.reference_time is None else time(self.reference_time),
+            None if self.before is None else image(self.before),
+            None if self.after is None else image(self.after),
         )
 
     def joined(self, other: Request) -> Request:

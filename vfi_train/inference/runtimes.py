@@ -130,6 +130,8 @@ class TensorRt(OnnxRuntime):
     packages = ("onnxruntime", "tensorrt", *Runtime.packages)
 
     def _providers(self, precision: str, folder: Path) -> list[Any]:
+        import tensorrt  # noqa: F401  # loads its libraries, which ONNX Runtime then finds
+
         options = {
             "device_id": self._device.index or 0,
             "trt_fp16_enable": precision == "fp16",

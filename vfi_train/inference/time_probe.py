@@ -6,6 +6,8 @@ which predict the middle frame at every time. Such networks reach other times by
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from vfi_train.architectures import Architecture
@@ -27,7 +29,8 @@ def is_time_aware(model: Architecture, iterations: int = 2) -> bool:
     if not model.arbitrary_time:
         return False
     times = [0.25, 0.75]
-    frames = Interpolator(model, iterations=iterations)(moving_texture(0.0), moving_texture(1.0), times)
+    around: Any = {"before": moving_texture(-1.0), "after": moving_texture(2.0)} if model.takes_context else {}
+    frames = Interpolator(model, iterations=iterations)(moving_texture(0.0), moving_texture(1.0), times, **around)
     to_truth = sum(_distance(frame, moving_texture(time)) for frame, time in zip(frames, times, strict=True))
     to_middle = sum(_distance(frame, moving_texture(0.5)) for frame in frames)
     return to_truth < to_middle

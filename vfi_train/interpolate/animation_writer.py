@@ -58,7 +58,7 @@ class AnimationWriter:
             ".apng": {0: "rgb24", 1: "rgba", 2: "rgb48be", 3: "rgba64be"}[2 * deep + clip.alpha],
         }[ending]
         context.pix_fmt = self._format
-        self.notes = list(self._limits(clip))
+        self.notes = list(self._limits())
         self._waiting: Any = None  # the last packet: its duration is known at the end
         self._last = self._end = 0
         self._shown: ImageArray | None = None
@@ -67,29 +67,28 @@ class AnimationWriter:
         """Write one frame; False: it is left out, as a repeat, or shorter than the format allows."""
         mark = round(frame.time * self._ticks)
         self._end = max(mark + 1, round((frame.time + 1 / self._clip.rate) * self._ticks))
-        if self._waiting is not None and mark < self._last + self._shortest:
-            return False
-        if self._shown is not None and np.array_equal(frame.image, self._shown):  # encoders would join some of them
-            return False
+        if self._shown is not None:
+            is_repeat = np.array_equal(frame.image, self._shown)  # encoders would join some of them
+            if is_repeat or mark < self._last + self._shortest:
+                return False
         self._shown = frame.image
         encoded = self._encodable(frame.image)
         encoded.pts, encoded.time_base = mark, Fraction(1, self._ticks)
         self._last = mark
         self._mux(self._stream.encode(encoded))
-        self._waiting = self._waiting or True
         return True
 
     def finish(self) -> None:
         """Write what is held back."""
         self._mux(self._stream.encode())
-        if self._waiting not in (None, True):
+        if self._waiting is not None:
             self._waiting.duration = max(self._shortest, self._end - self._last)
             self._container.mux(self._waiting)
         self._container.close()
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
-            if self._waiting not in (None, True):
+            if self._waiting is not None:
                 self._container.mux(self._waiting)
             self._waiting = packet
 
@@ -106,17 +105,18 @@ class AnimationWriter:
         palette[:, 0], palette[: len(colours)] = 255, colours
         return av.VideoFrame.from_ndarray((np.asarray(indexed), palette), format="pal8")  # type: ignore[arg-type]
 
-    def _limits(self, clip: Clip) -> Iterator[str]:
+    def _limits(self) -> Iterator[str]:
+        clip, kind = self._clip, self._ending[1:]
         most = Fraction(self._ticks, self._shortest)
         if clip.rate > most:
-            yield f"{self._ending[1:]} shows at most {most} frames/s, not {float(clip.rate):g}: the others are left out"
+            yield f"{kind} shows at most {most} frames/s, not {float(clip.rate):g}: the others are left out"
         if self._ending == ".gif":
             yield "gif holds 256 colours" + (" and no half transparency: alpha is rounded" if clip.alpha else "")
         if clip.bits == 32:
-            yield f"{self._ending[1:]} holds integers: values below 0 and above 1 are clipped"
+            yield f"{kind} holds integers: values below 0 and above 1 are clipped"
         elif clip.bits > 8 and self._ending != ".apng":
-            yield f"{clip.bits} bits become 8 ({self._ending[1:]})"
+            yield f"{clip.bits} bits become 8 ({kind})"
         if clip.icc:
             yield "the colour profile (ICC) is left out"
         if clip.tracks:
-            yield f"{self._ending[1:]} holds only the picture: left out is {', '.join(clip.tracks)}"
+            yield f"{kind} holds only the picture: left out is {', '.join(clip.tracks)}"

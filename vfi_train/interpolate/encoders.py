@@ -48,11 +48,12 @@ class Encoding:
 
 def choose_encoder(encoding: Encoding, container: str, clip: Clip) -> tuple[str, dict[str, str]]:
     """The encoder's name in FFmpeg and its options."""
+    location = {"chroma_sample_location": clip.colour.chroma}
     if container == "yuv4mpegpipe":
-        return "wrapped_avframe", {}
+        return "wrapped_avframe", location
     wanted = encoding.codec or (("vp9" if clip.alpha else "av1") if container == "webm" else "h264")
     name, defaults = ENCODERS.get(SAME.get(wanted, wanted), (wanted, {}))
-    options = dict(defaults)
+    options = defaults | location
     try:
         if av.codec.Codec(name, "w").type != "video":
             raise UserError(f"codec={wanted} is no codec of videos: {nearest(wanted, ENCODERS)}")
@@ -64,7 +65,6 @@ def choose_encoder(encoding: Encoding, container: str, clip: Clip) -> tuple[str,
         options["crf"] = f"{encoding.quality:g}"
     if container == "avi":
         options["bf"] = "0"  # AVI has no times: B-frames come out of order
-    options["chroma_sample_location"] = clip.colour.chroma
     for key, value in _light_options(name, clip.side_data).items():
         options[key] = f"{options[key]}:{value}" if key in options else value
     given = {key: str(value) for key, value in encoding.options.items()}

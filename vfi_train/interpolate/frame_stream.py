@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.storage.image_io import ImageArray
@@ -20,6 +21,7 @@ from vfi_train.interpolate.frame_times import Plan
 from vfi_train.interpolate.pairs import Pair
 
 QUEUED = 4  # pairs without prediction that are held with each that is predicted, at most
+Times = Sequence[float | NDArray[Any]]  # between two frames: numbers, or maps H W
 
 
 @dataclass
@@ -61,10 +63,11 @@ class FrameStream:
         self._has_clock, self._note = has_clock, note
 
     def outputs(self, items: Iterable[Pair | Frame]) -> Iterator[Output]:
-        """All frames in order; `items` ends with the last frame (see `pairs`)."""
+        """All frames in order; `items` ends with the last frame (see `pairs`, `with_context`)."""
         for group in self._groups(items):
             moving = [pair for pair in group if isinstance(pair, Pair) and pair.kind == "moving"]
-            images = dict(zip(map(id, moving), self._predicted(moving), strict=True)) if moving else {}
+            times = [[float(time) for time in pair.inner_times()] for pair in moving]
+            images = dict(zip(map(id, moving), self.predicted(moving, times), strict=True)) if moving else {}
             for item in group:
                 if isinstance(item, Pair):
                     yield from self._between(item, images.get(id(item)))
@@ -107,35 +110,39 @@ class FrameStream:
         times = pair.inner_times()
         return tuple(times) if self.predictor.interpolator.recursive else (len(times),)
 
-    def _predicted(self, pairs: list[Pair]) -> list[Iterator[ImageArray]]:
-        """The images of each pair, in order."""
-        split = [pixels.parts(pair.frame0.image, pair.frame1.image) for pair in pairs]
+    def predicted(self, pairs: list[Pair], times: Sequence[Times]) -> list[Iterator[ImageArray]]:
+        """The images of each pair at its times, in order."""
+        split = [pixels.parts(*(frame.image for frame in self._inputs(pair))) for pair in pairs]
         if len({len(one) for one in split}) > 1:  # of a batch, only some have alpha that moves
-            return [self._predicted([pair])[0] for pair in pairs]
-        columns = [self._predicted_rgb(list(column), pairs) for column in zip(*split, strict=True)]
+            return [self.predicted([pair], [at])[0] for pair, at in zip(pairs, times, strict=True)]
+        columns = [self._predicted_rgb(list(column), times) for column in zip(*split, strict=True)]
         of_pairs = [zip(*images, strict=True) for images in zip(*columns, strict=True)]
         return [
             (pixels.joined(images, pair.frame0.image) for images in found)
             for found, pair in zip(of_pairs, pairs, strict=True)
         ]
 
+    def _inputs(self, pair: Pair) -> list[Frame]:
+        """What the network gets: the two frames and, where it takes them, those before and after."""
+        around = (pair.before, pair.after) if self.predictor.interpolator.model.takes_context else ()
+        return [pair.frame0, pair.frame1, *(frame for frame in around if frame is not None)]
+
     def _predicted_rgb(
-        self, images: list[tuple[ImageArray, ImageArray]], pairs: list[Pair]
+        self, images: list[tuple[ImageArray, ...]], times: Sequence[Times]
     ) -> list[Iterator[ImageArray]]:
         """Images between those of each pair, H W 3, in their dtype."""
         dtype = images[0][0].dtype
-        ranges = [pixels.Range(*two) if dtype == np.float32 else None for two in images]
+        ranges = [pixels.Range(*inputs) if dtype == np.float32 else None for inputs in images]
         given = []
-        for (image0, image1), r, pair in zip(images, ranges, pairs, strict=True):
-            if r is not None:
-                image0, image1 = r.compress(image0), r.compress(image1)
-            given.append(ImagePair(image0, image1, [float(time) for time in pair.inner_times()]))
+        for inputs, r, at in zip(images, ranges, times, strict=True):
+            image0, image1, *around = inputs if r is None else map(r.compress, inputs)
+            given.append(ImagePair(image0, image1, at, *around))
         predictions = self.predictor.predict(given)
-        if len(pairs) == 1:
+        if len(given) == 1:
             return [(_images(frame, dtype, ranges)[0] for _, frame in predictions)]
-        found: list[list[ImageArray]] = [[] for _ in pairs]
+        found: list[list[ImageArray]] = [[] for _ in given]
         for indices, frames in predictions:
-            if len(indices) < len(pairs) and self.batch > 1:
+            if len(indices) < len(given) and self.batch > 1:
                 self.batch = 1
                 self._note("memory ran out: going on with one pair at a time (batch=1)")
             for index, image in zip(indices, _images(frames, dtype, [ranges[i] for i in indices]), strict=True):

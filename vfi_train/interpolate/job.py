@@ -21,7 +21,8 @@ from vfi_train.interpolate import pipeline
 from vfi_train.interpolate.encoders import Encoding
 from vfi_train.interpolate.frame_stream import FrameStream
 from vfi_train.interpolate.frame_times import Plan, fraction, frame_rate, make_plan
-from vfi_train.interpolate.pairs import Pair, PairClassifier, pairs, without_repeats
+from vfi_train.interpolate.objects import Objects, ObjectStream
+from vfi_train.interpolate.pairs import Pair, PairClassifier, pairs, with_context, without_repeats
 from vfi_train.interpolate.pixels import background_colour, over
 from vfi_train.interpolate.readers import open_source
 from vfi_train.interpolate.tile_size import may_keep, scale_for, tile_for
@@ -54,6 +55,9 @@ class Settings:
     output_rate: float | str | None
     speed: float | str
     deinterlace: str | None
+    masks: str | list[str] | None
+    curves: list[Any] | None
+    rest: str
     drop_repeats: bool
     cut_threshold: NonNegative | None
     static_threshold: NonNegative | None
@@ -115,13 +119,25 @@ def run(settings: Settings, model: Architecture) -> Summary:
     rate = None if s.frame_rate is None else frame_rate(s.frame_rate, "frame_rate")
     source = open_source(given, rate, s.deinterlace)
     clip = source.clip
+    objects = None
+    if s.masks is not None:
+        if insert is not None:
+            raise UserError("insert= does not go with masks=: give factor= or times=")
+        objects = Objects.read(s.masks, s.curves, s.rest, (clip.height, clip.width))
+    elif s.curves is not None:
+        raise UserError("curves= is the timing of masks=, of which none is given: give both")
     if s.output_rate is not None:
         speed = _speed_for(frame_rate(s.output_rate, "output_rate"), speed, plan.rate(clip.rate))
     interpolator = _interpolator(s, model, clip, plan)
     with _progress(s, plan, clip) as progress, tf32(True) if s.precision == "tf32" else nullcontext():
         interpolator.backend.note = progress.note
         predictor = BatchPredictor(interpolator, insert=insert, smaller_tiles=True, note=progress.note)
-        stream = FrameStream(predictor, plan, batch=s.batch, has_clock=has_clock(s.output), note=progress.note)
+        options: dict[str, Any] = {"batch": s.batch, "has_clock": has_clock(s.output), "note": progress.note}
+        stream = (
+            FrameStream(predictor, plan, **options)
+            if objects is None
+            else ObjectStream(objects, predictor, plan, **options)
+        )
         encoding = Encoding(
             s.codec, s.quality, s.encoder_options or {}, s.pixel_format, True, s.audio and speed == 1, speed
         )
@@ -130,17 +146,20 @@ def run(settings: Settings, model: Architecture) -> Summary:
             pipeline.StopSignal() as stop,
             OutputWriter(s.output, output, encoding, s.frames, s.overwrite) as writer,
         ):
-            for line in (*_notes(s, interpolator, plan, clip, speed), *writer.target.notes):
+            said = list(writer.target.notes)
+            for line in (*_notes(s, interpolator, plan, clip, speed), *said):
                 progress.note(line)
             frames = source.frames() if writer.target.holds_alpha else over(source.frames(), background)
             frames = without_repeats(frames) if s.drop_repeats else frames
-            items = pairs(frames, plan, PairClassifier(s.cut_threshold, s.static_threshold))
+            classifier = PairClassifier(s.cut_threshold, s.static_threshold)
+            items = pairs(frames, plan, classifier)
+            items = with_context(items, classifier) if model.takes_context else items
             with ReadAhead[Pair | Frame](items, ahead=2 * s.batch + 1) as reading:
                 pipeline.run(
                     stream.outputs(reading), writer, compare=s.compare, speed=speed, stop=stop,
                     progress=lambda count: progress.update(count, lambda: f"{progress.rate():.1f} frames/s"),
                 )  # fmt: skip
-        for line in source.problems:
+        for line in (*source.problems, *writer.target.notes[len(said) :]):
             progress.note(line)
     summary = Summary(writer.count, stream.counts, stop.received is not None)
     print(
@@ -172,6 +191,12 @@ def _interpolator(s: Settings, model: Architecture, clip: Clip, plan: Plan) -> I
         backend=s.backend,
         precision=s.precision,
     )
+    halves = interpolator.recursive or len(_listed(s.insert) or []) > 1
+    if model.takes_context and halves and not _only_middle(plan):
+        raise UserError(
+            "a network of four frames takes evenly spaced ones, which intervals halved by recursive or insert do not "
+            "have: give factor=2, or weights that are trained for any time"
+        )
     total = _total(s, plan, clip)
     interpolator.backend.frames = None if total is None else total - clip.count
     if s.tile == "auto":
@@ -184,8 +209,11 @@ def _interpolator(s: Settings, model: Architecture, clip: Clip, plan: Plan) -> I
 
 def _needs_recursion(s: Settings, model: Architecture, plan: Plan) -> bool:
     """Whether times other than 0.5 are planned and the network, or its weights, predict only the middle frame."""
-    only_middle = plan.tick(Fraction(1)) in (1, Fraction(1, 2))
-    return not (only_middle or is_time_aware(model, s.iterations))
+    return not ((_only_middle(plan) and s.masks is None) or is_time_aware(model, s.iterations))
+
+
+def _only_middle(plan: Plan) -> bool:
+    return plan.tick(Fraction(1)) in (1, Fraction(1, 2))
 
 
 def _progress(s: Settings, plan: Plan, clip: Clip) -> ProgressReporter:

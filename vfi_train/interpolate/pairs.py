@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
@@ -25,12 +25,15 @@ class Pair:
     """Two consecutive frames, and the frames planned from frame0 on and before the next pair.
 
     `kind`: "moving" is predicted; "cut" and "static" repeat frame0; "known": only frame0 and frame1 are planned.
+    `before` and `after` are those of `with_context`.
     """
 
     frame0: Frame
     frame1: Frame
     planned: list[PlannedFrame]
     kind: Kind
+    before: Frame | None = None
+    after: Frame | None = None
 
     def inner_times(self) -> list[Fraction]:
         """Times of the planned frames that are neither frame0 nor frame1."""
@@ -78,6 +81,23 @@ def pairs(frames: Iterable[Frame], plan: Plan, classifier: PairClassifier) -> It
         yield last
 
 
+def with_context(items: Iterable[Pair | Frame], classifier: PairClassifier) -> Iterator[Pair | Frame]:
+    """The items of `pairs`, each pair with the frames before and after it; at ends and cuts its own frames again."""
+    last: Pair | None = None
+    last_is_cut = True
+    for item in items:
+        if not isinstance(item, Pair):
+            if last is not None:
+                yield replace(last, after=last.frame1)
+            yield item
+            return
+        is_cut = _is_cut(item, classifier)
+        if last is not None:
+            yield replace(last, after=last.frame1 if is_cut else item.frame1)
+        last = replace(item, before=item.frame0 if last is None or last_is_cut else last.frame0)
+        last_is_cut = is_cut
+
+
 def without_repeats(frames: Iterable[Frame]) -> Iterator[Frame]:
     """The frames without those that equal the one before (animation drawn at half the rate); the last frame stays."""
     shown: Frame | None = None
@@ -101,6 +121,11 @@ def largest_change(first: ImageArray, second: ImageArray) -> float:
         changes.append(cv2.absdiff(first[..., 3], second[..., 3]))
     means = [cv2.resize(change, blocks, interpolation=cv2.INTER_AREA).max() for change in changes]
     return float(max(means)) * 255 / SCALES[first.dtype]
+
+
+def _is_cut(pair: Pair, classifier: PairClassifier) -> bool:
+    kind = classifier.classify(pair.frame0, pair.frame1) if pair.kind == "known" else pair.kind
+    return kind == "cut"
 
 
 def _small(image: ImageArray) -> scene_cuts.Small:

@@ -13,19 +13,20 @@ from datamodules.storage.media import Frame
 from vfi_train.errors import UserError
 
 
-def parts(image0: ImageArray, image1: ImageArray) -> list[tuple[ImageArray, ImageArray]]:
-    """The pairs of H W 3 to predict for a pair of images.
+def parts(*images: ImageArray) -> list[tuple[ImageArray, ...]]:
+    """The images H W 3 to predict from, for a pair of images and, for some networks, the two around it.
 
-    Two images H W 4 give their colours times alpha, so that colours hidden by transparency are never seen, and alpha
+    Images H W 4 give their colours times alpha, so that colours hidden by transparency are never seen, and alpha
     as a grey image where it differs between the two.
     """
+    image0, image1 = images[:2]
     if not has_alpha(image0):
-        return [(image0, image1)]
-    unit0, unit1 = (to_bits(image, 32) for image in (image0, image1))
-    colours = (unit0[..., :3] * unit0[..., 3:], unit1[..., :3] * unit1[..., 3:])
+        return [images]
+    units = [to_bits(image, 32) for image in images]
+    colours = tuple(unit[..., :3] * unit[..., 3:] for unit in units)
     if np.array_equal(image0[..., 3], image1[..., 3]):
         return [colours]
-    return [colours, (unit0[..., [3, 3, 3]], unit1[..., [3, 3, 3]])]
+    return [colours, tuple(unit[..., [3, 3, 3]] for unit in units)]
 
 
 def joined(predicted: Sequence[ImageArray], image0: ImageArray) -> ImageArray:
@@ -42,14 +43,14 @@ def joined(predicted: Sequence[ImageArray], image0: ImageArray) -> ImageArray:
 
 
 class Range:
-    """Maps the float values of a pair to [0, 1] and back: as they are up to 1, else by a logarithm.
+    """Maps the float values of images to [0, 1] and back: as they are up to 1, else by a logarithm.
 
     The curve is log(1 + (m - 1) x / m) / log(m) with m the largest value: the line x where m nears 1. Values below 0
     become 0.
     """
 
-    def __init__(self, image0: ImageArray, image1: ImageArray) -> None:
-        self.top = max(float(image0.max()), float(image1.max()), 1.0)
+    def __init__(self, *images: ImageArray) -> None:
+        self.top = max(1.0, *(float(image.max()) for image in images))
 
     def compress(self, image: ImageArray) -> ImageArray:
         """Values 0 and above to [0, 1]."""

@@ -45,9 +45,10 @@ def open_source(given: Input, frame_rate: Fraction | None = None, deinterlace: s
             raise UserError(f"the folder input={path} holds no images ({', '.join(IMAGES[:3])}, ...)")
         return _image_files(images, frame_rate)
     if path.is_file():
-        if path.suffix.lower() in IMAGES and AnimatedImage.holds(path):
-            return _timed(AnimatedImage(path), frame_rate)
-        if path.suffix.lower() in IMAGES:
+        ending = path.suffix.lower()
+        if ending in (".webp", ".png") and AnimatedImage.holds(path):
+            return _timed(AnimatedImage(path) if ending == ".webp" else VideoFile(path, alpha=True), frame_rate)
+        if ending in IMAGES:
             raise UserError(f"input={path} is one frame only: give two images or more, input=[{path},OTHER]")
         return _timed(VideoFile(path, alpha=True, deinterlace=deinterlace), frame_rate)
     if re.search(r"%\d*d", str(given)):

@@ -13,7 +13,16 @@ from av.stream import Disposition
 from datamodules.storage.media import Clip
 from vfi_train.errors import UserError
 
-OWN_TAGS = ("encoder", "duration", "major_brand", "minor_version", "compatible_brands", "alpha_mode", "timecode")
+OWN_TAGS = (
+    "encoder",
+    "duration",
+    "major_brand",
+    "minor_version",
+    "compatible_brands",
+    "alpha_mode",
+    "timecode",
+    "software",
+)
 MP4_TAGS = (
     "title", "artist", "album_artist", "album", "composer", "comment", "copyright", "creation_time", "date",
     "description", "disc", "episode_id", "episode_sort", "genre", "grouping", "keywords", "lyrics", "network",
@@ -53,6 +62,7 @@ class Tracks:
         self._source = av.open(str(clip.path.absolute()))  # FFmpeg reads "a: b.mp4" as a protocol "a"
         self.lost: list[str] = [LOST_SIDE_DATA[name] for name in clip.side_data if name in LOST_SIDE_DATA]
         self._copies: dict[int, Any] = {}
+        self._ends: dict[int, tuple[int, Fraction]] = {}  # of MP4's subtitles
         self._adts: set[int] = set()  # streams of AAC in which each packet has a header
         self.picture = next(s for s in self._source.streams.video if not s.disposition & Disposition.attached_pic)
         for stream in self._source.streams:
@@ -90,9 +100,19 @@ class Tracks:
             packet.pts = None if packet.pts is None else packet.pts - start
             packet = _without_adts(packet) if index in self._adts else packet
             packet.stream = self._copies[index]
+            if packet.size > 2 and self._source.streams[index].codec_context.name == "mov_text":
+                self._ends[index] = (packet.pts + packet.duration, packet.time_base)
             if packet.dts >= 0 or not self._is_avi:  # AVI has no time before zero: all tracks would be shifted
                 self._target.mux(packet)
             self._next = next(self._packets, None)
+
+    def finish(self) -> None:
+        """End the subtitles of MP4: FFmpeg would show nothing for as long again as the last of them."""
+        for index, (end, unit) in self._ends.items():
+            empty = av.Packet(bytes(2))
+            empty.pts = empty.dts = end
+            empty.time_base, empty.stream, empty.duration = unit, self._copies[index], 0
+            self._target.mux(empty)
 
     def _add(self, stream: Any, container: str, output: str) -> None:
         kind = stream.type
@@ -108,9 +128,9 @@ class Tracks:
         except ValueError:
             if kind == "audio" and self._speed == 1:
                 codecs = ", ".join(s.codec_context.name for s in self._source.streams.audio)
+                other = "" if container == "matroska" else "give an output that ends in .mkv, or "
                 raise UserError(
-                    f"output={output} cannot hold the source's sound ({codecs}): give an output that ends in .mkv, or "
-                    "audio=false"
+                    f"output={output} cannot hold the source's sound ({codecs}): {other}audio=false leaves it out"
                 ) from None
             title = stream.metadata.get("title") or stream.metadata.get("filename") or codec
             picture = "the cover image" if stream.disposition & Disposition.attached_pic else "another picture track"

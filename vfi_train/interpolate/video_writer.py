@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import av
 
 from datamodules.storage.atomic_write import atomic_file
+from datamodules.storage.image_io import has_alpha, without_hidden
 from datamodules.storage.media import Clip, Frame, fitted_size, from_rgb, has_alpha_plane
 from vfi_train.errors import UserError
 from vfi_train.interpolate.encoders import Encoding, choose_encoder, choose_pixel_format, light_is_kept, lost_in
@@ -74,17 +76,22 @@ class VideoWriter:
         self._start()
         self._waiting: Any = None  # the last packet: its duration is known at the end
         self._first_dts: int | None = None
+        self._begin: Fraction | None = None  # of y4m, which has no time before its first frame
+        self._late = Fraction(0)  # seconds that frames are shown beside their times, at most
         self._times: list[int] = []  # of the first frame and of the last two
 
     def write(self, frame: Frame) -> None:
         """Write one frame."""
         number = round(frame.time / self._unit)
         if self.format == "yuv4mpegpipe":
+            self._begin = frame.time if self._begin is None else self._begin
             number = len(self._times) and self._times[-1] + 1
         elif self._times and number <= self._times[-1]:
             number = self._times[-1] + 1
         encoded = self._encodable(frame)
         encoded.pts, encoded.time_base, encoded.pict_type = number, self._unit, av.video.frame.PictureType.NONE
+        if self._is_even:
+            self._late = max(self._late, abs(number * self._unit - (frame.time - (self._begin or 0))))
         self._times = [*self._times[:1], *self._times[1:][-1:], number]
         for packet in self._video.encode(encoded):
             self._mux(packet)
@@ -99,7 +106,13 @@ class VideoWriter:
             self._container.mux(self._waiting)
         if self._tracks:
             self._tracks.copy_until(self._end() if self.is_interrupted else None)
+            self._tracks.finish()
         self._container.close()
+        if self._late > 1 / self.clip.rate:
+            self.notes.append(
+                f"{self.format.replace('yuv4mpegpipe', 'y4m')} has no time stamps: frames are shown up to "
+                f"{float(self._late):.2f} s beside their times; rate= makes them even"
+            )
 
     def _end(self) -> Fraction:
         """When the last frame ends, seconds."""
@@ -119,6 +132,8 @@ class VideoWriter:
     def _encodable(self, frame: Frame) -> av.VideoFrame:
         """The frame as it was decoded, where the output has its format and size, else converted from RGB."""
         context, native = self._video.codec_context, frame.native
+        if native is None and has_alpha(frame.image):
+            frame = replace(frame, image=without_hidden(frame.image))
         if native is None or (native.height, native.width) != (context.height, context.width):
             return from_rgb(frame.image, context.pix_fmt, self.clip.colour)
         if native.format.name == context.pix_fmt:
@@ -131,8 +146,8 @@ class VideoWriter:
         clip = self.clip
         name, options = choose_encoder(encoding, self.format, clip)
         self._options = set(encoding.options)
-        is_even = self.format in ("yuv4mpegpipe", "avi")  # without time stamps
-        self._unit = 1 / clip.rate if is_even else max(clip.tick, Fraction(1, FINEST))
+        self._is_even = self.format in ("yuv4mpegpipe", "avi")  # without time stamps
+        self._unit = 1 / clip.rate if self._is_even else max(clip.tick, Fraction(1, FINEST))
         try:
             stream: Any = self._container.add_stream(name, rate=clip.rate, options=options)
         except ValueError:

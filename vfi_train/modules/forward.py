@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from vfi_train.architectures import Architecture
-from vfi_train.contract import Batch, Prediction
+from vfi_train.contract import CONTEXT, Batch, Prediction
 from vfi_train.inference.interpolator import Interpolator
 
-IMAGES = ("frame0", "frame1", "target", "reference")
+IMAGES = ("frame0", "frame1", "target", "reference", *CONTEXT)
 
 
 def predict(architecture: Callable[..., Prediction], batch: Batch) -> Prediction:
@@ -22,7 +23,13 @@ def predict(architecture: Callable[..., Prediction], batch: Batch) -> Prediction
         target=batch["target"],
         reference=batch.get("reference"),
         reference_time=batch.get("reference_time"),
+        **context_of(batch),
     )
+
+
+def context_of(batch: Batch) -> dict[str, Tensor]:
+    """The batch's `before` and `after`, where it has them."""
+    return {name: batch[name] for name in CONTEXT if name in batch}  # type: ignore[literal-required]
 
 
 def in_network_order(batch: Batch, architecture: Architecture) -> Batch:
@@ -45,4 +52,5 @@ def validation_prediction(interpolator: Interpolator, batch: Batch) -> Predictio
         batch["time"],
         reference=batch.get("reference"),
         reference_time=batch.get("reference_time"),
+        **context_of(batch),
     )

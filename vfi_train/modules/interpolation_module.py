@@ -89,9 +89,9 @@ class InterpolationModule(L.LightningModule):
         self._training_weights: dict[str, Tensor] | None = None  # of the checkpoint that is resumed
         self._terms: list[dict[str, Tensor]] = []  # of the micro-batches of a logged step
 
-    def forward(self, frame0: Tensor, frame1: Tensor, time: Tensor) -> Prediction:
+    def forward(self, frame0: Tensor, frame1: Tensor, time: Tensor, **context: Tensor) -> Prediction:
         """Predict for RGB frames of any size, padded and cropped as the architecture requires."""
-        return self.interpolator.predict(frame0, frame1, time)
+        return self.interpolator.predict(frame0, frame1, time, **context)
 
     def train(self, mode: bool = True) -> InterpolationModule:
         """Set the mode; frozen parts of the network stay in evaluation mode."""
@@ -103,6 +103,8 @@ class InterpolationModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The total loss of one micro-batch; each weighted term is logged."""
         values = self.losses(batch)
+        if self.gradients.spikes is not None:
+            self.gradients.losses.append(values["total"].detach())
         if self.is_logged:
             self._terms.append({name: value.detach() for name, value in values.items()})
         return propagate_nonfinite(values["total"])

@@ -16,7 +16,7 @@ from datamodules.storage.atomic_write import atomic_file, write_text
 from datamodules.storage.pack_writer import finish, is_complete, write_shard
 from vfi_train.errors import UserError, make_folder
 from vfi_train.prepare import disk
-from vfi_train.prepare.pack import begin
+from vfi_train.prepare.pack import begin, plan_of
 from vfi_train.runtime.progress import ProgressReporter
 
 Arrays = Iterable[tuple[str, NDArray]]  # names and arrays
@@ -87,7 +87,7 @@ def _write_files(output: Path, kind: str, units: Sequence[Unit], size: int, fact
     note = output / f"{kind}.json"
     is_done = [all((output / name).is_file() for name in unit.names) for unit in units]
     before = json.loads(note.read_text()) if note.is_file() else None
-    if before != facts and (before is not None or any(is_done)):
+    if before != facts and any(is_done):  # a note without files is of a command that made none
         how = "with other settings" if before else "by something else"
         raise UserError(
             f"{output} holds files of {kind} that were made {how} ({note} would be {json.dumps(dict(facts))}): move "
@@ -107,10 +107,11 @@ def _write_files(output: Path, kind: str, units: Sequence[Unit], size: int, fact
 def _write_pack(folder: Path, units: Sequence[Unit], size: int, facts: Mapping[str, Any], shard: float) -> None:
     per_shard = max(1, round(shard * disk.MIB / size))
     jobs = [units[start : start + per_shard] for start in range(0, len(units), per_shard)]
-    begin(folder, [name for unit in units for name in unit.names], per_shard, facts)
+    plan = plan_of(folder, [name for unit in units for name in unit.names], per_shard, facts)
     left = [number for number in range(len(jobs)) if not is_complete(folder, number)]
     count = sum(len(jobs[number]) for number in left)
     disk.require(folder, size * count, f"the pack {folder.name}")
+    begin(folder, plan)
     with ProgressReporter(folder.name, count) as progress:
 
         def arrays(job: Sequence[Unit]) -> Iterator[tuple[str, NDArray]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
@@ -93,17 +94,26 @@ def extract_archive(archive: Path, folder: Path) -> None:
     """Unpack the files that do not exist yet, each completely or not at all.
 
     Raises:
-        UserError: the archive is broken, or the disk has no room.
+        UserError: the archive is broken, the disk has no room, or another file of a name in it exists.
     """
     try:
         with zipfile.ZipFile(archive) as content:
-            left = [m for m in content.infolist() if not m.is_dir() and not _exists(folder, m)]
+            members = [member for member in content.infolist() if not member.is_dir()]
+            sizes = {
+                m.filename: (folder / m.filename).stat().st_size for m in members if (folder / m.filename).is_file()
+            }
+            other = [folder / m.filename for m in members if sizes.get(m.filename, m.file_size) != m.file_size]
+            left = [member for member in members if member.filename not in sizes]
+            if other:
+                raise UserError(
+                    f"{other[0]} exists and is another file than the one in {archive}"
+                    + (f", and so do {len(other) - 1} more" if len(other) > 1 else "")
+                    + ": move it away, or choose another output=..."
+                )
             disk.require(folder, sum(m.file_size for m in left), f"the content of {archive}")
             print(f"{archive}: unpacking {len(left):,} files to {folder}", flush=True)
             for member in left:
-                member.filename += ".part"
-                partial = Path(content.extract(member, folder))  # never outside of the folder
-                partial.replace(partial.with_suffix(""))
+                _extract(content, member, folder)
     except (zipfile.BadZipFile, EOFError) as error:
         raise UserError(f"{archive} is a broken archive ({error}): delete it, and it is fetched again") from error
 
@@ -120,6 +130,9 @@ def show_datasets() -> None:
     Console().print(table)
 
 
-def _exists(folder: Path, member: zipfile.ZipInfo) -> bool:
-    path = folder / member.filename
-    return path.is_file() and path.stat().st_size == member.file_size
+def _extract(content: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=folder) as place:
+        partial = Path(content.extract(member, place))  # never outside of the folder
+        path = folder / partial.relative_to(place)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.replace(path)

@@ -29,6 +29,7 @@ from vfi_train.ranges import AboveZero, Limit
 
 PackName = Annotated[str, Limit("of letters, digits, _, - and .", lambda name: bool(re.fullmatch(r"\w[\w.-]*", name)))]
 SAMPLED = 400  # files whose sizes give an estimate of all sizes
+PLAN = "plan.json"
 PACKED = (*IMAGES, *flow_io.FORMATS, ".npy")
 
 
@@ -65,7 +66,7 @@ def write_pack(store: Store, names: Sequence[str], folder: Path, shard: float, p
     size = estimate(store, names)
     per_shard = max(1, round(shard * disk.MIB * len(names) / size))
     jobs = [(i, names[s : s + per_shard]) for i, s in enumerate(range(0, len(names), per_shard))]
-    begin(folder, names, per_shard)
+    plan = plan_of(folder, names, per_shard)
     left = [job for job in jobs if not is_complete(folder, job[0])]
     print(
         f"{len(names):,} files take about {size / disk.GIB:,.2f} GiB in {len(jobs):,} shards; {len(left):,} are to be "
@@ -73,14 +74,17 @@ def write_pack(store: Store, names: Sequence[str], folder: Path, shard: float, p
         flush=True,
     )
     disk.require(folder, size * len(left) // len(jobs), f"the pack {folder.name}")
+    begin(folder, plan)
     for _ in parallel_map(partial(pack_shard, store, folder), left, processes, "shards"):
         pass
     finish(folder, len(jobs), {"files": len(names)})
     print(f"packed {len(names):,} files in {time.monotonic() - began:,.0f} s")
 
 
-def begin(folder: Path, names: Sequence[str], per_shard: int, facts: Mapping[str, Any] | None = None) -> None:
-    """Make the folder of a pack, or check that it was made for the same contents.
+def plan_of(
+    folder: Path, names: Sequence[str], per_shard: int, facts: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What the contents of a pack depend on. A folder without a shard belongs to no plan yet.
 
     Args:
         folder: of the pack.
@@ -89,17 +93,22 @@ def begin(folder: Path, names: Sequence[str], per_shard: int, facts: Mapping[str
         facts: what else the contents depend on.
 
     Raises:
-        UserError: it was made for others.
+        UserError: the folder holds shards of another plan.
     """
     plan = {"files": hashlib.sha256("\n".join(names).encode()).hexdigest(), "per_shard": per_shard, **(facts or {})}
-    note = folder / "plan.json"
-    if note.is_file() and json.loads(note.read_text()) != plan:
+    note = folder / PLAN
+    if any(folder.glob("*.bin")) and note.is_file() and json.loads(note.read_text()) != plan:
         raise UserError(
             f"{folder} was begun for other files or with other settings: give those again, choose another name or "
             "output=..., or delete it"
         )
+    return plan
+
+
+def begin(folder: Path, plan: Mapping[str, Any]) -> None:
+    """Make the folder of a pack, with what its contents depend on."""
     make_folder(folder, "output")
-    write_text(note, json.dumps(plan) + "\n")
+    write_text(folder / PLAN, json.dumps(plan) + "\n")
 
 
 def pack_shard(store: Store, folder: Path, job: tuple[int, Sequence[str]]) -> int:

@@ -124,7 +124,7 @@ def write(
     }
     text = json.dumps(note, indent=1) + "\n"
     place = output / NOTE
-    if place.is_file() and place.read_text() != text:
+    if place.is_file() and place.read_text() != text and any(output.glob("sequences/*/[!.]*")):
         raise UserError(f"{output} holds clips of other videos or settings: choose another output=..., or delete it")
     size = sum(int(np.prod(by_name[c.excerpt.video].shape[1:])) * len(c.excerpt.numbers) for c in chosen)
     disk.require(output, size, "what is to be written, uncompressed,")

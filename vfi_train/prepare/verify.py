@@ -39,8 +39,9 @@ def verify(data: Any, output: Path | None, processes: int | None, **options: Any
     parts = {name_of(data): data}
     if isinstance(data, Joint):
         parts = dict(data.datasets)
-        if data.val_split not in parts.values():
-            parts["val_split"] = data.val_split
+        for name, part in data.val_sets.items():
+            if part not in parts.values():
+                parts[f"val_split.{name}".rstrip(".")] = part
     for name, part in parts.items():
         if isinstance(part, StoredData):
             found = list(dict.fromkeys(find_issues(part, processes, **options)))

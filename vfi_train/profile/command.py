@@ -196,7 +196,8 @@ def write(rows: Sequence[Row], output: Path, title: str) -> None:
         writer.writeheader()
         for row in rows:
             writer.writerow({**dataclasses.asdict(row), "size": "x".join(map(str, row.size))})
-    plot(rows, output.with_suffix(".png"), title)
+    with atomic_file(output.with_suffix(".png"), keep_suffix=True) as image:
+        plot(rows, image, title)
     print(f"{output.with_suffix('.md')}, .csv, .png")
 
 

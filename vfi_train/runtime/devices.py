@@ -9,9 +9,8 @@ from pathlib import Path
 
 import torch
 
+from datamodules.core.malloc import MMAP_MAX, TOP_PAD, TRIM_THRESHOLD, set_malloc
 from vfi_train.errors import UserError
-
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # malloc.h
 
 
 def find_device(name: str) -> torch.device:
@@ -57,10 +56,10 @@ def keep_freed_memory(keep: bool = True) -> None:
     filled with zeros: a sixth of a training step's processor time, and more of a large frame's. Does nothing where
     the library is not glibc.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is None:
-        return
-    for option, kept, default in ((_MMAP_MAX, 0, 65536), (_TRIM_THRESHOLD, 2**31 - 1, 2**17), (_TOP_PAD, 2**26, 0)):
-        mallopt(option, kept if keep else default)
-    if not keep and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+    set_malloc(
+        {MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1, TOP_PAD: 2**26}
+        if keep
+        else {MMAP_MAX: 65536, TRIM_THRESHOLD: 2**17, TOP_PAD: 0}  # glibc's own
+    )
+    if not keep and sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)

@@ -43,6 +43,11 @@ def restart_timer(trainer: L.Trainer) -> None:
             callback.load_state_dict = lambda state_dict: None  # type: ignore[method-assign]
 
 
+def uncount_step(fit_loop: Any) -> None:
+    """Take back a step in the count by which Lightning decides when to log; see datamodules/core/resume.py."""
+    fit_loop.epoch_loop._batches_that_stepped -= 1
+
+
 def complete_step_metrics(trainer: L.Trainer) -> None:
     """Log a step's metrics: Lightning would after `on_train_batch_end`, which an exception may leave before."""
     trainer._logger_connector.update_train_step_metrics()

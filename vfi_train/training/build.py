@@ -8,7 +8,9 @@ from typing import Any
 
 import lightning as L
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning.fabric.plugins.environments import ClusterEnvironment
 from omegaconf import OmegaConf
 from torch.optim import Optimizer
 
@@ -25,7 +27,7 @@ from vfi_train.optim.parameters import ParameterGroup, select_trainable
 from vfi_train.optim.schedules import Schedule
 from vfi_train.runtime.console import is_first_process
 from vfi_train.runtime.distributed import strategy
-from vfi_train.runtime.lightning_internals import disable_signal_handling, restart_timer
+from vfi_train.runtime.lightning_internals import disable_signal_handling, restart_timer, uncount_step
 from vfi_train.runtime.slurm import cluster_environment
 from vfi_train.training.plan import TrainingPlan
 from vfi_train.training.recipe import batch_shapes, takes
@@ -34,8 +36,11 @@ from vfi_train.weights.checkpoint_io import AtomicCheckpointIO
 
 
 def build_data(plan: TrainingPlan) -> VFIDataModule:
-    """The datamodule; its files are not looked at."""
+    """The datamodule, which gives what the network asks for; its files are not looked at."""
     data: VFIDataModule = _build(plan, "data")
+    data.position.uncount_step = uncount_step
+    if _takes_context(plan):
+        data.give_context()
     return data
 
 
@@ -86,10 +91,15 @@ def build_module(plan: TrainingPlan, without: tuple[str, ...] = ()) -> Interpola
     return module
 
 
-def build_trainer(plan: TrainingPlan, run: RunDirectory) -> L.Trainer:
+def build_trainer(plan: TrainingPlan, run: RunDirectory, cluster: ClusterEnvironment | None = None) -> L.Trainer:
     """Lightning's Trainer with the global batch split over devices and all intervals in optimizer steps.
 
     Nothing is written yet: its loggers come from `build_loggers`.
+
+    Args:
+        plan: what is trained.
+        run: where.
+        cluster: how its processes find each other; None: as they were started.
     """
     blocks, config = _blocks(plan), plan.config
     check_clipping(blocks.trainer.gradient_clip_val, blocks.trainer.gradient_clip_algorithm)
@@ -110,7 +120,7 @@ def build_trainer(plan: TrainingPlan, run: RunDirectory) -> L.Trainer:
         log_every_n_steps=config["log_every"],
         callbacks=callbacks,
         logger=False,
-        plugins=[plugin for plugin in (AtomicCheckpointIO(), cluster_environment()) if plugin is not None],
+        plugins=[plugin for plugin in (AtomicCheckpointIO(), cluster or cluster_environment()) if plugin is not None],
     )
     disable_signal_handling(trainer)
     restart_timer(trainer)
@@ -168,6 +178,14 @@ def check_losses(plan: TrainingPlan) -> None:
         keys = {field.removeprefix("batch.") for field in reads if field.startswith("batch.")}
         keys -= {*batch, *(["flow"] if data.flow is False else [])}  # others: what own datasets add is not known here
         losses.check(predict(network, batch), [*batch, *keys])
+
+
+def _takes_context(plan: TrainingPlan) -> bool:
+    try:
+        with torch.device("meta"):  # no numbers, which take a while
+            return build_network(plan.config).takes_context
+    except InstantiationException:  # it reads numbers while it is built
+        return build_network(plan.config).takes_context
 
 
 def _build_with(block: Any, given: Mapping[str, Any]) -> Any:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vfi_train.training.build import build_optimizer_factory, build_schedule, build_trainable
+from vfi_train.training.dry_run import describe_memory, describe_validation
 from vfi_train.training.plan import TrainingPlan
 from vfi_train.training.recipe import DataRecipe
 from vfi_train.training.run_directory import RunDirectory
@@ -17,16 +18,29 @@ WIDTH = 160  # characters; narrower terminals scroll
 
 
 def print_table(plans: Sequence[TrainingPlan]) -> None:
-    """Print what each phase trains, on what, for how long, from what. Needs no data."""
+    """Print what each phase trains, on what, for how long, from what, and what was decided. Needs no data."""
     table = Table(title=f"{plans[0].folder.parent}: {len(plans)} phases", show_lines=True)
-    for column in ("phase", "data", "steps", "learning rate", "losses", "trains", "starts from", "best by"):
-        table.add_column(column)
+    for column in (
+        "phase",
+        "data",
+        "steps",
+        "learning rate",
+        "losses",
+        "trains",
+        "starts from",
+        "validation",
+        "memory",
+    ):
+        table.add_column(column, overflow="fold")
     for plan in plans:
         table.add_row(*describe(plan))
     console = Console()
     if console.width < WIDTH:
         console = Console(width=WIDTH)
     console.print(table)
+    decided = {" ".join(str(text).split()) for plan in plans if (text := (plan.published or {}).get("conflicts"))}
+    for text in sorted(decided):
+        console.print(f"decided: {text}", highlight=False)
 
 
 def describe(plan: TrainingPlan) -> tuple[str, ...]:
@@ -41,7 +55,8 @@ def describe(plan: TrainingPlan) -> tuple[str, ...]:
         "\n".join(f"{loss.weight} {loss.name}" for loss in plan.losses),
         f"{tensors} tensors\n{parameters:,}" + ("" if parameters == total else f"\nof {total:,}"),
         f"{plan.weights or 'random weights'}\n{optimizer}",
-        "-" if plan.best is None else " ".join(plan.best),
+        describe_validation(plan) + ("" if plan.best is None else f"\nbest by {' '.join(plan.best)}"),
+        describe_memory(plan, build_trainable(plan)),
     )
 
 
@@ -54,7 +69,8 @@ def trainable(plan: TrainingPlan) -> tuple[int, int, int]:
 
 def _dataset(data: DataRecipe) -> str:
     size = "" if data.size is None else f", {data.size[0]}x{data.size[1]}"
-    return f"{data.kind.__name__}: {data.batch_size}{size}"
+    variant = "" if data.variant is None else f" [{data.variant}]"
+    return f"{data.kind.__name__}{variant}: {data.batch_size}{size}"
 
 
 def _learning_rate(plan: TrainingPlan) -> str:

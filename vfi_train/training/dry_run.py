@@ -24,7 +24,7 @@ from vfi_train.training.build import (
     parameter_groups,
 )
 from vfi_train.training.plan import TrainingPlan
-from vfi_train.training.recipe import DataRecipe, LossRecipe, batch_shapes
+from vfi_train.training.recipe import DataRecipe, LossRecipe, batch_shapes, validated_on
 
 BARS = "▁▂▃▄▅▆▇█"
 COLUMNS = 60  # of the plot of the learning rate
@@ -49,15 +49,34 @@ def describe_recipe(plan: TrainingPlan) -> list[tuple[str, str]]:
         *_source(plan),
         ("network", _network(plan, network)),
         *([] if plan.weights is None else [("starts from", plan.weights)]),
-        *(("data", _dataset(data, len(plan.datasets) > 1)) for data in plan.datasets),
+        *(("data", describe_dataset(data, len(plan.datasets) > 1)) for data in plan.datasets),
         ("batch", _batch(plan)),
-        ("length", _length(plan)),
+        ("length", describe_length(plan)),
+        ("validation", describe_validation(plan)),
         ("optimizer", _optimizer(plan, network)),
         ("learning rate", _learning_rate(plan)),
         ("losses", " + ".join(map(_loss, plan.losses))),
         ("precision", plan.precision + "".join(f", average of the weights: {name}" for name in plan.averages)),
-        ("memory", _memory(plan, network)),
+        ("memory", describe_memory(plan, network)),
     ]
+
+
+def describe_validation(plan: TrainingPlan) -> str:
+    """How often, and on what."""
+    every = "counted from the data" if plan.validate_every is None else f"every {plan.validate_every:,} steps"
+    return f"{every}, on {validated_on(plan.config['data'])}"
+
+
+def describe_memory(plan: TrainingPlan, network: Architecture) -> str:
+    """What a training step takes on each device."""
+    losses, missing = _available_losses(plan)
+    most = memory_on_device(plan, network, losses)
+    if most is None:
+        return "not known without the size of the images"
+    text = f"about {format_bytes(most.total)} on each device, {format_bytes(most.activations)} of it activations"
+    if plan.device_count is None:
+        text += " (with one device)"
+    return text + (f"; without {', '.join(missing)}, whose backbones are not here" if missing else "")
 
 
 def sparkline(values: Iterable[float]) -> str:
@@ -105,8 +124,11 @@ def _network(plan: TrainingPlan, network: Architecture) -> str:
     )
 
 
-def _dataset(data: DataRecipe, is_one_of_several: bool) -> str:
-    parts = [data.kind.__name__, *(f"{name} {count:,}" for name, count in data.published.items())]
+def describe_dataset(data: DataRecipe, is_one_of_several: bool = False) -> str:
+    """Its name, variant and published counts, and what training gets of it."""
+    variant = "" if data.variant is None else f" [{data.variant}]"
+    counts = (f"{name} {count:,} {data.unit}".rstrip() for name, count in data.published.items())
+    parts = [f"{data.kind.__name__}{variant}", *counts]
     if data.size is not None:
         parts.append(f"images of {data.size[0]}x{data.size[1]}")
     if data.flow:
@@ -129,14 +151,15 @@ def _batch(plan: TrainingPlan) -> str:
     return text
 
 
-def _length(plan: TrainingPlan) -> str:
+def describe_length(plan: TrainingPlan) -> str:
+    """How many steps and epochs, and how often it is saved."""
     if plan.steps is None:
         return f"{plan.length}, counted from the data at the start"
-    text = f"{plan.steps:,} optimizer steps"
-    counts = list(plan.datasets[0].published.values())
-    if len(plan.datasets) == 1 and counts and counts[0] > 10 * plan.batch_size:
-        text += f" ({plan.steps / (counts[0] // plan.batch_size):.0f} epochs of the complete published list)"
-    return f"{text}, validation every {plan.validate_every:,}, a checkpoint every {plan.checkpoint_every:,}"
+    text, samples = f"{plan.steps:,} optimizer steps", plan.datasets[0].epoch
+    if len(plan.datasets) == 1 and samples is not None and samples >= plan.batch_size:
+        steps = samples // plan.batch_size
+        text += f" ({plan.steps / steps:.5g} epochs of {steps:,} steps: {samples:,} {plan.datasets[0].unit})"
+    return f"{text}, a checkpoint every {plan.checkpoint_every:,}"
 
 
 def _optimizer(plan: TrainingPlan, network: Architecture) -> str:
@@ -170,17 +193,6 @@ def _learning_rate(plan: TrainingPlan) -> str:
 def _loss(loss: LossRecipe) -> str:
     weight = f"{loss.weight:g}" if isinstance(loss.weight, (int, float)) else f"({loss.weight})"
     return f"{weight} {loss.name} ({loss.kind.__name__})"
-
-
-def _memory(plan: TrainingPlan, network: Architecture) -> str:
-    losses, missing = _available_losses(plan)
-    most = memory_on_device(plan, network, losses)
-    if most is None:
-        return "not known without the size of the images"
-    text = f"about {format_bytes(most.total)} on each device, {format_bytes(most.activations)} of it activations"
-    if plan.device_count is None:
-        text += " (with one device)"
-    return text + (f"; without {', '.join(missing)}, whose backbones are not here" if missing else "")
 
 
 def _available_losses(plan: TrainingPlan) -> tuple[LossSet, tuple[str, ...]]:

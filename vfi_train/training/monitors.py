@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import lightning as L
@@ -34,12 +34,14 @@ def check_monitors(plan: TrainingPlan, trainer: L.Trainer, module: Interpolation
         return
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     averages = [callback for callback in callbacks if isinstance(callback, WeightAverage)]
+    split = plan.config["data"].get("val_split")
+    sets = [] if not isinstance(split, Mapping) or "_target_" in split else list(split)  # see `Joint`
     validated = {
         f"val/{name}{suffix}"
         for callback in callbacks
         if isinstance(callback, ValidationMetrics)
         for name in callback.metrics
-        for suffix in ("", *(f"_{average.name}" for average in averages))
+        for suffix in ("", *(f"_{average.name}" for average in averages), *(f"_{name}" for name in sets))
     }
     trained = {"train/loss", "train/gradient_norm", "train/lr"}
     trained |= {f"train/loss_{name}" for name, _ in module.loss.named_terms()}

@@ -126,7 +126,7 @@ def plan_training(
         config=config,
         experiment=choices.get("experiment"),
         network=get_object(config["model"]["_target_"]).__name__,
-        runs=Path(config["runs"]),
+        runs=Path(str(config["runs"])),
         resume=config["resume"],
         seed=config["seed"],
         report=config["report"],

@@ -119,13 +119,13 @@ def try_data(plan: TrainingPlan) -> str:
     counts = data.counts() if hasattr(data, "counts") else {}
     published: dict[str, int] = getattr(data, "published", {})
     missing = [f"{name}: {counts[name]:,} of {n:,}" for name, n in published.items() if counts.get(name, n) < n]
-    for source in (data.train_source(), data.val_source()):
-        for index in sorted({0, len(source) - 1}):
-            source.sample(index, np.random.default_rng(0))
     _, accumulate = split_batch(plan.batch_size, plan.process_count, plan.micro_batch_size)
     processes = SimpleNamespace(world_size=plan.process_count, global_rank=0, accumulate_grad_batches=accumulate)
     data.trainer = processes  # type: ignore[assignment]  # as the first of all processes
     data.train_dataloader(), data.val_dataloader()
+    for source in (data.train_source(), data.val_source()):
+        for index in sorted({0, len(source) - 1}):
+            source.sample(index, np.random.default_rng(0))
     notes = "".join(f"; {note}" for note in getattr(data, "notes", ()))
     text = (
         f"{data.train_size:,} training and {data.val_size:,} validation samples; the first and last can be read{notes}"
@@ -134,7 +134,7 @@ def try_data(plan: TrainingPlan) -> str:
 
 
 def try_network(plan: TrainingPlan) -> str:
-    """Build the network with its optimizer's groups, and pass a batch's shapes through it and the losses."""
+    """Build the network with its optimizer's groups, and compare what it takes with what the data gives."""
     backbones = tuple(loss.name for loss in plan.losses if loss.has_backbone)
     module = build_module(plan.with_epoch(1), without=backbones)  # the length does not matter here
     network = module.architecture

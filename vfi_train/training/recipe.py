@@ -13,6 +13,7 @@ from datamodules.transforms import RandomCrop, Resize
 from losses.base import Weight
 from vfi_train.architectures import Architecture
 from vfi_train.callbacks.weight_average import WeightAverage
+from vfi_train.contract import CONTEXT
 from vfi_train.errors import UserError
 from vfi_train.loggers.wandb import wandb_logger
 
@@ -27,6 +28,8 @@ class DataRecipe:
         batch_size: images to predict in an optimizer step, over all devices.
         size: height and width of the training images, where the configuration says it.
         flow: there are flow labels; None: the configuration does not say.
+        variant: how it gives times: "T" as numbers, "D" as distance maps, with "R" beside a reference; None: one way.
+        epoch: samples of an epoch on the complete published list, where a sample is a line of it.
     """
 
     kind: type
@@ -34,11 +37,18 @@ class DataRecipe:
     batch_size: int
     size: tuple[int, int] | None
     flow: bool | None
+    variant: str | None = None
+    epoch: int | None = None
 
     @property
     def published(self) -> Mapping[str, int]:
         """Published counts by what they count."""
         return getattr(self.kind, "published", {})
+
+    @property
+    def unit(self) -> str:
+        """What they count; "": their names say it."""
+        return getattr(self.kind, "unit", "")
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,15 @@ def takes(block: Mapping[str, Any], argument: str) -> bool:
 def datasets(data: Mapping[str, Any]) -> tuple[DataRecipe, ...]:
     """The datasets of a block `data`: one, or those that are trained on in turn."""
     return tuple(map(_dataset, (data.get("datasets") or {"": data}).values()))
+
+
+def validated_on(data: Mapping[str, Any]) -> str:
+    """The names of the classes that a block `data` validates on."""
+    split = data.get("val_split")  # of files: the name of a list; of several datasets: another one, or several
+    if not isinstance(split, Mapping):
+        return datasets(data)[0].kind.__name__
+    blocks = [split] if "_target_" in split else split.values()
+    return " and ".join(get_object(block["_target_"]).__name__ for block in blocks)  # type: ignore[union-attr]
 
 
 def loss_terms(loss: Mapping[str, Any]) -> tuple[LossRecipe, ...]:
@@ -106,17 +125,23 @@ def batch_shapes(
         shapes["flow"] = (samples, 4, *size)
     if architecture.takes_reference:
         shapes |= {"reference": image, "reference_time": (samples, 1, *size)}
+    if architecture.takes_context:
+        shapes |= dict.fromkeys(CONTEXT, image)
     return shapes
 
 
 def _dataset(block: Mapping[str, Any]) -> DataRecipe:
     group = 7 if block.get("item") == "group" else 1  # GoPro's seven targets at once
+    kind: Any = get_object(block["_target_"])
+    listed = next(iter(getattr(kind, "published", {}).values()), None) if takes(block, "train_fraction") else None
     return DataRecipe(
-        kind=get_object(block["_target_"]),  # type: ignore[arg-type]
+        kind=kind,
         root=block.get("root"),
         batch_size=block["batch_size"] * group,
         size=_size(block),
         flow=block.get("flow"),
+        variant=block.get("variant"),
+        epoch=None if listed is None else int(block.get("train_fraction", 1.0) * listed),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.fabric.plugins.environments import LightningEnvironment
 
 from vfi_train.callbacks.optimizer_state import OptimizerState
 from vfi_train.callbacks.progress_bar import StepProgress
@@ -37,7 +38,7 @@ def rehearse(plan: TrainingPlan, folder: Path) -> int:
         module = build_module(plan)  # with the length and the schedule of the real training
         if plan.weights is not None:
             load_weights(module.architecture, plan.weights, plan.runs)
-        trainer = build_trainer(small, run)
+        trainer = build_trainer(small, run, LightningEnvironment())  # one process, whatever started it
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         callbacks[:] = [callback for callback in callbacks if not isinstance(callback, StepProgress)]
         if plan.optimizer_state is not None:

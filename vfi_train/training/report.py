@@ -21,6 +21,7 @@ from vfi_train.architectures import Architecture
 from vfi_train.contract import Batch
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.metrics import PSNR, SSIM
+from vfi_train.modules.forward import context_of
 from vfi_train.modules.interpolation_module import InterpolationModule
 from vfi_train.runtime.console import say
 from vfi_train.training.baselines import mean_of_frames, nearest_frame
@@ -52,7 +53,7 @@ def final_report(
     module.to(device).eval()
 
     def network(batch: Batch) -> Tensor:
-        return module(batch["frame0"], batch["frame1"], batch["time"]).frame
+        return module(batch["frame0"], batch["frame1"], batch["time"], **context_of(batch)).frame
 
     rows: dict[str, Predictor] = {
         f"{module.architecture.family} ({'best' if has_best else 'last'} checkpoint)": network,
@@ -60,8 +61,10 @@ def final_report(
         "nearest frame": lambda b: nearest_frame(b["frame0"], b["frame1"], b["time"]).frame,
     }
     if start is not None:
-        before = Interpolator(start.to(device).eval())
-        rows["the initial weights"] = lambda b: before.predict(b["frame0"], b["frame1"], b["time"]).frame
+        initial = Interpolator(start.to(device).eval())
+        rows["the initial weights"] = lambda b: (
+            initial.predict(b["frame0"], b["frame1"], b["time"], **context_of(b)).frame
+        )
     scores = score(rows, data, device)
     publish(plan, scores, trainer.global_step)
 
