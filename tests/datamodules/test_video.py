@@ -23,8 +23,10 @@ from datamodules.storage import frame_cache, scene_cuts
 from datamodules.synthetic import to_uint8
 from datamodules.transforms import RandomCrop
 from datamodules.video import FrameTimes, Video, even
+from tests.helpers.in_process import planned
 from tests.helpers.videos import write_tone, write_video, zero_packets
 from vfi_train.errors import DataError, UserError
+from vfi_train.training.preflight import try_data
 
 STYLE = SceneStyle(height=48, width=80, background_motion=8, object_motion=10, nonuniform=1)
 
@@ -372,6 +374,14 @@ def test_triplets_off_the_middle_are_left_out_and_counted(folder: Path, capsys: 
     even = data(write_timed(folder / "even.mp4", range(12)), static_threshold=0)
     even.setup("fit")
     assert even.notes == []
+
+
+def test_check_says_how_many_are_left_out(folder: Path) -> None:
+    path = write_timed(folder / "uneven.mp4", UNEVEN)
+    given = [f"data.root={path}", f"data.cache_dir={folder / 'cache'}", "data.static_threshold=0"]
+    given += ["data.batch_size=2", "data.transforms=[]"]
+    found = try_data(planned("experiment=quickstart_video", *given))
+    assert f"; {len(OFF)} of 10 triplets have a target off the middle" in found
 
 
 def test_uniform_times_are_the_true_ones(folder: Path) -> None:

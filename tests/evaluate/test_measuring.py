@@ -15,6 +15,7 @@ from tests.helpers.direct_evaluation import Sample, predicted, psnr, samples, ss
 from tests.helpers.evaluation import evaluated
 from tests.helpers.in_process import train_tiny
 from tests.helpers.layouts import fabricate, frame, write
+from tests.helpers.videos import pan, write_video
 from vfi_train.errors import DataError
 from vfi_train.evaluate.frame_cache import cache_frames
 from vfi_train.evaluate.samples import Broken, Pair, batches, pairs
@@ -76,6 +77,18 @@ def test_batches_hold_what_fits_together() -> None:
     assert [len(item) for item in single] == [1, 1, 1, 1]
     by_time = [item for item in batches(pairs(Source(), [0, 4, 7, 8], 0), 4, by_time=True) if isinstance(item, list)]
     assert [len(item) for item in by_time] == [1, 1, 1, 1]
+
+
+def test_what_is_left_out_of_footage_is_said(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """A frame is missing: the target before it is not half way."""
+    ticks = [100 * i for i in range(12) if i != 4]
+    write_video(tmp_path / "a.mp4", pan(11), ticks=ticks)
+    given = ["benchmark=footage", f"root={tmp_path / 'a.mp4'}", f"+benchmark.options.cache_dir={tmp_path / 'cache'}"]
+    (result,) = evaluated(tmp_path / "out", *TOY, *given)
+    note = "1 of 5 targets are not at their time (frames unevenly spaced in time) and are left out"
+    assert result.notes[0] == note
+    assert note in capsys.readouterr().out
+    assert len(result.samples) == 4
 
 
 def test_footage_is_measured_as_it_is(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def evaluate(config: DictConfig) -> list[Result]:
                         options.num_examples,
                     )  # fmt: skip
                 say(console_table.summary(result))
-                for line in console_table.published_lines(result):
+                for line in (*result.notes, *console_table.published_lines(result)):
                     say(line)
         job.model.network.cpu()
     if fabric.is_global_zero:
