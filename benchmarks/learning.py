@@ -1,6 +1,7 @@
 """What each family has learned on synthetic scenes, from finished runs: python -m benchmarks.learning [RUNS]
 
-    for name in quickstart synthetic_rife synthetic_emavfi synthetic_amt synthetic_atmvfi; do
+    for name in quickstart synthetic_splat synthetic_rife synthetic_rife4 synthetic_emavfi synthetic_amt \\
+            synthetic_atmvfi; do
         python -m vfi_train experiment=$name
     done
     python -m benchmarks.learning
@@ -26,7 +27,10 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-RUNS = ("quickstart", "synthetic_amt", "synthetic_emavfi", "synthetic_atmvfi", "synthetic_rife")
+RUNS = (
+    *("quickstart", "synthetic_splat", "synthetic_amt", "synthetic_emavfi", "synthetic_atmvfi"),
+    *("synthetic_rife", "synthetic_rife4"),
+)
 COLUMNS = ("run", "network", "parameters", "losses", "steps", "minutes", "PSNR / SSIM", "mean of frames", "gain")
 
 
@@ -51,7 +55,9 @@ HEAD = """# Learning motion from scratch
 
 Small networks, trained on `data=synthetic` by their family's losses and the shape of its schedule.
 Made by `python -m benchmarks.learning` on {when}: {cores} CPU cores ({machine}), torch {torch}, lightning {lightning}.
-One thread per run; other programs ran at the same time, so the minutes are an upper bound.
+One thread per run; other programs ran at the same time, so the minutes are an upper bound. `synthetic_splat` is
+`quickstart` with splatting along reversed flows in place of warping. `synthetic_rife4` has targets at any time, where the
+mean of the frames is weighted by the time; the others have the middle frame.
 A run of one of these experiments says when its last validation is more than half a dB from the number here.
 """
 
