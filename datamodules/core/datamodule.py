@@ -102,7 +102,7 @@ class VFIDataModule(LightningDataModule):
         if not self.has_context:
             raise UserError(
                 f"{type(self).__name__} has no frames before and after the two, which this network takes: choose "
-                "another dataset (data), or a network of two frames (model)"
+                "other data, or a network of two frames"
             )
         self.context = True
 

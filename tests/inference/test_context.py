@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.helpers.golden_cases import frame
 from tests.helpers.mean_networks import Mean
 from tests.helpers.videos import configured, frames, pan, read_rgb, write_video
-from vfi_train.architectures import Encoding
+from vfi_train.architectures import Encoding, create_model
 from vfi_train.contract import Prediction
 from vfi_train.errors import UserError
 from vfi_train.evaluate.benchmarks import open_split
@@ -125,6 +125,21 @@ def test_what_takes_no_neighbours_is_one_sentence(network: type, options: dict, 
         next(Interpolator(network(), **options).stream(frame0, frame1, times, before=before, after=after))
     with pytest.raises(UserError, match="takes four frames, and exported graphs only two"):
         metadata_of(Cubic(), "cubic", "none", None, 1)
+
+
+def test_other_backends_leave_four_frames_to_pytorch() -> None:
+    pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    before, frame0, frame1, after = four(32, 48)
+    model = create_model("ifrnet_context").eval()
+    notes: list[str] = []
+    interpolate = Interpolator(model, backend="onnxruntime")
+    interpolate.backend.note = notes.append
+    with torch.no_grad():
+        got = interpolate.predict(frame0, frame1, before=before, after=after).frame
+        expected = Interpolator(model).predict(frame0, frame1, before=before, after=after).frame
+    assert torch.equal(got, expected)
+    assert notes == ["backend=onnxruntime does not take frames before and after: PyTorch computes these frames"]
 
 
 def test_halving_to_the_middle_needs_no_smaller_interval() -> None:
