@@ -61,17 +61,18 @@ def _pack(config: DictConfig) -> None:
 def _flow(config: DictConfig) -> None:
     from vfi_train.prepare.flow import make_flow
 
-    derivation = _derivation(config)
+    _check_derivation(config)
     data = _stored_dataset(config, flow=True)
-    make_flow(data, _output_folder(config, data.root), *derivation)
+    make_flow(data, _output_folder(config, data.root), *_derivation(config))
 
 
 def _distance(config: DictConfig) -> None:
     from vfi_train.prepare.distance import make_distance_maps
 
-    options, derivation = _checked("distance", make_distance_maps, config), _derivation(config)
+    options = _checked("distance", make_distance_maps, config)
+    _check_derivation(config)
     data = _stored_dataset(config)
-    make_distance_maps(data, _output_folder(config, data.root), options["ratio"], *derivation)
+    make_distance_maps(data, _output_folder(config, data.root), options["ratio"], *_derivation(config))
 
 
 def _triplets(config: DictConfig) -> None:
@@ -147,20 +148,27 @@ def _output_folder(config: DictConfig, default: Path | None = None) -> Path:
     return folder
 
 
-def _derivation(config: DictConfig) -> tuple[Any, Any]:
-    """The flow estimator, and how derived files are written."""
-    from vfi_train.prepare.derived_files import Writing, parse_shard
+def _check_derivation(config: DictConfig) -> None:
+    from vfi_train.prepare.derived_files import parse_shard
     from vfi_train.prepare.estimators import find_estimator
 
     flow = config.flow
     asked = {key: flow[key] for key in ("function", "weights", "updates", "batch_size")}
     check_arguments("flow", find_estimator, asked)
     check_value("pack.shard", config.pack.shard, AboveZero)
-    shard = parse_shard(flow.shard)
+    parse_shard(flow.shard)
     if flow.format not in ("files", "packed"):
-        raise UserError(f"flow.format={flow.format} is not known: {nearest(flow.format, ('files', 'packed'))}")
+        raise UserError(f"flow.format={flow.format} is not known: {nearest(str(flow.format), ('files', 'packed'))}")
+
+
+def _derivation(config: DictConfig) -> tuple[Any, Any]:
+    """The flow estimator, and how derived files are written."""
+    from vfi_train.prepare.derived_files import Writing, parse_shard
+    from vfi_train.prepare.estimators import find_estimator
+
+    flow = config.flow
     estimator = find_estimator(flow.function, flow.weights, flow.updates, flow.batch_size, config.device)
-    return estimator, Writing(flow.format == "packed", shard, config.pack.shard)
+    return estimator, Writing(flow.format == "packed", parse_shard(flow.shard), config.pack.shard)
 
 
 def _names(config: DictConfig) -> list[str]:
