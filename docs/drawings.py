@@ -132,6 +132,7 @@ DRAWINGS: dict[str, tuple[str, bool, list[list[Box]]]] = {
 
 ROOMS = {
     "app": "a page in the browser",
+    "runs": "list and compare runs",
     "training": "python -m vfi_train: plan, build, run, report",
     "callbacks": "what happens at a step or a validation",
     "profile": "what a network costs",
@@ -161,7 +162,7 @@ def rooms() -> tuple[str, bool, list[list[Box]]]:
     rows = [
         [compute(name, ROOMS[name]) for name in row]
         if len(row) < 4
-        else [compute(" | ".join(row), "the other commands; none imports another")]
+        else [compute("the other commands", f"{', '.join(row)}:\nnone imports another")]
         for row in names
     ]
     return "The rooms of the code: each imports only rooms below it", False, rows

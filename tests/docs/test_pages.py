@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_module
 from tests.helpers.commands import plan_of
 from tests.helpers.pages import DOCS, PAGES, ROOT, TEXTS, commands
 from vfi_train.config.overrides import check_values, hydra_arguments
+from vfi_train.search.space import collect_space
 
 CONFIGS = {"vfi_train": "train"}  # of a program, where its name differs
 FOLDERS = "vfi_train|losses|datamodules|conf|tests|benchmarks|slurm|docs|findings"
@@ -32,6 +33,8 @@ def test_a_command_can_be_composed(command: list[str]) -> None:
     if program == "vfi_train":
         plan_of(*arguments)
         return
+    if program == "vfi_train.search":
+        arguments = collect_space(arguments)
     overrides = hydra_arguments(arguments, patterns_of="model")
     config_name = CONFIGS.get(program, program.rpartition(".")[2])
     with initialize_config_module("conf", version_base="1.3"):

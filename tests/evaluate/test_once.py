@@ -33,7 +33,7 @@ def test_batches_and_processes_change_nothing(tmp_path: Path) -> None:
     root = fabricate("gopro", tmp_path / "data", size=(32, 48))
     given = [*TINY, "benchmark=gopro", f"root={root}", "+benchmark.options.val_transforms=[]", "name=x"]
     evaluated(tmp_path / "one", *given)
-    evaluated(tmp_path / "four", *given, "batch=4", "workers=0")
+    evaluated(tmp_path / "four", *given, "batch=4", "workers=1")
     done = run_program(
         "vfi_train.evaluate", *given, "batch=4", "devices=2", "device=cpu", f"output={tmp_path / 'two'}", cwd=tmp_path
     )
@@ -54,7 +54,7 @@ def test_a_stopped_evaluation_resumes(tmp_path: Path, roots: dict[str, Path]) ->
         "benchmark=adobe240",
         "num_examples=0",
     ]
-    given += [f"root={roots['adobe240']}", "+benchmark.options.val_transforms=[]", "name=x", "workers=0"]
+    given += [f"root={roots['adobe240']}", "+benchmark.options.val_transforms=[]", "name=x", "workers=1"]
     ToyInterrupted.calls_left = 9
     with pytest.raises(KeyboardInterrupt):
         evaluated(tmp_path / "stopped", *given)

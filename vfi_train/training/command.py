@@ -91,7 +91,6 @@ def run_plans(config: DictConfig) -> float | None:
             train_phases(plans)
             return best_value(plans[-1])
         return None
-    drop_options_of_replaced(config, HydraConfig.get().overrides.task)
     plan = plan_run(config)
     if config.dry_run:
         from vfi_train.training.dry_run import dry_run
@@ -130,6 +129,8 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any] | None = None, name:
     Raises:
         UserError: a key or a value that its target does not take.
     """
+    if choices is None:
+        drop_options_of_replaced(config, HydraConfig.get().overrides.task)
     values = resolved(config)
     check_options(values, OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
     check_targets(config)
