@@ -157,7 +157,7 @@ class Backend:
         exact, plain = self._trial("torch", "fp32", pair, once=True)
         if self.frames is not None and plain * self.frames < SHORT:
             return safe
-        plain = min(plain, self._trial("torch", "fp32", pair)[1])
+        plain = min(plain, self._trial("torch", "fp32", pair, once=True)[1])
         best, name, noise = plain if safe == ("torch", "fp32") else float("inf"), safe, torch.zeros(())
         settled: set[str] = set()
         for backend, precision in self._candidates():
@@ -178,11 +178,11 @@ class Backend:
         return name
 
     def _trial(self, backend: str, precision: str, pair: Request, *, once: bool = False) -> tuple[Tensor, float]:
-        """The frame, and the seconds of the fastest of several runs, or of one."""
+        """The frame, and the seconds of the fastest of three runs or more (the first ones are slower), or of one."""
         if backend != "torch":
             self._runtime(backend, precision, (pair.frame0.shape[-2], pair.frame0.shape[-1]))
         times: list[float] = []
-        while len(times) < (1 if once else 2) or (sum(times) < TRIAL and not once):
+        while len(times) < (1 if once else 3) or (sum(times) < TRIAL and not once):
             began = time.perf_counter()
             by_torch = backend == "torch"
             frame = self._by_torch(precision, pair) if by_torch else next(self._run(backend, precision, pair))
