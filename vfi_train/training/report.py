@@ -18,7 +18,9 @@ from torchmetrics import Metric
 from datamodules.core.datamodule import VFIDataModule
 from datamodules.storage.atomic_write import write_text
 from vfi_train.architectures import Architecture
+from vfi_train.config.trust import check_trusted
 from vfi_train.contract import Batch
+from vfi_train.errors import UserError
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.metrics import PSNR, SSIM
 from vfi_train.modules.forward import context_of
@@ -111,4 +113,8 @@ def evaluation_command(plan: TrainingPlan) -> str:
         words += [f"benchmark={name}", *([] if data.root is None else [f"root={data.root}"])]
     else:
         words += ["benchmark=footage", "root=FOLDER_WITH_VIDEOS"]
+    try:
+        check_trusted(plan.config["model"], "model", plan.folder, trust=False)
+    except UserError:
+        words.append("trust=true")  # a network from outside of the package
     return f"python -m vfi_train.evaluate {shlex.join(words)}"
