@@ -56,8 +56,8 @@ HEAD = """# Learning motion from scratch
 Small networks, trained on `data=synthetic` by their family's losses and the shape of its schedule.
 Made by `python -m benchmarks.learning` on {when}: {cores} CPU cores ({machine}), torch {torch}, lightning {lightning}.
 One thread per run; other programs ran at the same time, so the minutes are an upper bound. `synthetic_splat` is
-`quickstart` with splatting along reversed flows in place of warping. `synthetic_rife4` has targets at any time, where the
-mean of the frames is weighted by the time; the others have the middle frame.
+`quickstart` with splatting along reversed flows in place of warping. `synthetic_rife4` has targets at any time, where
+the mean of the frames is weighted by the time; the others have the middle frame.
 """
 
 
