@@ -26,12 +26,16 @@ class Loader(DataLoader):
     It waits first: after a collective, a thread of torch.distributed still releases Python objects, and a worker that
     is forked in that moment may wait for ever for a lock of CPython's that the thread held (gloo, Python 3.11).
 
+    Garbage, such as a decoder, is collected before: a worker that collects it, which may happen before `init_worker`
+    can prevent it, may wait for ever for threads that a fork does not have.
+
     Workers are forked with SIGTERM blocked: torch may start threads in them before `init_worker` can block it.
     """
 
     def __iter__(self) -> Any:
         if not self.num_workers or self._iterator is not None:
             return super().__iter__()
+        gc.collect()
         if dist.is_available() and dist.is_initialized():
             time.sleep(FORK_DELAY)
         if not hasattr(signal, "pthread_sigmask"):
