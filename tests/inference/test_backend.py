@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -209,3 +210,14 @@ def test_a_runtime_that_is_not_installed_names_the_extra(monkeypatch: pytest.Mon
     with pytest.raises(UserError, match=r"needs the package openvino: pip install 'vfi_train\[openvino\]', or give"):
         Backend(Shift(), "openvino")
     assert ("openvino", "fp32") not in Backend(Shift(), "auto")._candidates()
+
+
+def test_openvino_reports_nothing_to_its_makers() -> None:
+    """Its telemetry forks beside our threads: the process that it starts, and ours, may never end."""
+    code = (
+        "import sys, torch; from vfi_train.inference.runtimes import RUNTIMES; "
+        "RUNTIMES['openvino'].precisions(torch.device('cpu')); "
+        "print('openvino' in sys.modules, sys.modules['openvino_telemetry'])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.strip() == "True None"

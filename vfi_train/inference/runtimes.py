@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,9 +54,7 @@ class OpenVino(Runtime):
     hints: ClassVar = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
     def __init__(self, graph: bytes, precision: str, device: torch.device, folder: Path) -> None:
-        import openvino
-
-        core = openvino.Core()
+        core = import_openvino().Core()
         options = {
             "INFERENCE_PRECISION_HINT": self.hints[precision],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -74,9 +73,7 @@ class OpenVino(Runtime):
     def precisions(cls, device: torch.device) -> tuple[str, ...]:  # noqa: D102
         if device.type != "cpu":
             return ()
-        import openvino
-
-        able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        able = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return tuple(name for name in ("fp16", "bf16", "fp32") if name.upper() in able)
 
 
@@ -150,6 +147,17 @@ class TensorRt(OnnxRuntime):
         return super().missing() or (
             None if _has_provider("TensorrtExecutionProvider") else "an onnxruntime with TensorRT (onnxruntime-gpu)"
         )
+
+
+def import_openvino() -> Any:
+    """OpenVINO without its telemetry.
+
+    That reports each use from a process which it forks beside our threads: neither it nor ours may then come to an end.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as if it were not installed
+    import openvino
+
+    return openvino
 
 
 RUNTIMES: dict[str, type[Runtime]] = {"tensorrt": TensorRt, "openvino": OpenVino, "onnxruntime": OnnxRuntime}
