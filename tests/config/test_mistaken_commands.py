@@ -78,6 +78,12 @@ TRAIN: list[Row] = [
     ("data=null", "data is ", "data=synthetic"),
     ("optimizer=null", "optimizer is ", "optimizer=adamw"),
     ("logger=null", "logger is missing, and a training needs it: give logger=NAME", "experiment=null"),
+    ("optimizer.lr=nan", "optimizer: torch.optim.AdamW(", "optimizer.lr=0"),
+    ("optimizer.lr=inf", "optimizer.lr=inf is not a number of 0 or more", "optimizer.lr=1e-4"),
+    ("optimizer.betas=[0.9,1.5]", "optimizer: torch.optim.AdamW(", "optimizer.betas=[0.9,1]"),
+    ("name=${nothing}", "name: Interpolation key 'nothing' not found", "name=x"),
+    ("optimizer_state=nothing", "optimizer_state=nothing is no file", "optimizer_state=null"),
+    ("trainer.profiler=foo", "trainer: lightning does not accept an option", "trainer.profiler=simple"),
     ("module=null", "module is missing", "module.compile=losses"),
 ]  # fmt: skip
 

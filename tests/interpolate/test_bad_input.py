@@ -82,6 +82,11 @@ BAD: dict[str, tuple[dict, str]] = {
     ),
     "unknown ending": ({"output": "out.mpx"}, r"out.mpx ends in .mpx, which is none of .mp4, .m4v"),
     "existing file": ({"output": "good.mp4"}, "output=good.mp4 exists: choose another, or overwrite=true"),
+    "the input itself": ({"output": "good.mp4", "overwrite": True}, "output=good.mp4 is the input: choose another"),
+    "the input, otherwise named": (
+        {"input": ["0.png", "1.png"], "times": [0.5], "output": "./1.png", "overwrite": True},
+        "output=./1.png is the input: choose another",
+    ),
     "folder that is not empty": (
         {"output": "full"},
         "output=full is a folder that holds files: give a file such as out.mp4",

@@ -23,7 +23,7 @@ from tests.helpers.programs import ENVIRONMENT
 from vfi_train.errors import UserError
 from vfi_train.runs.command import list_runs
 from vfi_train.runs.entries import checkpoint_hash, find_entries, look_up
-from vfi_train.runs.logs import read_table
+from vfi_train.runs.logs import curve, read_table
 
 STEPS = ("trainer.max_steps=4", "validate_every=2", "data.val_samples=12", "trainer.accelerator=cpu")
 
@@ -110,6 +110,15 @@ def test_a_log_that_is_being_written_is_read_up_to_its_last_complete_line(place:
     found = {entry.name: entry for entry in find_entries([tmp_path / "runs"])}
     assert (found["x"].step, found["new"].step, found["new"].steps) == (4, 0, 9)
     assert checkpoint_hash(found["new"]) is None
+
+
+def test_a_damaged_log_does_not_end_the_list(place: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(place / "runs" / "quickstart-a", tmp_path / "runs" / "x"))
+    whole = (run / "metrics.csv").read_bytes()
+    before = curve(run / "metrics.csv", "psnr")
+    (run / "metrics.csv").write_bytes(whole + b"\xff\xfe\0,1,2\n9\n")
+    (entry,) = find_entries([tmp_path / "runs"])
+    assert (entry.step, curve(run / "metrics.csv", "psnr")) == (9, before)
 
 
 def test_two_are_compared(place: Path) -> None:

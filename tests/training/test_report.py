@@ -58,3 +58,5 @@ def test_a_training_shorter_than_its_validations_says_so(tmp_path: Path, capsys:
     )
     assert next(iter(json.loads((run / "report.json").read_text()))) == "ifrnet (last checkpoint)"
     assert not (run / "checkpoints" / "best.ckpt").exists()
+    train_tiny(tmp_path / "none", "trainer.max_steps=1", "validate_every=1", "trainer.limit_val_batches=0")
+    assert "trainer.limit_val_batches=0: no validation, no best checkpoint" in capsys.readouterr().out

@@ -213,6 +213,9 @@ def test_an_unknown_wandb_mode_is_one_sentence(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("WANDB_MODE", "onlin")
     with pytest.raises(UserError, match="WANDB_MODE=onlin is not known: give online, offline or disabled"):
         wandb_logger(tmp_path, "run")
+    monkeypatch.delenv("WANDB_MODE")
+    with pytest.raises(UserError, match="W&B does not accept an option .project=a/b.: Invalid project name"):
+        wandb_logger(tmp_path, "run", project="a/b", mode="offline")
 
 
 def test_wandb_takes_its_project_and_folder_from_its_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ class OptimizerState(L.Callback):
     """
 
     def __init__(self, source: str, runs: str | Path = "runs") -> None:
-        self.path = find_weights(source, runs)
+        self.path = find_weights(source, runs, "optimizer_state")
         content = read_checkpoint(self.path)
         states = content.get("optimizer_states") if isinstance(content, dict) else None
         if not states or "param_names" not in states[0]["param_groups"][0]:

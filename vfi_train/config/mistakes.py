@@ -14,7 +14,7 @@ from hydra.errors import (
     OverrideParseException,
 )
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from vfi_train.config.overrides import compose_files, group_choices, parse
 from vfi_train.errors import UserError, is_disk_full, nearest
@@ -92,6 +92,8 @@ def _explain_config(error: BaseException, overrides: Sequence[str], config_name:
             return "hydra/launcher=slurm needs the package hydra-submitit-launcher: pip install -e '.[slurm]'"
         return f"there is no {group}={choice}: {nearest(choice, error.options or group_choices(group))}"
     text = str(error)
+    if isinstance(error, InterpolationResolutionError):
+        return f"{error.full_key}: {_first_line(error)}: give a value, or ${{KEY}} of a key that exists"
     if "Ambiguous value" in text:
         return f"{_first_line(error)}: add --multirun to sweep over the values, or write KEY=[...] for a list"
     missing = re.search(r"You must specify '(\w+)'|Missing mandatory value: (\S+)", text)

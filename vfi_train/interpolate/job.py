@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from datamodules.storage.media import Clip, Frame
@@ -117,6 +118,8 @@ def run(settings: Settings, model: Architecture) -> Summary:
     background = background_colour(s.background)
     check_deinterlacer(s.deinterlace, "deinterlace")
     rate = None if s.frame_rate is None else frame_rate(s.frame_rate, "frame_rate")
+    if s.overwrite and any(_is_same(path, s.output) for path in (given if isinstance(given, list) else [given])):
+        raise UserError(f"output={s.output} is the input: choose another, since the original would be gone")
     source = open_source(given, rate, s.deinterlace)
     clip = source.clip
     objects = None
@@ -276,6 +279,11 @@ def _last_line(summary: Summary, output: str, joined: int, rate: float) -> str:
 
 def _listed(value: Any) -> list[Any] | None:
     return value if value is None or isinstance(value, list) else [value]
+
+
+def _is_same(path: str, other: str) -> bool:
+    first, second = Path(path).expanduser(), Path(other).expanduser()
+    return first.is_file() and second.is_file() and first.samefile(second)
 
 
 def _sides(tile: Any) -> int | tuple[int, int]:

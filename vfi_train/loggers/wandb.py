@@ -54,7 +54,7 @@ def wandb_logger(
         mode: auto is online where the user is logged in, unless WANDB_MODE says otherwise.
 
     Raises:
-        UserError: WANDB_MODE is none of W&B's modes.
+        UserError: WANDB_MODE is none of W&B's modes, or W&B does not accept an option.
     """
     used = resolved_mode(mode)
     if used == "disabled":
@@ -100,12 +100,16 @@ def _start(directory: Path, online: bool, options: dict[str, Any]) -> Any:
     folder = os.environ.get("WANDB_DIR") or directory
     make_folder(Path(folder), "WANDB_DIR")
     options |= {"dir": folder, "id": _run_id(directory), "resume": "allow", "settings": settings}
+    if online:
+        try:
+            return wandb.init(mode="online", **options)
+        except wandb.errors.Error as error:
+            log.warning("W&B cannot be reached (%s): this run is logged offline", str(error).splitlines()[0])
+            wandb.teardown()  # its process keeps the run that it could not start
     try:
-        return wandb.init(mode="online" if online else "offline", **options)
-    except wandb.errors.Error as error:
-        log.warning("W&B cannot be reached (%s): this run is logged offline", str(error).splitlines()[0])
-        wandb.teardown()  # its process keeps the run that it could not start
         return wandb.init(mode="offline", **options)
+    except wandb.errors.UsageError as error:
+        raise UserError(f"W&B does not accept an option (project={options['project']}): {error}") from error
 
 
 def close_wandb(failed: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +17,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from vfi_train.errors import UserError
 from vfi_train.optim.parameters import ParameterGroup, optimizer_groups
 from vfi_train.optim.schedules import Schedule
+
+LIBRARIES = ("torch.", "timm.", "schedulefree.")  # of optimizers that conf/optimizer names
 
 
 def build_optimizer(
@@ -36,7 +39,7 @@ def build_optimizer(
         scaled: a GradScaler is used, which unscales gradients itself.
 
     Raises:
-        UserError: torch's optimizer does not accept its options.
+        UserError: the optimizer of torch, or of another library, does not accept its options.
     """
     members = optimizer_groups(network, groups)
     device = members[0]["params"][0][1].device
@@ -46,9 +49,11 @@ def build_optimizer(
     try:
         optimizer = make(members, **options)
     except (ValueError, TypeError, IndexError) as error:
-        if not _raised_by_torch(error):
+        if not _raised_by_library(error):
             raise  # a bug
         raise UserError(f"optimizer: {_described(make)}: {error}") from error
+    if not math.isfinite(optimizer.defaults["lr"]):
+        raise UserError(f"optimizer.lr={optimizer.defaults['lr']} is not a number of 0 or more")
     _match_layouts(optimizer)
     for group in optimizer.param_groups:
         group["lr"] *= group.get("lr_factor", 1.0)
@@ -72,9 +77,9 @@ def learning_rate(optimizer: Optimizer) -> float:
     return group["lr"] / factor if factor else torch.nan
 
 
-def _raised_by_torch(error: BaseException) -> bool:
+def _raised_by_library(error: BaseException) -> bool:
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return str(frames[-1].f_globals.get("__name__")).startswith("torch.") or len(frames) == 1
+    return str(frames[-1].f_globals.get("__name__")).startswith(LIBRARIES) or len(frames) == 1
 
 
 def _described(make: Callable[..., Optimizer]) -> str:

@@ -136,7 +136,7 @@ def _walk(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _training(path: Path, name: str) -> Entry:
-    text = (path / CONFIG).read_text()
+    text = (path / CONFIG).read_text(errors="replace")
     step, best = validations(path / "metrics.csv", higher_is_better)
     steps = look_up(text, "trainer", "max_steps")
     words = dict(word.split("=", 1) for word in recorded_words(path) if "=" in word)

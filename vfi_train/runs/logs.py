@@ -1,10 +1,14 @@
-"""Tables that a run writes, read while they may be written: a last line that is cut short does not count."""
+"""Tables that a run writes, read while they may be written: a last line that is cut short does not count.
+
+Nor does a row that a fault of the disk has damaged: one run's file does not end the list of all.
+"""
 
 from __future__ import annotations
 
 import csv
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 PREFIX = "val/"
@@ -19,17 +23,22 @@ def validations(path: Path, higher_is_better: Callable[[str], bool]) -> tuple[in
     step = 0
     for line in lines[1:]:
         cells = line.split(",")  # names and numbers have no commas: a csv.reader takes three times as long
-        step = max(step, int(cells[0]))
-        for i, name in columns.items():
-            if cells[i] and not math.isnan(value := float(cells[i])):
-                found[name].append(value)
+        with suppress(ValueError, IndexError):
+            step = max(step, int(cells[0]))
+            for i, name in columns.items():
+                if cells[i] and not math.isnan(value := float(cells[i])):
+                    found[name].append(value)
     return step, {n: (max if higher_is_better(n) else min)(values) for n, values in found.items() if values}
 
 
 def curve(path: Path, metric: str) -> dict[int, float]:
     """The validations of a metrics.csv: the metric by step."""
-    rows = csv.DictReader(_lines(path))
-    return {int(row["step"]): float(row[PREFIX + metric]) for row in rows if row.get(PREFIX + metric)}
+    found = {}
+    for row in csv.DictReader(_lines(path)):
+        with suppress(ValueError):
+            if value := row.get(PREFIX + metric):
+                found[int(row["step"])] = float(value)
+    return found
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -39,7 +48,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        text = path.read_text()
+        text = path.read_text(errors="replace").replace("\0", "")
     except FileNotFoundError:
         return []
     return text[: text.rfind("\n") + 1].splitlines()

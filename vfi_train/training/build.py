@@ -11,7 +11,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.fabric.plugins.environments import ClusterEnvironment
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from torch.optim import Optimizer
 
 from datamodules.core.datamodule import VFIDataModule, split_batch
@@ -108,7 +108,7 @@ def build_trainer(plan: TrainingPlan, run: RunDirectory, cluster: ClusterEnviron
     profiler = blocks.trainer.profiler
     trainer: L.Trainer = instantiate(
         blocks.trainer,
-        profiler=None if profiler is None else _build_with(profiler, {"dirpath": str(run.path)}),
+        profiler=_build_with(profiler, {"dirpath": str(run.path)}) if isinstance(profiler, DictConfig) else profiler,
         _convert_="all",
         default_root_dir=str(run.path),
         strategy=strategy(blocks.trainer.strategy, plan.process_count, plan.batch_size, plan.micro_batch_size),

@@ -16,6 +16,7 @@ from vfi_train.callbacks.optimizer_state import OptimizerState
 from vfi_train.loggers.csv import CSVLog
 from vfi_train.loggers.wandb import close_wandb
 from vfi_train.modules.interpolation_module import InterpolationModule
+from vfi_train.optim.optimizers import build_optimizer
 from vfi_train.runtime.console import is_first_process, say
 from vfi_train.runtime.devices import core_count
 from vfi_train.runtime.distributed import rank_monitor
@@ -65,6 +66,7 @@ def train_run(plan: TrainingPlan) -> bool:
     if plan.optimizer_state is not None and checkpoint is None:
         trainer.callbacks.append(OptimizerState(plan.optimizer_state, plan.runs))  # type: ignore[attr-defined]
     check_monitors(plan, trainer, module)
+    build_optimizer(module.make_optimizer, module.architecture, module.parameter_groups)  # its options are checked
     share_cores(trainer, plan.num_workers)
     with run.open(plan.resume, is_first_process()):
         made_with = {"environment": environment(), "data_manifest": manifest(data)} if is_first_process() else {}
@@ -74,11 +76,10 @@ def train_run(plan: TrainingPlan) -> bool:
         rewind_logs(trainer, step)
         began = time.monotonic()
         say(describe(plan, module, trainer, checkpoint))
-        if trainer.limit_val_batches and plan.validate_every > plan.steps:  # type: ignore[operator]
-            say(
-                f"validate_every={plan.validate_every} is beyond the last of {plan.steps} steps: no validation, no "
-                "best checkpoint, only the last one"
-            )
+        never = f"validate_every={plan.validate_every} is beyond the last of {plan.steps} steps"
+        if not trainer.limit_val_batches or plan.validate_every > plan.steps:  # type: ignore[operator]
+            reason = never if trainer.limit_val_batches else "trainer.limit_val_batches=0"
+            say(f"{reason}: no validation, no best checkpoint, only the last one")
         rank_monitor.watch(trainer)
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         if trainer.interrupted:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ import yaml
 from datamodules.storage.atomic_write import write_text
 from vfi_train.config.differences import differing_keys
 from vfi_train.errors import UserError, make_folder
+from vfi_train.loggers.wandb import close_wandb
 from vfi_train.runtime.folder_lock import FolderLock
 from vfi_train.training.plan import TrainingPlan
 
@@ -102,6 +105,8 @@ class RunDirectory:
     def open(self, resume: str, write: bool = True) -> Iterator[None]:
         """Make the folder and write the configuration into it; within the block no other process may train in it.
 
+        A folder that was made here goes again where the block fails before anything was trained.
+
         Args:
             resume: auto, never, force.
             write: whether this is the process that writes. The others only check, and may find what it has written.
@@ -114,6 +119,7 @@ class RunDirectory:
             yield
             return
         self._check_configuration(resume)
+        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         make_folder(self.path, "runs")
         lock = FolderLock(self.path)
         holder = lock.acquire()
@@ -127,6 +133,14 @@ class RunDirectory:
                 (self.path / "wandb_id").unlink(missing_ok=True)  # of another configuration
             write_text(self._saved, yaml.safe_dump(dict(self.config), sort_keys=False, allow_unicode=True))
             yield
+        except Exception:
+            if made and not self.begun and not (self.path / "faults").exists():
+                close_wandb(failed=True)  # it writes there
+                shutil.rmtree(self.path)
+                with contextlib.suppress(OSError):  # others have made their folders in them
+                    for folder in made[1:]:
+                        folder.rmdir()
+            raise
         finally:
             lock.release()
 

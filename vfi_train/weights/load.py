@@ -67,8 +67,8 @@ def report_dropped(path: Path, names: tuple[str, ...]) -> None:
         print(f"{path}: {len(names)} tensors that the network does not use were left out ({shown})", file=sys.stderr)
 
 
-def find_weights(weights: str | Path, runs: str | Path = "runs") -> Path:
-    """The file that `weights` names; see `load_weights`."""
+def find_weights(weights: str | Path, runs: str | Path = "runs", key: str = "weights") -> Path:
+    """The file that `weights` names; see `load_weights`. `key` is what the user calls it."""
     if str(weights).startswith(SCHEME):
         return hub_file(hub_folder(str(weights)))
     source, kind = _split(weights)
@@ -83,13 +83,13 @@ def find_weights(weights: str | Path, runs: str | Path = "runs") -> Path:
             for name in CHECKPOINTS.get(kind, CHECKPOINTS[None]):
                 if (folder / "checkpoints" / name).is_file():
                     return folder / "checkpoints" / name
-            raise UserError(f"weights={weights} is a run that has no checkpoint yet: let it train on")
+            raise UserError(f"{key}={weights} is a run that has no checkpoint yet: let it train on")
     if shipped.is_file():
         return shipped
     found = [*Path(runs).glob("*/checkpoints"), *Path(runs).glob("*/*/checkpoints")]
     trained = [str(path.parent.relative_to(runs)) for path in found]
     raise UserError(
-        f"weights={weights} is no file, no run in {runs}/ and no shipped weights: "
+        f"{key}={weights} is no file, no run in {runs}/ and no shipped weights: "
         f"{nearest(str(weights), [*list_shipped(), *trained])}"
     )
 
