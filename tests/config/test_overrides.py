@@ -93,6 +93,6 @@ def test_videos_take_such_paths(tmp_path: Path) -> None:
 def test_programs_take_such_paths(tmp_path: Path) -> None:
     result = run_program("vfi_train.export", "model=ifrnet_tiny", "weights=a=é.ckpt", "output=x.pth", cwd=tmp_path)
     assert result.stderr.startswith("error: weights=a=é.ckpt is no file")
-    result = train("data=vimeo90k", "data.root=/x/日本", "model=ifrnet_s", cwd=tmp_path)
+    result = train("data=vimeo90k", "data.root=/x/日本", "data.flow=true", "model=ifrnet_s", cwd=tmp_path)
     assert result.returncode == 2
     assert "/x/日本" in result.stderr

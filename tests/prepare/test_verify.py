@@ -293,5 +293,5 @@ def test_damaged_and_interlaced_videos_are_named(tmp_path: Path) -> None:
     good = write_video(tmp_path / "good.mp4", pan(4))
     assert "1 of its 30 packets cannot be decoded" in str(check_video(ClipPath(hole, "hole")))
     assert "a.mp4 is interlaced" in str(check_video(ClipPath(fields, "a")))
-    assert check_video(ClipPath(fields, "a", deinterlace="bwdif")) is None
-    assert check_video(ClipPath(good, "good")) is None
+    assert check_video(ClipPath(fields, "a", deinterlace="bwdif")) == (None, None)
+    assert check_video(ClipPath(good, "good")) == (None, None)

@@ -39,9 +39,9 @@ def test_the_display_matrix_rotates_and_mirrors(tmp_path: Path, rotation: int, m
 def test_training_reads_the_same_frames_as_interpolation(tmp_path: Path) -> None:
     """Chroma is interpolated and frames are upright in both."""
     path = write_video(tmp_path / "a.mp4", pan(3), rotation=90)
-    for image, frame in zip(ClipPath(path, "a").images(), VideoFile(path).frames(), strict=True):
-        np.testing.assert_array_equal(image, frame.image)
-    small = next(ClipPath(path, "a").images(max_side=48))
+    for ours, frame in zip(ClipPath(path, "a").frames(), VideoFile(path).frames(), strict=True):
+        np.testing.assert_array_equal(ours.image, frame.image)
+    small = next(ClipPath(path, "a").frames(max_side=48)).image
     assert small.shape == (48, 32, 3)
     np.testing.assert_array_equal(small, cv2.resize(frame_of(path), (32, 48), interpolation=cv2.INTER_AREA))
 
@@ -57,7 +57,7 @@ def test_sixteen_bits_are_rounded_to_eight(tmp_path: Path) -> None:
     expected = np.round(deep / 257).astype(np.uint8)
     np.testing.assert_array_equal(read_image(tmp_path / "0.png"), deep)
     np.testing.assert_array_equal(open_store(tmp_path).read("0.png", "key"), expected)
-    np.testing.assert_array_equal(next(ClipPath(tmp_path, "a").images()), expected)
+    np.testing.assert_array_equal(next(ClipPath(tmp_path, "a").frames()).image, expected)
     files = [tmp_path / f"{i}.png" for i in range(2)]
     assert next(ImageFiles(files).frames()).image.dtype == np.uint16
     np.testing.assert_array_equal(to_bits(expected, 16), expected.astype(np.uint16) * 257)
@@ -81,7 +81,7 @@ def test_decoders_end_without_the_garbage_collector(tmp_path: Path) -> None:
     gc.disable()
     try:
         VideoFile(path).close()
-        assert sum(1 for _ in ClipPath(path, "a").images()) == 12
+        assert sum(1 for _ in ClipPath(path, "a").frames()) == 12
         assert not [t for t in Path("/proc/self/task").glob("*/comm") if t.read_text().startswith("av:")]
     finally:
         gc.enable()
