@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -64,6 +65,14 @@ def quote(override: str, is_multirun: bool = False) -> str:
     if is_multirun and not _is_readable(value) and value[:1] not in "[{":
         return f"{key}={','.join(map(_quoted_if_needed, value.split(',')))}"
     return f"{key}={_quoted_if_needed(value)}"
+
+
+def given_words() -> list[str] | None:
+    """The words behind the program that is running, as Hydra has read them; of a sweep, those of this job of it."""
+    if not HydraConfig.initialized():
+        return None
+    given = HydraConfig.get().overrides
+    return [*search_path(given.hydra), *given.task]
 
 
 def note_sweep(overrides: Sequence[str]) -> list[str]:

@@ -51,7 +51,6 @@ def train(config: DictConfig) -> float | None:
     """
     quiet()
     check_version()
-    take_torchrun_counts(config.trainer)
     if not (config.dry_run or config.check):
         check_launcher(config.trainer)
         devices = device_count(config.trainer.devices, config.trainer.num_nodes)
@@ -114,8 +113,8 @@ def best_value(plan: TrainingPlan) -> float | None:
     if plan.best is None or not path.exists():
         return None
     states = read_checkpoint(path)["callbacks"]
-    (score,) = (s["best_model_score"] for s in states.values() if s.get("monitor") == plan.best[1])
-    return float(score)
+    scores = [state["best_model_score"] for state in states.values() if state.get("monitor") == plan.best[1]]
+    return float(scores[0])  # of several that monitor the same
 
 
 def plan_run(config: DictConfig, choices: Mapping[str, Any] | None = None, name: str | None = None) -> TrainingPlan:
@@ -131,10 +130,10 @@ def plan_run(config: DictConfig, choices: Mapping[str, Any] | None = None, name:
     """
     if choices is None:
         drop_options_of_replaced(config, HydraConfig.get().overrides.task)
+    take_torchrun_counts(config.trainer)
     values = resolved(config)
     check_options(values, OmegaConf.to_container(config, resolve=False))  # type: ignore[arg-type]
     check_targets(config)
-    take_torchrun_counts(config.trainer)
     return plan_training(
         values,
         HydraConfig.get().runtime.choices if choices is None else choices,

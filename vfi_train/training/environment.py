@@ -8,9 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-
-from vfi_train.config.overrides import search_path
+from vfi_train.config.overrides import given_words
 
 PACKAGES = (
     "vfi_train", "torch", "torchvision", "lightning", "timm", "numpy", "opencv-python", "av", "hydra-core",
@@ -27,7 +25,7 @@ def environment() -> dict[str, Any]:
     commit = _git(folder, "rev-parse", "HEAD")
     changed = _git(folder, "status", "--porcelain", "--untracked-files=no") if commit else None
     return {
-        "command": _command(),
+        "command": given_words(),
         "git_commit": commit or None,
         "git_changed_files": None if changed is None else len(changed.splitlines()),
         "python": platform.python_version(),
@@ -35,14 +33,6 @@ def environment() -> dict[str, Any]:
         "cuda": torch.version.cuda if torch.cuda.is_available() else None,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
-
-
-def _command() -> list[str] | None:
-    """The words behind `python -m vfi_train` that train this run; of a sweep, those of this one of its runs."""
-    if not HydraConfig.initialized():
-        return None
-    given = HydraConfig.get().overrides
-    return [*search_path(given.hydra), *given.task]
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
