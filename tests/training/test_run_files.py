@@ -214,7 +214,7 @@ def test_an_unknown_wandb_mode_is_one_sentence(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(UserError, match="WANDB_MODE=onlin is not known: give online, offline or disabled"):
         wandb_logger(tmp_path, "run")
     monkeypatch.delenv("WANDB_MODE")
-    with pytest.raises(UserError, match="W&B does not accept an option .project=a/b.: Invalid project name"):
+    with pytest.raises(UserError, match=r"W&B does not accept an option .project=a/b.: Invalid project name"):
         wandb_logger(tmp_path, "run", project="a/b", mode="offline")
 
 
