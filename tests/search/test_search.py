@@ -15,8 +15,9 @@ import pytest
 from tests.helpers.in_process import TINY, rows
 from tests.helpers.programs import ENVIRONMENT
 from vfi_train.errors import UserError
+from vfi_train.search.command import Settings, open_study
 from vfi_train.search.space import collect_space, read_space, suggest
-from vfi_train.search.trial import validations
+from vfi_train.search.trial import check_monitor, validations
 
 
 def test_sweeps_are_told_from_values() -> None:
@@ -58,6 +59,25 @@ def test_a_log_that_is_being_written(tmp_path: Path) -> None:
     assert validations(log, "val/psnr") == []
     log.write_text("step,train/loss,val/psnr\n1,0.5,\n2,0.4,31.5\n3,0.3,nan\n4,0.2,32.")
     assert validations(log, "val/psnr") == [(2, 31.5), (4, 32.0)]
+
+
+def test_a_value_that_no_validation_logs_ends_the_search(tmp_path: Path) -> None:
+    log = tmp_path / "metrics.csv"
+    check_monitor(log, "val/psnrr")
+    log.write_text("step,train/loss\n1,0.5\n")
+    check_monitor(log, "val/psnrr")
+    log.write_text("step,train/loss,val/psnr\n1,0.5,\n2,0.4,31.5\n")
+    check_monitor(log, "val/psnr")
+    with pytest.raises(UserError, match=r"search.monitor=val/psnrr is no column of .*: did you mean 'val/psnr'"):
+        check_monitor(log, "val/psnrr")
+
+
+@pytest.mark.parametrize("changes", [{"storage": "foo"}, {"study": "a/b"}])
+def test_a_storage_that_cannot_be_opened_is_one_sentence(changes: dict[str, str], tmp_path: Path) -> None:
+    given = {"study": "x", "storage": None, "sampler": "TPESampler", "monitor": "val/psnr", "direction": "maximize"}
+    settings = Settings(**{**given, **changes}, trials=1, prune=True, startup=5, space=[])  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"search.storage=.* cannot be opened .*: give sqlite:///FILE"):
+        open_study(settings, tmp_path)
 
 
 @pytest.mark.slow

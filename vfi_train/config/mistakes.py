@@ -92,8 +92,6 @@ def _explain_config(error: BaseException, overrides: Sequence[str], config_name:
             return "hydra/launcher=slurm needs the package hydra-submitit-launcher: pip install -e '.[slurm]'"
         return f"there is no {group}={choice}: {nearest(choice, error.options or group_choices(group))}"
     text = str(error)
-    if isinstance(error, InterpolationResolutionError):
-        return f"{error.full_key}: {_first_line(error)}: give a value, or ${{KEY}} of a key that exists"
     if "Ambiguous value" in text:
         return f"{_first_line(error)}: add --multirun to sweep over the values, or write KEY=[...] for a list"
     missing = re.search(r"You must specify '(\w+)'|Missing mandatory value: (\S+)", text)
@@ -101,6 +99,8 @@ def _explain_config(error: BaseException, overrides: Sequence[str], config_name:
         key = missing.group(1) or missing.group(2)
         choices = group_choices(key)
         return f"{key}=... is needed and was not given" + (f": {nearest('', choices)}" if choices else "")
+    if isinstance(error, InterpolationResolutionError):
+        return f"{error.full_key}: {_first_line(error)}: give a value, or ${{KEY}} of a key that exists"
     unknown = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", text)
     group = (unknown[1] or unknown[2]).partition(".")[0] if unknown else ""
     if any(o.is_delete() and o.key_or_group == group for o in parse(overrides)):

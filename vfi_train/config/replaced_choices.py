@@ -1,17 +1,16 @@
-"""An optimizer or a schedule that the command line chooses in place of the experiment's."""
+"""An optimizer, a schedule or data that the command line chooses in place of the experiment's."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 
 from omegaconf import DictConfig, open_dict
 
 from vfi_train.config.overrides import parse
-from vfi_train.config.targets import find_target
+from vfi_train.config.targets import find_target, parameters_of
 from vfi_train.runtime.console import say
 
-GROUPS = ("optimizer", "schedule")
+GROUPS = ("optimizer", "schedule", "data")
 
 
 def drop_options_of_replaced(config: DictConfig, overrides: Sequence[str]) -> None:
@@ -29,7 +28,9 @@ def drop_options_of_replaced(config: DictConfig, overrides: Sequence[str]) -> No
         block = config.get(group)
         if group not in given or block is None or "_target_" not in block:
             continue
-        known = inspect.signature(find_target(group, block["_target_"])).parameters
+        known = parameters_of(find_target(group, block["_target_"]))
+        if known is None:
+            continue
         dropped = [
             key for key in map(str, block) if key[0] != "_" and key not in known and f"{group}.{key}" not in given
         ]

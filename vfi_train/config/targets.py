@@ -14,6 +14,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from vfi_train.errors import UserError, nearest
 from vfi_train.ranges import Limit
 
+OURS = ("vfi_train.", "datamodules.", "losses.")
+
 
 def check_targets(config: DictConfig, key: str = "") -> None:
     """Find keys that a target does not take, and values of a kind that its type hints rule out.
@@ -160,6 +162,11 @@ def find_target(path: str, name: str) -> Any:
     )
 
 
+def parameters_of(target: Any) -> set[str] | None:
+    """The names of the parameters of a function or class; None: it takes any."""
+    return _signature(target)[0]
+
+
 def type_hints(target: Any) -> dict[str, Any]:
     """The type hints of the parameters of a function or class."""
     return _signature(target)[1]
@@ -184,21 +191,27 @@ def _is_ranged(hint: Any) -> bool:
 def _signature(target: Any) -> tuple[set[str] | None, dict[str, Any]]:
     """The parameters of a function or class (None: it takes any), and the type hints of those that have one.
 
-    Where a class passes options on, the hints of the classes that it extends are among them.
+    Where a class passes options on, the hints of the classes that it extends are among them; its parameters are known
+    where that ends in a class of ours, which takes no others.
     """
     hints: dict[str, Any] = {}
+    names: set[str] = set()
+    is_open = True
     try:
         signature = inspect.signature(target).parameters
         for function in _constructors(target) if inspect.isclass(target) else [target]:
             parameters = inspect.signature(function).parameters
             own = typing.get_type_hints(function, include_extras=True)
             hints = {name: hint for name, hint in own.items() if name in parameters} | hints
+            names |= {name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD}
             if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+                is_open = not function.__module__.startswith(OURS)
                 break
     except (TypeError, ValueError, NameError):
         return None, hints  # compiled callables have no signature
-    is_open = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.values())
-    return None if is_open else set(signature), hints
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.values()):
+        return set(signature), hints
+    return None if is_open else names - {"self"}, hints
 
 
 def _constructors(target: type) -> list[Any]:

@@ -85,8 +85,13 @@ def search(config: DictConfig) -> None:
 
 
 def open_study(s: Settings, runs: Path) -> optuna.Study:
-    """The study of this name, made if there is none."""
+    """The study of this name, made if there is none.
+
+    Raises:
+        UserError: its storage cannot be opened, or it has another direction.
+    """
     import optuna
+    from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = getattr(optuna.samplers, s.sampler, None)
@@ -96,14 +101,19 @@ def open_study(s: Settings, runs: Path) -> optuna.Study:
     if s.storage is None:
         make_folder(runs, "runs")
     pruner = optuna.pruners.MedianPruner(n_startup_trials=s.startup) if s.prune else optuna.pruners.NopPruner()
-    study = optuna.create_study(
-        storage=s.storage or f"sqlite:///{runs / s.study}.sqlite3",
-        study_name=s.study,
-        direction=s.direction,  # type: ignore[arg-type]
-        sampler=sampler(),
-        pruner=pruner,
-        load_if_exists=True,
-    )
+    storage = s.storage or f"sqlite:///{runs / s.study}.sqlite3"
+    try:
+        study = optuna.create_study(
+            storage=storage,
+            study_name=s.study,
+            direction=s.direction,  # type: ignore[arg-type]
+            sampler=sampler(),
+            pruner=pruner,
+            load_if_exists=True,
+        )
+    except (SQLAlchemyError, ImportError) as error:  # ImportError: the driver of a database
+        reason = str(error).splitlines()[0]
+        raise UserError(f"search.storage={storage} cannot be opened ({reason}): give sqlite:///FILE") from error
     if study.direction.name.lower() != s.direction:
         raise UserError(f"the study {s.study} has the direction {study.direction.name.lower()}: give it another name")
     return study

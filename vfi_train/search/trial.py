@@ -8,10 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vfi_train.errors import make_folder
+from vfi_train.errors import UserError, make_folder, nearest
 from vfi_train.runtime.console import say
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ def run_trial(
 
     Returns:
         Whether it came to its end or was pruned.
+
+    Raises:
+        UserError: it validates, and logs no such column: the next trials would not either.
     """
     from optuna.trial import TrialState
 
@@ -51,6 +55,7 @@ def run_trial(
         except BaseException:  # a signal to the search: the trial saves its step, and goes on with the search
             _stop(process)
             raise
+    check_monitor(folder / "metrics.csv", monitor)
     values = [value for _, value in validations(folder / "metrics.csv", monitor)]
     if pruned:
         study.tell(trial, state=TrialState.PRUNED)
@@ -81,11 +86,25 @@ def validations(path: Path, monitor: str) -> list[tuple[int, float]]:
     return [(step, value) for step, value in found if math.isfinite(value)]
 
 
+def check_monitor(path: Path, monitor: str) -> None:
+    """Check, once a log has validations, that one of its columns is `monitor`.
+
+    Raises:
+        UserError: naming those that there are.
+    """
+    with suppress(FileNotFoundError), path.open(newline="") as file:
+        names = next(csv.reader(file), [])
+        if monitor not in names and any(name.startswith("val/") for name in names):
+            raise UserError(f"search.monitor={monitor} is no column of {path}: {nearest(monitor, names)}")
+
+
 def _watch(trial: optuna.Trial, process: subprocess.Popen[bytes], log: Path, monitor: str) -> bool:
     """Report validations until the process ends; whether it was stopped because the study's pruner said so."""
     reported = set(trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
     while process.poll() is None:
         time.sleep(SECONDS)
+        if monitor.startswith("val/"):  # all of these come with the first validation
+            check_monitor(log, monitor)
         for step, value in validations(log, monitor):
             if step in reported:
                 continue
