@@ -168,7 +168,7 @@ PROFILE: list[Row] = [
 ]
 EXPORT: list[Row] = [
     ("output=.", "output=. is a folder: give the name of the file to write", "output=x.pth"),
-    ("output=", "output= is not text", "format=safetensors"),
+    ("output=", "output= is not text", "format=published"),
     ("iterations=0", "iterations=0 is not an integer of 1 or more", "iterations=2"),
     ("format=xyz", "format=xyz is not known", "format=published"),
     ("overwrite=maybe", "overwrite=maybe is not true or false", "overwrite=true"),

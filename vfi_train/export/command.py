@@ -56,6 +56,8 @@ def export(config: DictConfig) -> None:
     """
     s = read_settings(Settings, config)
     output, name = Path(s.output), str(config.model._target_).rpartition(".")[2]
+    if s.format != "hub" and output.is_dir():
+        raise UserError(f"output={s.output} is a folder: give the name of the file to write")
     form = format_of(output, s.format)
     if form == "hub":
         from vfi_train.export.hub import write_hub_folder
@@ -66,8 +68,6 @@ def export(config: DictConfig) -> None:
         write_hub_folder(model, block, source, output, s.license)  # type: ignore[arg-type]
         print(f"{output}: a folder for the Hugging Face Hub of {source}; upload it with hf upload OWNER/NAME {output}")
         return
-    if output.is_dir():
-        raise UserError(f"output={s.output} is a folder: give the name of the file to write")
     if output.exists() and not s.overwrite:
         raise UserError(f"{output} exists: choose another output=..., or overwrite=true")
     size = _size(s.size)

@@ -65,6 +65,12 @@ def check_options(config: Mapping[str, Any], written: Mapping[str, Any]) -> None
         if value is None and "${" in str(_at(written, key)):
             continue  # a length in epochs, before the data is counted
         check_value(key, value, hint)
+    best = config["callbacks"].get("best") or {}
+    if best.get("filename", "best") != "best":
+        raise UserError(
+            f"callbacks.best.filename={best['filename']}: weights=RUN looks for best.ckpt, and last.ckpt is the one to "
+            "resume from: leave it at best"
+        )
     for number, group in enumerate(config["parameter_groups"]):
         check_arguments(f"parameter_groups[{number}]", ParameterGroup, group)
 
