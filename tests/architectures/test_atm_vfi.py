@@ -372,7 +372,8 @@ def test_scale_estimates_motion_on_smaller_frames() -> None:
     assert_near(got.merged[-2], expected.merged[-2], 1e-12)
 
 
-@pytest.mark.parametrize("ensemble", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("ensemble", [False, True])
 def test_traces_without_graph_breaks(ensemble: bool) -> None:
     _, model = case_of_lite("small_global")
     model.ensemble_global_motion = ensemble

@@ -289,7 +289,10 @@ def test_channels_last_gives_the_same_frames(folder: str) -> None:
 @torch.no_grad()
 @pytest.mark.parametrize(
     ("name", "given"),
-    [("rife", {"target": frame(64, 64, 0.5, 3), "scale": 0.5}), ("rife_dr", {"time": 0.3})],
+    [
+        ("rife", {"target": frame(64, 64, 0.5, 3), "scale": 0.5}),
+        pytest.param("rife_dr", {"time": 0.3}, marks=pytest.mark.slow),
+    ],
 )
 def test_the_network_compiles_as_one_graph(name: str, given: dict[str, Any]) -> None:
     torch.compiler.reset()

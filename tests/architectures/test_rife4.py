@@ -369,6 +369,7 @@ def test_checkpointing_gives_the_same_gradients(kind: type) -> None:
         assert_near(one.grad, other.grad, 1e-7, name)
 
 
+@pytest.mark.slow
 def test_onnx_takes_a_time(tmp_path: Path) -> None:
     assert_onnx_equals_pytorch(tiny(RIFE425), tmp_path / "tiny.onnx", (64, 64), frame_size=(64, 64))
 

@@ -56,6 +56,7 @@ def test_swa_is_the_mean_of_the_last_part(tmp_path: Path) -> None:
     assert_same(average(run, "swa"), expected)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_broken_off_ends_with_the_same_average(tmp_path: Path) -> None:
     undisturbed = train_tiny(tmp_path, *STEPS, "callbacks=ema", "name=uninterrupted", Recorder.begin())
     broken = (*STEPS, "callbacks=ema", "name=broken")

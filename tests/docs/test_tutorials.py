@@ -33,6 +33,7 @@ ADDED: dict[str, tuple[str, ...]] = {
 }
 PAGES = [DOCS / "index.md", *sorted((DOCS / "tutorials").glob("*.md"))]
 SWEEP = DOCS / "tutorials" / "cluster_sweep.md"
+LONG = ("cluster_sweep", "index", "own_curriculum", "own_footage")  # many programs, one after the other
 MULTIRUN = "hydra/launcher=slurm"
 
 # sbatch and srun on a machine without SLURM: a job runs at once, as one task; tests/slurm has a real cluster.
@@ -75,8 +76,7 @@ def place(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 @pytest.mark.parametrize(
     "page",
-    # Job scripts start Python from nothing, five times.
-    [pytest.param(page, id=page.stem, marks=[pytest.mark.slow] if page == SWEEP else []) for page in PAGES],
+    [pytest.param(page, id=page.stem, marks=[pytest.mark.slow] if page.stem in LONG else []) for page in PAGES],
 )
 def test_the_page_works(page: Path, place: Path) -> None:
     assert page.stem in ADDED

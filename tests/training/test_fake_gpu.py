@@ -67,6 +67,7 @@ def test_what_is_wrong_is_found(backbones: Path) -> None:
     assert all("found at least two devices" in place for place in mixed)
 
 
+@pytest.mark.slow
 def test_a_step_of_each_family_stays_on_the_device(backbones: Path) -> None:
     requested = [f"experiment={name}" for name in OFTEN]
     assert steps(backbones, *requested) == {overrides: ["went through"] for overrides in requested}
