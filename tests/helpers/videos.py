@@ -217,7 +217,13 @@ def psnr(first: np.ndarray, second: np.ndarray) -> float:
 def configured(**values: Any) -> DictConfig:
     """The command's configuration; values that are lists, paths or None are set as they are."""
     config = compose_config("interpolate", ["model=ifrnet_tiny"])
-    for key, value in {"weights": "ifrnet_tiny_synthetic", "device": "cpu", **values}.items():
+    for key, value in {
+        "weights": "ifrnet_tiny_synthetic",
+        "device": "cpu",
+        "backend": "torch",
+        "precision": "fp32",
+        **values,
+    }.items():
         config[key] = str(value) if isinstance(value, Path) else value
     return config
 

@@ -84,7 +84,10 @@ def test_a_runtime_gives_the_frames_of_pytorch(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    given = {"torch": {}, "openvino": {"backend": "openvino", "precision": "float32"}}  # by default: it is short
+    given = {
+        "torch": {"backend": "auto", "precision": "auto"},
+        "openvino": {"backend": "openvino", "precision": "float32"},
+    }  # it is short
     for name, options in given.items():
         interpolate(configured(input=clip, output=tmp_path / f"{name}.mkv", **LOSSLESS, **options))
     assert "making the graph of IFRNet for frames of " in capsys.readouterr().err
