@@ -174,9 +174,9 @@ def video_rows(networks: dict[str, Architecture], given: argparse.Namespace) -> 
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder, "clip.mkv")
         source = open_source(given.clip)
-        with write_video(clip, source.clip, Encoding("h264")) as write:
+        with write_video(clip, source.clip, Encoding("h264")) as writer:
             for frame in islice(source.frames(), given.frames):
-                write(frame)
+                writer.write(frame)
         for name, model in networks.items():
             weights = Path(folder, f"{name}.pth")
             torch.save(model.state_dict(), weights)
