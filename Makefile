@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help env quickstart test test-slow test-slurm test-app test-gpu app docs lint format lock clean
+.PHONY: help env quickstart test test-slow test-long test-slurm test-app test-gpu app docs lint format lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 # Tests run in parallel processes; two OpenMP threads each on two cores would fight (10 times slower).
@@ -24,7 +24,10 @@ test: env ## the tests
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not slurm and not gpu"
 
 test-slow: env ## the tests that take minutes each
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not long"
+
+test-long: env ## slow tests that CI has no time for: every recipe's step on a simulated GPU
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal -m long
 
 test-slurm: env ## jobs on a SLURM cluster of one node, which it installs (root, apt-get) and starts: 3 minutes
 	$(BIN)/python -m tests.helpers.slurm_cluster

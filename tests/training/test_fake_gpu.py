@@ -68,12 +68,14 @@ def test_what_is_wrong_is_found(backbones: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_step_of_each_family_stays_on_the_device(backbones: Path) -> None:
     requested = [f"experiment={name}" for name in OFTEN]
     assert steps(backbones, *requested) == {overrides: ["went through"] for overrides in requested}
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_step_of_each_recipe_stays_on_the_device(family: str, backbones: Path) -> None:
     requested = [f"experiment={name}" for name in EXPERIMENTS if name.partition("_")[0] == family]
@@ -81,5 +83,6 @@ def test_a_step_of_each_recipe_stays_on_the_device(family: str, backbones: Path)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_step_with_other_losses_and_switches_stays_on_the_device(backbones: Path) -> None:
     assert steps(backbones, *SWITCHES) == {overrides: ["went through"] for overrides in SWITCHES}
