@@ -51,6 +51,7 @@ def train(config: DictConfig) -> float | None:
     """
     quiet()
     check_version()
+    take_torchrun_counts(config.trainer)
     if not (config.dry_run or config.check):
         check_launcher(config.trainer)
         devices = device_count(config.trainer.devices, config.trainer.num_nodes)
