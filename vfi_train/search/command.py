@@ -58,6 +58,8 @@ def search(config: DictConfig) -> None:
     Raises:
         UserError: a setting, or a trial's configuration, is not valid; trials keep failing.
     """
+    from optuna.trial import TrialState
+
     block = OmegaConf.to_container(config.search, resolve=True, throw_on_missing=True)
     s = Settings(**block)  # type: ignore[arg-type]
     space = read_space(s.space)
@@ -77,11 +79,11 @@ def search(config: DictConfig) -> None:
             say(f"trial {trial.number + 1} of {s.trials}: {' '.join(suggest(trial, space))}")
             failures = 0 if run_trial(study, trial, overrides, folder, s.monitor, s.direction) else failures + 1
         except UserError:
-            study.tell(trial, state=_states().FAIL)
+            study.tell(trial, state=TrialState.FAIL)
             raise
         if failures == 3:
             raise UserError(f"three trials in a row failed; the last one's messages are in {folder}/trial.log")
-    describe(study, fixed, config.runs)
+    describe(study, fixed)
 
 
 def open_study(s: Settings, runs: Path) -> optuna.Study:
@@ -155,7 +157,7 @@ def check_trial(overrides: list[str]) -> str:
     return run_name(config, choices)
 
 
-def describe(study: optuna.Study, fixed: list[str], runs: Any) -> None:
+def describe(study: optuna.Study, fixed: list[str]) -> None:
     """The best trial, and the command that trains like it."""
     complete = [t for t in study.get_trials(deepcopy=False) if t.state.name == "COMPLETE"]
     pruned = sum(t.state.name == "PRUNED" for t in study.get_trials(deepcopy=False))
@@ -171,9 +173,3 @@ def describe(study: optuna.Study, fixed: list[str], runs: Any) -> None:
 
 def _name(name: Any, study: str, number: int) -> str:
     return "-".join([*([] if name is None else [str(name)]), study, f"{number:03d}"])
-
-
-def _states() -> Any:
-    from optuna.trial import TrialState
-
-    return TrialState

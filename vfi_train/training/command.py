@@ -114,8 +114,9 @@ def best_value(plan: TrainingPlan) -> float | None:
     if plan.best is None or not path.exists():
         return None
     states = read_checkpoint(path)["callbacks"]
-    scores = [state["best_model_score"] for state in states.values() if state.get("monitor") == plan.best[1]]
-    return float(scores[0])  # of several that monitor the same
+    scores = (state.get("best_model_score") for state in states.values() if state.get("monitor") == plan.best[1])
+    score = next(scores, None)  # of several that monitor the same
+    return None if score is None else float(score)
 
 
 def plan_run(config: DictConfig, choices: Mapping[str, Any] | None = None, name: str | None = None) -> TrainingPlan:
