@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import conf
 from tests.helpers.commands import plan_of
 from vfi_train.app.command import Settings as AppSettings
 from vfi_train.config.compose import compose_config
-from vfi_train.config.overrides import check_values, hydra_arguments
+from vfi_train.config.overrides import check_values, hydra_arguments, parse
 from vfi_train.config.read_settings import read_settings
 from vfi_train.config.targets import check_arguments
 from vfi_train.evaluate.options import PlainOptions
@@ -98,7 +99,13 @@ TRAIN = [
 
 @pytest.mark.parametrize("words", TRAIN, ids=" ".join)
 def test_a_training_takes_it(words: tuple[str, ...]) -> None:
-    plan_of(*words)
+    config = plan_of(*words).config
+    key, _, value = words[-1].partition("=")
+    for part in key.split("."):
+        config = config.get(part) if isinstance(config, Mapping) else None
+    if isinstance(config, (bool, int, float, str)) and "${" not in value:  # no group
+        given = parse([f"x={value}"])[0].value()
+        assert config == given or str(config) == str(given)
 
 
 @pytest.mark.parametrize(
