@@ -91,9 +91,10 @@ def train_run(plan: TrainingPlan) -> bool:
             if trainer.is_global_zero:
                 run.finish({"steps": trainer.global_step, "minutes_since_start": round(minutes, 2)})
         else:
+            saved = ", which is saved" if trainer.global_step else ""
             say(
-                f"stopped before its end, after step {trainer.global_step:,} of {trainer.max_steps:,}, which is saved "
-                "(trainer.max_time, or a callback): the same command resumes from there"
+                f"stopped before its end, after step {trainer.global_step:,} of {trainer.max_steps:,}{saved} "
+                "(trainer.max_time, or a callback): the same command goes on from there"
             )
         close_wandb()
     return finished
