@@ -22,8 +22,8 @@ from vfi_train.training.preflight import try_weights
         ("experiment=quickstart", "train=['decoder1.*']"),
     ],
 )
-def test_frozen_parts_that_were_never_loaded_are_refused(overrides: tuple[str, ...]) -> None:
-    plan = planned(*overrides)
+def test_frozen_parts_that_were_never_loaded_are_refused(overrides: tuple[str, ...], tmp_path: Path) -> None:
+    plan = planned(*overrides, f"runs={tmp_path}")
     with pytest.raises(UserError, match=r"parts of the network are frozen and were never loaded: .*give weights=FILE"):
         try_weights(plan)
 
