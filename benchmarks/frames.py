@@ -34,7 +34,7 @@ from vfi_train.inference.conversion import quantise
 from vfi_train.inference.graph_cache import network_graph
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.inference.padding import Padding, padded_size
-from vfi_train.inference.runtimes import RUNTIMES, import_openvino
+from vfi_train.inference.runtimes import RUNTIMES, openvino_core
 from vfi_train.interpolate.command import interpolate_with
 from vfi_train.interpolate.readers import open_source
 from vfi_train.interpolate.video_writer import Encoding, write_video
@@ -149,7 +149,7 @@ def by_hand(model: Architecture, image: Image) -> Way:
     """What a script does that has the graph and OpenVINO, with its defaults but for the number of threads."""
     size = (image.shape[0], image.shape[1])
     padded = padded_size(size, model)
-    padding, core = Padding.between(size, padded), import_openvino().Core()
+    padding, core = Padding.between(size, padded), openvino_core()
     compiled = core.compile_model(
         core.read_model(network_graph(model, padded, 1.0, 2, print)),
         "CPU",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import subprocess
 import sys
@@ -211,6 +213,31 @@ def test_a_runtime_that_is_not_installed_names_the_extra(monkeypatch: pytest.Mon
     with pytest.raises(UserError, match=r"needs the package openvino: pip install 'vfi_train\[openvino\]', or give"):
         Backend(Shift(), "openvino")
     assert ("openvino", "fp32") not in Backend(Shift(), "auto")._candidates()
+
+
+class SignalStack(ctypes.Structure):
+    _fields_ = (("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "sigaltstack"), reason="this system has no sigaltstack")
+def test_signal_handlers_keep_their_stack_when_runtimes_of_openvino_are_freed() -> None:
+    """Each of its cores brings one; of several, the last one freed puts back one that is gone."""
+
+    def stack() -> int | None:
+        found = SignalStack()
+        ctypes.CDLL(None).sigaltstack(None, ctypes.byref(found))
+        return found.address
+
+    runtimes, seen = [], set()
+    for _ in range(2):
+        runtimes.append(Interpolator(Shift(), backend="openvino"))
+        runtimes[-1].predict(*batch())
+        seen.add(stack())
+    while runtimes:
+        del runtimes[0]
+        gc.collect()
+        seen.add(stack())
+    assert len(seen) == 1
 
 
 def test_openvino_reports_nothing_to_its_makers() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -54,7 +55,7 @@ class OpenVino(Runtime):
     hints: ClassVar = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
     def __init__(self, graph: bytes, precision: str, device: torch.device, folder: Path) -> None:
-        core = import_openvino().Core()
+        core = openvino_core()
         options = {
             "INFERENCE_PRECISION_HINT": self.hints[precision],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -73,7 +74,7 @@ class OpenVino(Runtime):
     def precisions(cls, device: torch.device) -> tuple[str, ...]:  # noqa: D102
         if device.type != "cpu":
             return ()
-        able = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        able = openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return tuple(name for name in ("fp16", "bf16", "fp32") if name.upper() in able)
 
 
@@ -149,15 +150,19 @@ class TensorRt(OnnxRuntime):
         )
 
 
-def import_openvino() -> Any:
-    """OpenVINO without its telemetry.
+@cache
+def openvino_core() -> Any:
+    """The one OpenVINO core of this process, without telemetry.
 
-    That reports each use from a process which it forks beside our threads: neither it nor ours may then come to an end.
+    Telemetry reports each use from a process which it forks beside our threads: neither may then come to an end.
+    A core replaces the stack that signal handlers run on, and puts the earlier one back when it is freed; of two cores
+    the one freed last puts back that of the other, which is gone, and the next signal ends the process
+    (findings/openvino_signal_stack.sh).
     """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as if it were not installed
     import openvino
 
-    return openvino
+    return openvino.Core()
 
 
 RUNTIMES: dict[str, type[Runtime]] = {"tensorrt": TensorRt, "openvino": OpenVino, "onnxruntime": OnnxRuntime}
