@@ -15,10 +15,10 @@ from vfi_train.ranges import NonNegative
 
 
 def robust_weight(flow: Tensor, label: Tensor, beta: float = 0.3) -> Tensor:
-    """Trust in a label: exp(-beta * end-point error), B 1 H W, without gradient.
+    """Trust in a label: exp(-beta * end-point error), B 1 ..., without gradient.
 
     Args:
-        flow, label: B 2 H W, pixels.
+        flow, label: B 2 ..., pixels.
         beta: decay of the trust per pixel of error.
 
     Source: IFRNet, section 3.4 (task-oriented flow distillation).
@@ -40,9 +40,14 @@ class FlowDistillation(Term):
     """Distance of the coarser flows, upsampled to full size, to flow labels, weighted by the trust in the labels.
 
     The finest flow, which gives the trust, is not distilled. Flows are in pixels of their own map; upsampling
-    rescales their values.
+    rescales their values. Where the finest flows are many fields (B N 2 H W), the trust at a pixel is that of the field
+    that differs most from the label: fields may differ where another motion explains the frames better.
 
-    Source: IFRNet, section 3.4; published weight 0.01.
+    Args:
+        weight: published 0.01 (IFRNet), 0.002 (AMT-S, AMT-L) and 0.005 (AMT-G).
+        beta: decay of the trust per pixel of error; 0 trusts every label fully.
+
+    Source: IFRNet, section 3.4; many fields: AMT (Li et al., CVPR 2023), `MultipleFlowLoss` of its repository.
     """
 
     reads = ("flow0", "flow1", "batch.flow")
@@ -70,8 +75,9 @@ class FlowDistillation(Term):
         return torch.stack(terms).sum()
 
     def trust(self, finest: Tensor, label: Tensor) -> Tensor:
-        """Trust in a label given the finest flow (both B 2 H W): B 1 H W, without gradient."""
-        return robust_weight(finest, label, self.beta)
+        """Trust in a label (B 2 H W) given the finest flow or flow fields: B 1 H W, without gradient."""
+        fields = finest if finest.ndim == 5 else finest.unsqueeze(1)
+        return robust_weight(fields.transpose(1, 2), label.unsqueeze(2), self.beta).amin(2)
 
 
 class _AdaptiveCharbonnier(torch.autograd.Function):

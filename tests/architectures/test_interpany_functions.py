@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from datamodules.storage.distance_maps import time_indices
-from losses.amt import MultiFieldFlowDistillation
 from losses.census import Census
 from losses.charbonnier import Charbonnier
+from losses.distillation import FlowDistillation
 from tests.helpers.golden_cases import assert_near, frame, load
 from vfi_train.architectures.layers.warp import warp
 from vfi_train.contract import Batch, Prediction
@@ -31,7 +31,7 @@ def test_flow_loss_of_many_fields() -> None:
         return [*(flow(48 >> k, 64 >> k, phase, coarser + k, 2, 6 / 2**k) for k in (3, 2, 1)), fields]
 
     prediction = Prediction(torch.zeros(2, 3, 48, 64), flow0=levels(0.1, 90, 95), flow1=levels(0.2, 110, 115))
-    loss = MultiFieldFlowDistillation(weight=1.0)(prediction, Batch(flow=flow(48, 64, 0.0, 80, 4, 6)))
+    loss = FlowDistillation(weight=1.0)(prediction, Batch(flow=flow(48, 64, 0.0, 80, 4, 6)))
     assert loss.item() == pytest.approx(LOSSES.info["multiple_flow_weight_1"], rel=1e-5)
 
 

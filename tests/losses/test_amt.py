@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from losses.amt import MultiFieldFlowDistillation
 from losses.census import Census, census_loss
 from losses.charbonnier import Charbonnier
 from losses.distillation import FlowDistillation, adaptive_charbonnier
@@ -61,7 +60,7 @@ def test_adaptive_charbonnier_equals_the_published_one() -> None:
 
 def test_many_fields_decide_how_far_a_label_is_trusted() -> None:
     prediction, batch = labelled()
-    term = MultiFieldFlowDistillation()
+    term = FlowDistillation()
     trust = term.trust(prediction.flow0[-1], batch["flow"][:, :2])
     assert_near(trust, CASE.arrays["multi_flow_weight0"], 1e-6)
     coarsest, finest = prediction.flow0[0].requires_grad_(), prediction.flow0[-1].requires_grad_()
@@ -73,18 +72,16 @@ def test_many_fields_decide_how_far_a_label_is_trusted() -> None:
     assert finest.grad is None
 
 
-def test_one_field_is_ordinary_distillation() -> None:
+def test_one_of_many_fields_is_the_only_field() -> None:
     prediction, batch = labelled()
     for found in (prediction.flow0, prediction.flow1):
         found[-1] = found[-1][:, :1]
-    many = MultiFieldFlowDistillation()(prediction, batch)
+    many = FlowDistillation()(prediction, batch)
     for found in (prediction.flow0, prediction.flow1):
         found[-1] = found[-1][:, 0]
     single = FlowDistillation()(prediction, batch)
     assert single.item() == relative(CASE.arrays["single_flow"])
     assert torch.equal(many, single)
-    with pytest.raises(ValueError, match="use FlowDistillation"):
-        MultiFieldFlowDistillation()(prediction, batch)
 
 
 def test_geometry_equals_the_published_one() -> None:
@@ -98,7 +95,7 @@ def test_geometry_equals_the_published_one() -> None:
 def test_labels_equal_to_the_fields_are_trusted_fully() -> None:
     label = labelled()[1]["flow"][:, :2]
     assert torch.equal(
-        MultiFieldFlowDistillation().trust(label.unsqueeze(1).expand(-1, 3, -1, -1, -1), label),
+        FlowDistillation().trust(label.unsqueeze(1).expand(-1, 3, -1, -1, -1), label),
         torch.ones(2, 1, 40, 48),
     )
 
@@ -119,7 +116,7 @@ def test_terms_of_interpany_clearer_are_the_same() -> None:
 
     prediction.flow0, prediction.flow1 = side(0.1, 90), side(0.2, 110)
     batch["flow"] = flow(1, 0, 80, 4, 6)
-    loss = MultiFieldFlowDistillation()(prediction, batch)
+    loss = FlowDistillation()(prediction, batch)
     assert loss.item() == pytest.approx(info["multiple_flow_weight_1"], rel=1e-5)
 
 
