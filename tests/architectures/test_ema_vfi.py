@@ -356,6 +356,7 @@ def test_channels_last() -> None:
     assert_near(got.frame, case.arrays["pred"], 1e-5)
 
 
+@pytest.mark.slow
 def test_compiles_as_one_graph() -> None:
     torch.manual_seed(0)
     model = EMAVFI(width=4, depths=(1, 1, 1, 2, 2)).eval()

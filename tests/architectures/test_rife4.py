@@ -135,10 +135,10 @@ def test_tensors_have_the_published_names_in_their_order(folder: str) -> None:
     [
         ("rife_v4_6", 5_306_256, 4.81, 39.52),
         ("rife_v4_25", 5_664_776, 2.55, 21.84),
-        ("rife_v4_25_lite", 5_622_700, 1.40, 10.51),
-        ("rife_v4_25_heavy", 21_663_528, 8.07, 69.13),
-        ("rife_v4_26", 5_664_776, 2.55, 21.84),
-        ("rife_v4_26_heavy", 5_723_156, 2.90, 24.86),
+        pytest.param("rife_v4_25_lite", 5_622_700, 1.40, 10.51, marks=pytest.mark.slow),
+        pytest.param("rife_v4_25_heavy", 21_663_528, 8.07, 69.13, marks=pytest.mark.slow),
+        pytest.param("rife_v4_26", 5_664_776, 2.55, 21.84, marks=pytest.mark.slow),
+        pytest.param("rife_v4_26_heavy", 5_723_156, 2.90, 24.86, marks=pytest.mark.slow),
     ],
 )
 def test_parameters_and_operations(name: str, parameters: int, gmacs_448: float, gmacs_720p: float) -> None:
@@ -348,7 +348,7 @@ def test_unsuitable_options_are_refused() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("kind", [RIFE46, RIFE425])
+@pytest.mark.parametrize("kind", [pytest.param(RIFE46, marks=pytest.mark.slow), RIFE425])
 def test_the_network_compiles_as_one_graph(kind: type) -> None:
     torch.compiler.reset()
     options = {"teacher": True, **({"ensemble": True} if kind is RIFE46 else {})}

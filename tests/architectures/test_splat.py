@@ -317,7 +317,7 @@ class Splatting(torch.nn.Module):
         return splat(image, flow, metric, mode=self.mode)
 
 
-@pytest.mark.parametrize("mode", ["average", "softmax"])
+@pytest.mark.parametrize("mode", [pytest.param("average", marks=pytest.mark.slow), "softmax"])
 def test_an_onnx_graph_of_any_size_gives_the_same_numbers(mode: str) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     onnx = pytest.importorskip("onnx")

@@ -9,7 +9,9 @@ from benchmarks.steps import SMALL, PlainStep, Step, draw_batch, recipe
 from tests.helpers.golden_cases import assert_near
 
 
-@pytest.mark.parametrize("model", SMALL)
+@pytest.mark.parametrize(
+    "model", [name if name == "ifrnet_s" else pytest.param(name, marks=pytest.mark.slow) for name in SMALL]
+)
 def test_losses_and_gradients_are_ours(model: str) -> None:
     batch = draw_batch(recipe(model), 1, 128, "cpu")
     ours, plain = Step(recipe(model), batch), PlainStep(recipe(model), batch)

@@ -48,6 +48,7 @@ def test_ema_is_the_recurrence_once_per_optimizer_step(tmp_path: Path) -> None:
         load_weights(loaded, f"{run / 'checkpoints' / 'last.ckpt'}:emma")
 
 
+@pytest.mark.slow
 def test_swa_is_the_mean_of_the_last_part(tmp_path: Path) -> None:
     options = ("callbacks=swa", "callbacks.swa.start_step=1", "callbacks.swa.every_n_steps=2")
     run = train_tiny(tmp_path, *STEPS, *options, Recorder.begin())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,11 +92,15 @@ PLACES = {
 }
 
 
+def places(*fast: str) -> list[Any]:
+    return [place if place in fast else pytest.param(place, marks=pytest.mark.slow) for place in PLACES]
+
+
 def overrides(place: str, kind: str) -> list[str]:
     return [override.replace("KIND", kind) for override in PLACES[place]]
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", places("loss", "constructor of a loss", "data worker", "callback"))
 def test_a_bug_shows_its_file_and_line(place: str, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(CODE)
     result = train(*TINY, *overrides(place, "bug"), cwd=tmp_path)
@@ -105,7 +110,7 @@ def test_a_bug_shows_its_file_and_line(place: str, tmp_path: Path) -> None:
     assert "(a bug: its traceback is above)" in result.stderr
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", places("loss", "constructor of a dataset"))
 def test_a_mistake_there_is_one_sentence(place: str, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(CODE)
     result = train(*TINY, *overrides(place, "mistake"), cwd=tmp_path)

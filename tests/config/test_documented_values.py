@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,6 +82,11 @@ def commented(path: Path) -> list[str]:
     return found
 
 
+def some_slow(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """The rows; two of three are for the slow tests."""
+    return [row if number % 3 == 0 else pytest.param(*row, marks=pytest.mark.slow) for number, row in enumerate(rows)]
+
+
 GROUPS = [
     *((f"data={path.stem}", f"data.{given}") for path in sorted((ROOT / "data").glob("*.yaml"))
       for given in commented(path) if path.stem not in ("base", "joint")),
@@ -91,9 +97,12 @@ GROUPS = [
     *(("data=synthetic", f"data.{given}") for given in commented(ROOT / "data" / "base.yaml")),
 ]  # fmt: skip
 TRAIN = [
-    *(tuple(words.split()) if "callbacks=swa" in words else (words,) for words in LISTED["train"]),
+    *some_slow([tuple(words.split()) if "callbacks=swa" in words else (words,) for words in LISTED["train"]]),
     *((given,) for given in commented(ROOT / "train.yaml")),
     *(pytest.param(words, marks=pytest.mark.slow) for words in GROUPS),
+]
+OTHERS = [
+    (program, given) for program in SETTINGS for given in [*commented(ROOT / f"{program}.yaml"), *LISTED[program]]
 ]
 
 
@@ -108,10 +117,7 @@ def test_a_training_takes_it(words: tuple[str, ...]) -> None:
         assert config == given or str(config) == str(given)
 
 
-@pytest.mark.parametrize(
-    ("program", "given"),
-    [(program, given) for program in SETTINGS for given in [*commented(ROOT / f"{program}.yaml"), *LISTED[program]]],
-)
+@pytest.mark.parametrize(("program", "given"), some_slow(OTHERS))
 def test_the_other_programs_take_it(program: str, given: str) -> None:
     kind, needed = SETTINGS[program]
     overrides = hydra_arguments([*needed, given])

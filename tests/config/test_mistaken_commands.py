@@ -12,7 +12,7 @@ from tests.helpers.layouts import fabricate
 from tests.helpers.videos import pan, write_video
 
 Row = tuple[str, str, str]  # the mistake, (the begin of) what is said about it, the correction
-FAST = 4  # rows of each program's table that the fast tests have; all are tried by the slow ones
+FAST = 2  # rows of each program's table that the fast tests have; all are tried by the slow ones
 
 QUICK = ("experiment=quickstart", "debug=smoke", "data.num_workers=0", "logger=csv", "report=false")
 TRAIN: list[Row] = [

@@ -184,7 +184,12 @@ def test_an_ending_of_another_format_is_refused(name: str, given: str | None, me
 
 
 @pytest.mark.parametrize(
-    ("form", "ending"), [("published", "pth"), ("safetensors", "safetensors"), ("torch_export", "pt2")]
+    ("form", "ending"),
+    [
+        ("published", "pth"),
+        ("safetensors", "safetensors"),
+        pytest.param("torch_export", "pt2", marks=pytest.mark.slow),
+    ],
 )
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(small_disk: Path, form: str, ending: str) -> None:
     output = f"output={small_disk}/out.{ending}"

@@ -169,7 +169,14 @@ def test_a_fixed_time_model_refuses_another_time() -> None:
 # --- several times as one batch
 
 
-@pytest.mark.parametrize("name", ["ifrnet_tiny", "amt_s", "ema_vfi_small_t", "rife_m", "atm_vfi_lite_t"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ifrnet_tiny",
+        "amt_s",
+        *(pytest.param(x, marks=pytest.mark.slow) for x in ("ema_vfi_small_t", "rife_m", "atm_vfi_lite_t")),
+    ],
+)
 def test_times_at_once_are_the_times_one_by_one(name: str) -> None:
     torch.manual_seed(0)
     model, times = create_model(name).eval(), [0.25, 0.5, 0.75]

@@ -108,6 +108,7 @@ def test_a_sweep_for_slurm_without_slurm_is_one_sentence(tmp_path: Path, monkeyp
     assert line.startswith('error: hydra/launcher=slurm could not submit the jobs (Could not detect "srun"')
 
 
+@pytest.mark.slow
 def test_a_curriculum_on_two_processes_with_what_each_phase_freezes(backbones: Path, tmp_path: Path) -> None:
     """No search for unused parameters: a trainable one without a gradient would stop the run."""
     roots = [

@@ -14,7 +14,13 @@ from vfi_train.training.report import evaluation_command
 
 
 @pytest.mark.parametrize(
-    "overrides", [(), ("model=rife_d", "loss=rife", "data.maps=true", "data.size=64", "name=maps")]
+    "overrides",
+    [
+        (),
+        pytest.param(
+            ("model=rife_d", "loss=rife", "data.maps=true", "data.size=64", "name=maps"), marks=pytest.mark.slow
+        ),
+    ],
 )
 def test_the_next_command_measures_the_trained_network(
     overrides: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]

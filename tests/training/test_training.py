@@ -104,6 +104,7 @@ def test_a_finished_run_says_so_and_another_configuration_is_refused(undisturbed
     assert "resume=never" in never.stderr
 
 
+@pytest.mark.slow
 def test_weights_mean_the_same_everywhere(undisturbed: Path, tmp_path: Path) -> None:
     folder = undisturbed.parent.parent
     short = (*TINY, "debug=smoke", "report=false", "optimizer.lr=0.0", "schedule.floor=0.0")
@@ -115,6 +116,7 @@ def test_weights_mean_the_same_everywhere(undisturbed: Path, tmp_path: Path) -> 
         assert all(torch.equal(best[key], started[key]) for key in best)
 
 
+@pytest.mark.slow
 def test_a_sweep_names_its_runs_by_what_it_varies(tmp_path: Path) -> None:
     result = train(*TINY, "debug=smoke", "seed=1,2", "--multirun", cwd=tmp_path)
     assert result.returncode == 0, result.stderr

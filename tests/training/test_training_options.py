@@ -37,6 +37,7 @@ def test_a_batch_is_the_same_in_parts_and_on_two_processes(tmp_path: Path) -> No
         assert logged(run, "val/psnr") == pytest.approx(logged(at_once, "val/psnr"), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_on_two_processes_one_bad_batch_and_frozen_parts_are_the_same_for_both(tmp_path: Path) -> None:
     poison = "+callbacks.poison={_target_: tests.helpers.recorder.Poison, steps: [3], process: 1}"
     run = train_on_two(
