@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -19,8 +20,8 @@ Positive = Annotated[int, Limit("of 1 or more", lambda n: n >= 1)]
 Natural = Annotated[int, Limit("of 0 or more", lambda n: n >= 0)]
 Seed = Annotated[int, Limit("from 0 to 4294967295", lambda n: 0 <= n < 2**32)]  # what NumPy takes
 Odd = Annotated[int, Limit("of 1 or more that is odd", lambda n: n >= 1 and n % 2 == 1)]
-NonNegative = Annotated[float, Limit("of 0 or more", lambda n: n >= 0)]
-AboveZero = Annotated[float, Limit("above 0", lambda n: n > 0)]
+NonNegative = Annotated[float, Limit("of 0 or more", lambda n: 0 <= n < math.inf)]
+AboveZero = Annotated[float, Limit("above 0", lambda n: 0 < n < math.inf)]
 Fraction = Annotated[float, Limit("from 0 to 1", lambda n: 0 <= n <= 1)]
 InnerFraction = Annotated[float, Limit("between 0 and 1", lambda n: 0 < n < 1)]
 Text = Annotated[str, Limit("of one character or more", bool)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ TRAIN: list[Row] = [
     ("data.num_workers=-1", "data.num_workers=-1 is not an integer from 0 to 512", "data.num_workers=2"),
     ("data.num_workers=5000", "data.num_workers=5000 is not an integer from 0 to 512", "data.num_workers=0"),
     ("data.train_samples=-5", "data.train_samples=-5 is not an integer from 1", "data.train_samples=64"),
-    ("data.train_samples=1e12", "data.train_samples=1000000000000.0 is not an integer from 1",
+    ("data.train_samples=1e12", "data.train_samples=1000000000000 is not an integer from 1",
      "data.train_samples=1e4"),
     ("data.val_samples=0", "data.val_samples=0 is not an integer from 1", "data.val_samples=1"),
     ("data.times=2", "data: data.times=2 is not a number from 0 to 1", "data.times=uniform"),
@@ -85,12 +86,41 @@ TRAIN: list[Row] = [
     ("optimizer_state=nothing", "optimizer_state=nothing is no file", "optimizer_state=null"),
     ("trainer.profiler=foo", "trainer: lightning does not accept an option", "trainer.profiler=simple"),
     ("module=null", "module is missing", "module.compile=losses"),
+    ("--seed=3", "--seed=3 is no option: keys are given as KEY=VALUE", "seed=3"),
+    ("published={foo: 3}", "there is no key 'foo' in published", "published={psnr: 40}"),
+    ("trainer.max_steps=${epochs:abc}", "trainer.max_steps: ${epochs:abc} is not a number of epochs",
+     "trainer.max_steps=${epochs:0.5}"),
+    ("validate_every=${epochs:-1}", "validate_every: ${epochs:-1} is not a number of epochs",
+     "validate_every=${epochs:1}"),
+    ("validate_every=${epochs:0.0001}", "validate_every=0 is not an integer from 1", "validate_every=${epochs:0.01}"),
+    ("seed=${oc.decode:[}", "Error merging override seed=${oc.decode:[}: ", "seed=${oc.decode:'3'}"),
+    ("trainer.max_time=0", "trainer.max_time=0 is not text DD:HH:MM:SS above 0", "trainer.max_time=00:00:01:00"),
+    ("trainer.max_time=00:00:00:00", "trainer.max_time=00:00:00:00 is not text DD:HH", "trainer.max_time=null"),
+    ("trainer.gradient_clip_val=nan", "trainer.gradient_clip_val=nan is not a norm", "trainer.gradient_clip_val=1"),
+    ("+trainer.max_epochs=3", "trainer.max_epochs is set by the program: give trainer.max_steps=${epochs:N}",
+     "trainer.max_steps=${epochs:3}"),
+    ("+trainer.fast_dev_run=true", "trainer.fast_dev_run is set by the program: give debug=smoke", "debug=smoke"),
+    ("optimizer.weight_decay=inf", "optimizer.weight_decay=inf is not a number of 0 or", "optimizer.weight_decay=0.1"),
+    ("optimizer=sgd optimizer.momentum=2", "optimizer.momentum=2 is not a number from 0 to 1",
+     "optimizer=sgd optimizer.momentum=1"),
+    ("optimizer=muon optimizer.betas=[2,2]", "optimizer.betas=[2, 2] is not a number from 0 to 1", "optimizer=muon"),
+    ("optimizer=lion optimizer.weight_decay=-1", "optimizer.weight_decay=-1 is not a number of 0", "optimizer=lion"),
+    ("schedule.floor=inf", "schedule.floor=inf is not a number of 0 or more", "schedule.floor=1e-6"),
+    ("+schedule.first_step=-5", "schedule.first_step=-5 is not an integer of 0", "+schedule.first_step=1"),
+    ("loss.terms.census=3", "loss.terms.census=3 is not a block", "loss.terms.census=null"),
+    ("loss.terms.census.weight=inf", "loss.terms.census.weight=inf is not", "loss.terms.census.weight=2"),
+    ("callbacks.best=3", "callbacks.best=3 is not a block", "callbacks.best=null"),
+    ("callbacks.best.save_top_k=2", "callbacks.best.save_top_k=2: one checkpoint", "callbacks.best.save_top_k=1"),
+    ("callbacks.best.dirpath=/", "dirpath=/: checkpoints are looked for in the run's own", "callbacks.best.mode=max"),
+    ("callbacks.artifacts.files=[../../x]", "callbacks.artifacts: files=../../x is no file name in the run",
+     "callbacks.artifacts.files=[best.ckpt]"),
+    ("data.size=1e9", "data: data.size=1000000000 is not 16 to 8192 pixels", "data.size=6.4e1"),
 ]  # fmt: skip
 
 VIDEO = ("model=ifrnet_tiny", "weights=ifrnet_tiny_synthetic", "input=in.mp4", "output=out.mp4")
 INTERPOLATE: list[Row] = [
     ("factor=2.5", "factor=2.5 is not an integer", "factor=2.0"),
-    ("rate=1e9", "rate=1000000000.0 is not a number of frames per second: give one above 0", "rate=30"),
+    ("rate=1e9", "rate=1000000000 is not a number of frames per second: give one above 0", "rate=30"),
     ("encoder_options={presett: slow}", "encoder_options: libx264 has no option presett",
      "encoder_options={preset: fast}"),
     ("output=.", "output=. is a folder that holds files: give a file such as out.mp4", "output=frames"),
@@ -109,7 +139,7 @@ INTERPOLATE: list[Row] = [
     ("recursive=maybe", "recursive=maybe is not true or false, or auto", "recursive=true"),
     ("tta=maybe", "tta=maybe is not true or false, or one of flip_hw, flip_h", "tta=flip_h"),
     ("scale=1e9", "scale=1000000000.0 is not a factor above 0 and up to 16", "scale=0.5"),
-    ("speed=1e9", "speed=1000000000.0 is not a speed from 1/1000 to 1000", "speed=1/2"),
+    ("speed=1e9", "speed=1000000000 is not a speed from 1/1000 to 1000", "speed=1/2"),
     ("memory=-1", "memory=-1 is not a number above 0", "memory=2"),
     ("tile_overlap=-1", "tile_overlap=-1 is not an integer of 0 or more", "tile_overlap=32"),
     ("weights=[a,b]", "weights=[a,b] is not text", "weights=ifrnet_tiny_synthetic"),
@@ -201,7 +231,7 @@ def cases() -> list[Any]:
 
 
 def with_defaults(module: str, words: str) -> list[str]:
-    given = [words] if module != "vfi_train.prepare" else words.split()
+    given = re.split(r" (?=[\w.]+=)", words)
     keys = {word.partition("=")[0] for word in given}
     return [*(word for word in PROGRAMS[module][0] if word.partition("=")[0] not in keys), *given]
 
