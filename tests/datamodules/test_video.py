@@ -24,7 +24,7 @@ from datamodules.synthetic import to_uint8
 from datamodules.transforms import RandomCrop
 from datamodules.video import FrameTimes, Video, even
 from tests.helpers.in_process import planned
-from tests.helpers.videos import write_tone, write_video, write_sizes, zero_packets
+from tests.helpers.videos import write_sizes, write_tone, write_video, zero_packets
 from vfi_train.errors import DataError, UserError
 from vfi_train.prepare.mining import MiningRules, mine
 from vfi_train.training.preflight import try_data
