@@ -17,7 +17,7 @@ from datamodules.storage.file_endings import IMAGES, VIDEOS
 from datamodules.storage.image_io import flatten, has_alpha, list_images, natural_key, read_icc, read_image, to_bits
 from datamodules.storage.media import Clip, Frame
 from datamodules.storage.video_file import VideoFile
-from vfi_train.errors import DataError
+from vfi_train.errors import DataError, check_ordinary
 
 
 class FrameSource(Protocol):
@@ -168,6 +168,7 @@ def find_clips(root: Path, deinterlace: str | None = None) -> list[ClipPath]:
     """
     if not root.exists():
         raise DataError(f"there is no data.root={root}: give a video, a folder of videos, or folders of frames")
+    check_ordinary(root, "data.root", "give a video, a folder of videos, or folders of frames")
     if root.is_file():
         return [ClipPath(root, root.stem, deinterlace)]
     below = sorted(p for p in root.rglob("*") if not any(part.startswith(".") for part in p.relative_to(root).parts))

@@ -245,10 +245,11 @@ def _decode(container: Any, video: Any, decoder: Any, damage: _Damage) -> Iterat
 
 
 def _deinterlaced(frames: Iterator[av.VideoFrame], text: str) -> Iterator[av.VideoFrame]:
-    graph, kind = None, None
+    graph: av.filter.Graph | None = None
+    kind: tuple[int, int, str] | None = None
     for frame in chain(frames, [None]):
-        kind_before, kind = kind, frame and (frame.width, frame.height, frame.format.name)
-        if graph is not None and kind != kind_before:
+        before, kind = kind, None if frame is None else (frame.width, frame.height, frame.format.name)
+        if graph is not None and kind != before:
             yield from _pulled(graph, None)
             graph = None
         if frame is not None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import subprocess
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra.errors import (
     HydraException,
@@ -26,8 +28,8 @@ def explain(error: BaseException, overrides: Sequence[str], config_name: str) ->
     """A mistake of the user in one sentence; None for a bug.
 
     Args:
-        error: of our own classes, Hydra's or OmegaConf's, a full disk, or an option that Lightning or torch does not
-            accept; anything else is a bug.
+        error: of our own classes, Hydra's or OmegaConf's, a full disk, a file name that is too long, or an option that
+            Lightning or torch does not accept; anything else is a bug.
         overrides: of the command line.
         config_name: the file of `conf` that they override.
     """
@@ -53,6 +55,9 @@ def explain(error: BaseException, overrides: Sequence[str], config_name: str) ->
         return (
             f"the disk is full ({error}): what was saved before is complete; make room and give the same command again"
         )
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        name = max(Path(str(error.filename)).parts, key=len)
+        return f"the name {name} is longer than the file system takes: give a shorter one"
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return _explain_config(error, overrides, config_name)
     return None

@@ -10,7 +10,7 @@ from vfi_train.config.overrides import group_choices
 from vfi_train.config.targets import check_arguments, check_value
 from vfi_train.errors import UserError, nearest
 from vfi_train.optim.parameters import ParameterGroup
-from vfi_train.ranges import Limit, Natural, Positive, Seed, Text
+from vfi_train.ranges import Label, Limit, Natural, Positive, Seed, Text
 
 Devices = Annotated[int, Limit("of 1 or more, -1 for all", lambda n: n == -1 or n >= 1)]
 Precision = Literal["32-true", "32", 32, "bf16-mixed", "bf16", "16-mixed", "16", 16]  # of these the weights are float32
@@ -20,7 +20,7 @@ Duration = Annotated[
 ]
 
 OPTIONS: dict[str, Any] = {
-    "name": Text | int | float | None,
+    "name": Label | int | float | None,
     "runs": Text | int,
     "seed": Seed,
     "weights": Text | None,
