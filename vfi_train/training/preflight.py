@@ -31,6 +31,7 @@ from vfi_train.training.build import (
     build_optimizer_factory,
     build_trainable,
     build_trainer,
+    check_losses,
     check_pairing,
 )
 from vfi_train.training.dry_run import memory_on_device
@@ -146,8 +147,8 @@ def try_network(plan: TrainingPlan) -> str:
 
 
 def try_losses(plan: TrainingPlan) -> str:
-    """Make every loss term, with its backbone's weights."""
-    build_losses(plan)
+    """Make every loss term, with its backbone's weights, and compute it."""
+    check_losses(plan)
     names = [loss.name for loss in plan.losses if loss.has_backbone]
     return f"{', '.join(names)} found its backbone" if names else "no auxiliary weights are needed"
 
