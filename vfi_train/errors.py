@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import errno
 import os
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -39,13 +41,46 @@ def make_folder(path: Path, key: str) -> None:
         UserError: it cannot be made, or not be written to.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        with no_empty_folders(path):
+            path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         if is_disk_full(error):
             raise
         raise UserError(f"{key}: the folder {path} cannot be made ({error.strerror}): give another one") from error
     if not os.access(path, os.W_OK):
         raise UserError(f"{key}: the folder {path} may not be written to: give another one, or change its permissions")
+
+
+@contextmanager
+def no_empty_folders(*paths: Path) -> Iterator[None]:
+    """Where the block fails, folders that it made at `paths` or above them go again, unless something is in them."""
+    parents = {folder for path in paths for folder in (path, *path.parents)}
+    new = [folder for folder in parents if not os.path.lexists(folder)]
+    try:
+        yield
+    except BaseException:
+        for folder in sorted(new, key=lambda folder: -len(folder.parts)):
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def check_ordinary(path: Path, key: str, instead: str = "give a file") -> None:
+    """Raise a UserError where a path names a device, a pipe or a socket, and an OSError where a name is too long.
+
+    Args:
+        path: that the user gave; it need not exist.
+        key: what the user calls it.
+        instead: what to give.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    tests = {stat.S_ISCHR: "a device", stat.S_ISBLK: "a device", stat.S_ISFIFO: "a pipe", stat.S_ISSOCK: "a socket"}
+    for test, kind in tests.items():
+        if test(mode):
+            raise UserError(f"{key}={path} is {kind}: {instead}")
 
 
 def nearest(name: str, known: Iterable[str], most: int = 3) -> str:

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vfi_train.errors import check_ordinary
+
 
 def partial_path(path: Path) -> Path:
     """Where `path` is written before it is complete."""
@@ -28,7 +30,11 @@ def atomic_file(path: Path, *, durable: bool = False, keep_suffix: bool = False)
         durable: wait until the disk holds the content, so that it survives a crash of the machine.
         keep_suffix: the path to write to ends as `path` does (it lies in a folder of its own), for libraries that
             choose a format by the ending.
+
+    Raises:
+        UserError: `path` is a device, a pipe or a socket.
     """
+    check_ordinary(path, "output", "a file would take its place; give another name")
     partial = partial_path(path)
     written = partial / path.name if keep_suffix else partial
     try:

@@ -17,7 +17,7 @@ from datamodules.storage.file_endings import IMAGES, VIDEOS
 from datamodules.storage.image_io import flatten, has_alpha, list_images, natural_key, read_icc, read_image, to_bits
 from datamodules.storage.media import Clip, Frame
 from datamodules.storage.video_file import VideoFile
-from vfi_train.errors import DataError
+from vfi_train.errors import DataError, check_ordinary
 
 
 class FrameSource(Protocol):
@@ -29,10 +29,11 @@ class FrameSource(Protocol):
     def frames(self) -> Iterator[Frame]:
         """The frames, each later than the one before.
 
-        Frames of a video that cannot be decoded are left out; `problems` says so, a sentence each, after the last one.
+        Frames of a video that cannot be decoded are left out, and those of another size than the first are scaled or
+        left out; `problems` says so, a sentence each, after the last one.
 
         Raises:
-            DataError: there are fewer than two, they differ in size, or an image cannot be decoded.
+            DataError: there are fewer than two, images differ in size, or one cannot be decoded.
         """
         ...
 
@@ -144,10 +145,10 @@ class ClipPath:
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
     def open(self) -> FrameSource:
-        """Its frames, uint8, upright, without alpha."""
+        """Its frames, uint8, upright, without alpha, of one size: that of the first; others are left out."""
         if self.path.is_dir():
             return ImageFiles(list_images(self.path), bits=8)
-        return VideoFile(self.path, bits=8, deinterlace=self.deinterlace)
+        return VideoFile(self.path, bits=8, deinterlace=self.deinterlace, other_sizes="skip")
 
     def frames(self, max_side: int | None = None, source: FrameSource | None = None) -> Iterator[Frame]:
         """All frames, H W 3, uint8, RGB, scaled down to `max_side`; `source`: what `open` has given."""
@@ -167,6 +168,7 @@ def find_clips(root: Path, deinterlace: str | None = None) -> list[ClipPath]:
     """
     if not root.exists():
         raise DataError(f"there is no data.root={root}: give a video, a folder of videos, or folders of frames")
+    check_ordinary(root, "data.root", "give a video, a folder of videos, or folders of frames")
     if root.is_file():
         return [ClipPath(root, root.stem, deinterlace)]
     below = sorted(p for p in root.rglob("*") if not any(part.startswith(".") for part in p.relative_to(root).parts))

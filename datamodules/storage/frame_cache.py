@@ -131,7 +131,8 @@ class Frames:
     Attributes:
         times: N, seconds; `tick`, seconds: they may be rounded to multiples of it.
         small: N 36 64, uint8: the frames, small and grey.
-        unexplained: N, the change since the frame before that motion does not explain (see `scene_cuts`).
+        unexplained: N, the change since the frame before that motion does not explain (see `scene_cuts`); infinite
+            where frames of another size between them were left out.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -173,7 +174,7 @@ def _write(clip: ClipPath, source: FrameSource, max_side: int | None, folder: Pa
             file.write(image.tobytes())
             smalls.append(scene_cuts.small(image))
             if len(smalls) > 1:
-                unexplained.append(scene_cuts.unexplained(smalls[-2], smalls[-1]))
+                unexplained.append(scene_cuts.unexplained(smalls[-2], smalls[-1]) if frame.follows else np.inf)
     shape = (len(smalls), *image.shape)
     np.save(folder / "small.npy", np.stack(smalls))
     np.save(folder / "unexplained.npy", np.array(unexplained, np.float32))

@@ -118,7 +118,7 @@ def read_array(path: Path) -> NDArray:
 
 def list_images(folder: Path) -> list[Path]:
     """The image files in a folder, in the order of their names, numbers by value (2 before 10)."""
-    files = [p for p in folder.iterdir() if p.suffix.lower() in IMAGES and not p.name.startswith(".")]
+    files = [p for p in folder.iterdir() if p.suffix.lower() in IMAGES and not p.name.startswith(".") and p.is_file()]
     return sorted(files, key=lambda p: natural_key(p.name))
 
 

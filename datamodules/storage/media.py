@@ -79,6 +79,7 @@ class Frame:
     time: Fraction
     duration: Fraction
     native: av.VideoFrame | None = None  # as decoded: can be encoded again without conversion to RGB
+    follows: bool = True  # whether it is the next after the one before; False: frames between them were left out
 
 
 def to_rgb(frame: av.VideoFrame, bits: int, chroma: str = "left") -> ImageArray:

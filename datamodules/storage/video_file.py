@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import av
 import av.filter
+import cv2
 
 from datamodules.storage.image_io import flatten
 from datamodules.storage.media import (
@@ -43,6 +44,7 @@ class VideoFile:
         alpha: images are H W 4 where the video has transparency; otherwise it is laid over black.
         deinterlace: a filter of FFmpeg (bwdif, yadif, w3fdif, estdif) with its options, "bwdif=mode=send_frame";
             "copy" takes interlaced frames as they are.
+        other_sizes: what is done with frames of another size than the first one: "scale" them to it, or "skip" them.
 
     Attributes:
         problems: what could not be read, a sentence each; complete after the last frame.
@@ -59,8 +61,10 @@ class VideoFile:
         bits: int | None = None,
         alpha: bool = False,
         deinterlace: str | None = None,
+        other_sizes: Literal["scale", "skip"] = "scale",
     ) -> None:
         self.path, self.name, self._alpha = path, "standard input" if path is None else str(path), alpha
+        self._skips = other_sizes == "skip"
         self.problems: list[str] = []
         check_deinterlacer(deinterlace, "deinterlace")
         self._container = self._open(stream)
@@ -81,16 +85,19 @@ class VideoFile:
     def frames(self) -> Iterator[Frame]:
         """See `FrameSource`."""
         clip, number, last = self.clip, 0, None
+        others: list[tuple[int, int, int]] = []  # number and size of the frames of another size
+        follows = True
         with self._container, ExitStack() as stack:
             stack.callback(release_graphs)
             for decoded in chain(self._first, self._decoded):
                 orientation = Orientation.of(decoded)
                 size = orientation.size(decoded.height, decoded.width)
-                if size != (clip.height, clip.width):
-                    raise DataError(
-                        f"{self.name} changes its size from {clip.height}x{clip.width} to {size[0]}x{size[1]} after "
-                        f"{number} frames: split it there"
-                    )
+                is_other = size != (clip.height, clip.width)
+                if is_other:
+                    others.append((number, *size))
+                    if self._skips:
+                        number, follows = number + 1, False
+                        continue
                 if decoded.pts is None or self._is_untimed:
                     time = number / clip.rate
                 else:
@@ -99,17 +106,23 @@ class VideoFile:
                     time = last.time + 1 / clip.rate
                 duration = Fraction(decoded.duration or 0) * Fraction(decoded.time_base or 1) or 1 / clip.rate
                 image = orientation.apply(to_rgb(decoded, clip.bits, self._chroma))
-                last = Frame(
-                    image if clip.alpha else flatten(image),
-                    time,
-                    duration,
-                    decoded if orientation == Orientation() else None,
-                )
-                number += 1
+                image = image if clip.alpha else flatten(image)
+                if is_other:
+                    image = cv2.resize(image, (clip.width, clip.height), interpolation=cv2.INTER_CUBIC)
+                is_native = orientation == Orientation() and not is_other
+                last = Frame(image, time, duration, decoded if is_native else None, follows)
+                number, follows = number + 1, True
                 yield last
+            if others:
+                first, height, width = others[0]
+                self.problems.append(
+                    f"{self.name} changes its size from {clip.height}x{clip.width} to {height}x{width} at frame "
+                    f"{first + 1}: {len(others)} frames are {'left out' if self._skips else 'scaled to the first size'}"
+                )
             self.problems += self._damage.sentences(self.name, number, self._video, last, clip.start)
-        if number < 2:
-            raise DataError(f"{self.name} holds only one frame: a clip has two or more")
+        if number - self._skips * len(others) < 2:
+            of = " of its first size" if others else ""
+            raise DataError(f"{self.name} holds only one frame{of}: a clip has two or more")
 
     def close(self) -> None:
         """See `FrameSource`."""
@@ -232,18 +245,24 @@ def _decode(container: Any, video: Any, decoder: Any, damage: _Damage) -> Iterat
 
 
 def _deinterlaced(frames: Iterator[av.VideoFrame], text: str) -> Iterator[av.VideoFrame]:
-    graph = None
+    graph: av.filter.Graph | None = None
+    kind: tuple[int, int, str] | None = None
     for frame in chain(frames, [None]):
-        if graph is None:
-            if frame is None:
-                return
-            graph = filter_graph(frame, [text])
-        graph.vpush(frame)
+        before, kind = kind, None if frame is None else (frame.width, frame.height, frame.format.name)
+        if graph is not None and kind != before:
+            yield from _pulled(graph, None)
+            graph = None
+        if frame is not None:
+            graph = graph or filter_graph(frame, [text])
+            yield from _pulled(graph, frame)
+
+
+def _pulled(graph: av.filter.Graph, frame: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
+    """What a graph gives after a frame; None: after the last one."""
+    graph.vpush(frame)
+    with suppress(av.error.BlockingIOError, av.error.EOFError):
         while True:
-            try:
-                yield graph.vpull()
-            except (av.error.BlockingIOError, av.error.EOFError):
-                break
+            yield graph.vpull()
 
 
 def _picture(container: Any, name: str) -> Any:

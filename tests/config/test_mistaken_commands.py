@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,15 @@ import pytest
 from tests.helpers.commands import exit_status, files_below, plan_of
 from tests.helpers.layouts import fabricate
 from tests.helpers.videos import pan, write_video
+from vfi_train.app.command import Settings as PageSettings
+from vfi_train.config.compose import compose_config
+from vfi_train.config.overrides import check_values, hydra_arguments
+from vfi_train.config.read_settings import read_settings
 
 Row = tuple[str, str, str]  # the mistake, (the begin of) what is said about it, the correction
 FAST = 2  # rows of each program's table that the fast tests have; all are tried by the slow ones
+
+LONG = "a" * 300  # longer than file systems take
 
 QUICK = ("experiment=quickstart", "debug=smoke", "data.num_workers=0", "logger=csv", "report=false")
 TRAIN: list[Row] = [
@@ -55,7 +63,7 @@ TRAIN: list[Row] = [
     ("data.num_workers=-1", "data.num_workers=-1 is not an integer from 0 to 512", "data.num_workers=2"),
     ("data.num_workers=5000", "data.num_workers=5000 is not an integer from 0 to 512", "data.num_workers=0"),
     ("data.train_samples=-5", "data.train_samples=-5 is not an integer from 1", "data.train_samples=64"),
-    ("data.train_samples=1e12", "data.train_samples=1000000000000.0 is not an integer from 1",
+    ("data.train_samples=1e12", "data.train_samples=1000000000000 is not an integer from 1",
      "data.train_samples=1e4"),
     ("data.val_samples=0", "data.val_samples=0 is not an integer from 1", "data.val_samples=1"),
     ("data.times=2", "data: data.times=2 is not a number from 0 to 1", "data.times=uniform"),
@@ -85,12 +93,45 @@ TRAIN: list[Row] = [
     ("optimizer_state=nothing", "optimizer_state=nothing is no file", "optimizer_state=null"),
     ("trainer.profiler=foo", "trainer: lightning does not accept an option", "trainer.profiler=simple"),
     ("module=null", "module is missing", "module.compile=losses"),
+    ("--seed=3", "--seed=3 is no option: keys are given as KEY=VALUE", "seed=3"),
+    ("published={foo: 3}", "there is no key 'foo' in published", "published={psnr: 40}"),
+    ("trainer.max_steps=${epochs:abc}", "trainer.max_steps: ${epochs:abc} is not a number of epochs",
+     "trainer.max_steps=${epochs:0.5}"),
+    ("validate_every=${epochs:-1}", "validate_every: ${epochs:-1} is not a number of epochs",
+     "validate_every=${epochs:1}"),
+    ("validate_every=${epochs:0.0001}", "validate_every=0 is not an integer from 1", "validate_every=${epochs:0.01}"),
+    ("seed=${oc.decode:[}", "Error merging override seed=${oc.decode:[}: ", "seed=${oc.decode:'3'}"),
+    ("trainer.max_time=0", "trainer.max_time=0 is not text DD:HH:MM:SS above 0", "trainer.max_time=00:00:01:00"),
+    ("trainer.max_time=00:00:00:00", "trainer.max_time=00:00:00:00 is not text DD:HH", "trainer.max_time=null"),
+    ("trainer.gradient_clip_val=nan", "trainer.gradient_clip_val=nan is not a norm", "trainer.gradient_clip_val=1"),
+    ("+trainer.max_epochs=3", "trainer.max_epochs is set by the program: give trainer.max_steps=${epochs:N}",
+     "trainer.max_steps=${epochs:3}"),
+    ("+trainer.fast_dev_run=true", "trainer.fast_dev_run is set by the program: give debug=smoke", "debug=smoke"),
+    ("optimizer.weight_decay=inf", "optimizer.weight_decay=inf is not a number of 0 or", "optimizer.weight_decay=0.1"),
+    ("optimizer=sgd optimizer.momentum=2", "optimizer.momentum=2 is not a number from 0 to 1",
+     "optimizer=sgd optimizer.momentum=1"),
+    ("optimizer=muon optimizer.betas=[2,2]", "optimizer.betas=[2, 2] is not a number from 0 to 1", "optimizer=muon"),
+    ("optimizer=lion optimizer.weight_decay=-1", "optimizer.weight_decay=-1 is not a number of 0", "optimizer=lion"),
+    ("schedule.floor=inf", "schedule.floor=inf is not a number of 0 or more", "schedule.floor=1e-6"),
+    ("+schedule.first_step=-5", "schedule.first_step=-5 is not an integer of 0", "+schedule.first_step=1"),
+    ("loss.terms.census=3", "loss.terms.census=3 is not a block", "loss.terms.census=null"),
+    ("loss.terms.census.weight=inf", "loss.terms.census.weight=inf is not", "loss.terms.census.weight=2"),
+    ("callbacks.best=3", "callbacks.best=3 is not a block", "callbacks.best=null"),
+    ("callbacks.best.save_top_k=2", "callbacks.best.save_top_k=2: one checkpoint", "callbacks.best.save_top_k=1"),
+    ("callbacks.best.dirpath=/", "dirpath=/: checkpoints are looked for in the run's own", "callbacks.best.mode=max"),
+    ("callbacks.artifacts.files=[../../x]", "callbacks.artifacts: files=../../x is no file name in the run",
+     "callbacks.artifacts.files=[best.ckpt]"),
+    (f"name={LONG}", f"name={LONG} is not text with a letter or digit, 200 bytes at most", "name=a/b"),
+    (f"runs=new/{LONG}", f"runs: the folder new/{LONG}/", "runs=new/folder"),
+    ("runs=new/folder data.batch_size=5000", "the training set has 4096 samples", "runs=new/folder"),
+    ("weights=pipe", "weights=pipe is a pipe: give a file", "weights=null"),
+    ("data.size=1e9", "data: data.size=1000000000 is not 16 to 8192 pixels", "data.size=6.4e1"),
 ]  # fmt: skip
 
 VIDEO = ("model=ifrnet_tiny", "weights=ifrnet_tiny_synthetic", "input=in.mp4", "output=out.mp4")
 INTERPOLATE: list[Row] = [
     ("factor=2.5", "factor=2.5 is not an integer", "factor=2.0"),
-    ("rate=1e9", "rate=1000000000.0 is not a number of frames per second: give one above 0", "rate=30"),
+    ("rate=1e9", "rate=1000000000 is not a number of frames per second: give one above 0", "rate=30"),
     ("encoder_options={presett: slow}", "encoder_options: libx264 has no option presett",
      "encoder_options={preset: fast}"),
     ("output=.", "output=. is a folder that holds files: give a file such as out.mp4", "output=frames"),
@@ -109,13 +150,23 @@ INTERPOLATE: list[Row] = [
     ("recursive=maybe", "recursive=maybe is not true or false, or auto", "recursive=true"),
     ("tta=maybe", "tta=maybe is not true or false, or one of flip_hw, flip_h", "tta=flip_h"),
     ("scale=1e9", "scale=1000000000.0 is not a factor above 0 and up to 16", "scale=0.5"),
-    ("speed=1e9", "speed=1000000000.0 is not a speed from 1/1000 to 1000", "speed=1/2"),
+    ("speed=1e9", "speed=1000000000 is not a speed from 1/1000 to 1000", "speed=1/2"),
     ("memory=-1", "memory=-1 is not a number above 0", "memory=2"),
     ("tile_overlap=-1", "tile_overlap=-1 is not an integer of 0 or more", "tile_overlap=32"),
     ("weights=[a,b]", "weights=[a,b] is not text", "weights=ifrnet_tiny_synthetic"),
     ("output=", "output= is not text", "output=2024"),
     ("runs=null", "runs=null is not text", "runs=."),
     ("model=null", "model is left out, and is needed: give model=NAME", "model=ifrnet_tiny"),
+    ("-x", "-x is no option: keys are given as KEY=VALUE", "factor=1"),
+    ("input=/dev/null", "input=/dev/null is a device: give a file, or - to read y4m", "input=in.mp4"),
+    ("input=pipe", "input=pipe is a pipe: give a file, or - to read y4m", ""),
+    ("input=[pipe,in.mp4]", "input=pipe is a pipe: give an image", ""),
+    ("weights=pipe", "weights=pipe is a pipe: give a file", ""),
+    ("output=pipe", "output=pipe is a pipe: give the name of a new file", ""),
+    (f"input={LONG}.mp4", f"the name {LONG}.mp4 is longer than", ""),
+    (f"output=new/{LONG}/out.mp4", "output: the folder new/", ""),
+    ("output=new/folder/out.mp4 codec=h256", "codec=h256 is not known here", "output=new/folder/out.mp4"),
+    ("output=new/folder/out.png", "output=new/folder/out.png is one image, but there are more frames", ""),
 ]  # fmt: skip
 
 SCORED = ("model=ifrnet_tiny", "weights=ifrnet_tiny_synthetic", "benchmark=synthetic", "samples=1", "num_examples=0")
@@ -133,6 +184,10 @@ EVALUATE: list[Row] = [
     ("compare=nothing", "nothing cannot be read (No such file or directory)", "protocol=null"),
     ("benchmark=null", "benchmark=... is needed and was not given", "benchmark=synthetic"),
     ("batch=two", "batch=two is not an integer", "batch=2"),
+    (f"name={LONG}", f"name={LONG} is not text with a letter or digit, 200 bytes at most", "name=a"),
+    ("name=..", "name=.. is not text with a letter or digit", "name=x/y"),
+    (f"output=new/{LONG}", "output: the folder new/", "output=new/folder"),
+    ("output=pipe", "output: the folder pipe/", ""),
 ]  # fmt: skip
 
 VIMEO = ("data=vimeo90k", "data.root=vimeo_triplet")
@@ -155,6 +210,10 @@ PREPARE: list[Row] = [
     ("task=triplets output=x triplets.least_motion=-1", "triplets.least_motion=-1 is not a number of 0 or more", ""),
     ("task=triplets output=x triplets.per_video=0", "triplets.per_video=0 is not an integer of 1 or more", ""),
     ("task=download what=nothing output=x", "what=nothing is not known", "task=download"),
+    ("task=download what=ftp://host/file output=x/y", "ftp://host/file cannot be fetched: give an address", ""),
+    (f"task=pack output=x/{LONG}", "output: the folder x/", ""),
+    ("task=triplets data=video data.root=pipe output=x/y", "data.root=pipe is a pipe: give a video, a folder", ""),
+    ("task=verify output=pipe", "output=pipe is a pipe: give the name of a new file", ""),
 ]  # fmt: skip
 
 PROFILE: list[Row] = [
@@ -165,6 +224,7 @@ PROFILE: list[Row] = [
     ("warmup=-1", "warmup=-1 is not an integer of 0 or more", "warmup=0"),
     ("repeats=1.5", "repeats=1.5 is not an integer", "repeats=1"),
     ("sizes=[1e3x64]", "sizes: 1e3x64 is not HEIGHTxWIDTH", "sizes=[48x32]"),
+    (f"output=new/{LONG}", f"the name {LONG}.md is longer than", "output=new/table"),
 ]
 EXPORT: list[Row] = [
     ("output=.", "output=. is a folder: give the name of the file to write", "output=x.pth"),
@@ -172,12 +232,22 @@ EXPORT: list[Row] = [
     ("iterations=0", "iterations=0 is not an integer of 1 or more", "iterations=2"),
     ("format=xyz", "format=xyz is not known", "format=published"),
     ("overwrite=maybe", "overwrite=maybe is not true or false", "overwrite=true"),
+    ("output=pipe.pth overwrite=true", "output=pipe.pth is a pipe: give the name of a new", "output=new/x.pth"),
+    (f"output=new/{LONG}.pth", f"the name {LONG}.pth is longer than", ""),
 ]
 PAGE: list[Row] = [
-    ("port=99999", "port=99999 is not an integer from 1 to 65535", ""),
-    ("keep=-1", "keep=-1 is not a number above 0", ""),
-    ("side=0", "side=0 is not an integer from 64 to 16384", ""),
-    ("upload=0", "upload=0 is not an integer of 1 or more", ""),
+    ("port=99999", "port=99999 is not an integer from 1 to 65535", "port=7861"),
+    ("keep=-1", "keep=-1 is not a number above 0", "keep=60"),
+    ("side=0", "side=0 is not an integer from 64 to 16384", "side=720"),
+    ("upload=0", "upload=0 is not an integer of 1 or more", "upload=5"),
+    ("model=ifrnett", "there is no model=ifrnett: did you mean", "model=ifrnet_tiny"),
+    (
+        "weights=ifrnet_tiny_syntetic",
+        "weights=ifrnet_tiny_syntetic is no file, no run in runs/ and no shipped",
+        "weights=ifrnet_tiny_synthetic",
+    ),
+    ("device=abacus", "device=abacus", "device=cpu"),
+    ("host=", "host= is not text", "host=0.0.0.0"),
 ]
 
 PROGRAMS: dict[str, tuple[tuple[str, ...], list[Row]]] = {
@@ -201,7 +271,7 @@ def cases() -> list[Any]:
 
 
 def with_defaults(module: str, words: str) -> list[str]:
-    given = [words] if module != "vfi_train.prepare" else words.split()
+    given = re.split(r" (?=[\w.]+=)", words)
     keys = {word.partition("=")[0] for word in given}
     return [*(word for word in PROGRAMS[module][0] if word.partition("=")[0] not in keys), *given]
 
@@ -211,6 +281,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ID", "7")
     write_video(tmp_path / "in.mp4", pan(3))
     fabricate("vimeo90k", tmp_path)
+    for name in ("pipe", "pipe.pth"):
+        os.mkfifo(tmp_path / name)
     return tmp_path
 
 
@@ -226,6 +298,11 @@ def test_a_mistake_is_one_sentence_and_its_correction_is_accepted(
     assert files_below(folder) == before
     if module == "vfi_train":
         plan_of(*with_defaults(module, corrected))
+    elif module == "vfi_train.app":  # would serve until it is interrupted
+        overrides = hydra_arguments([corrected])
+        config = compose_config("app", overrides)
+        check_values(config, overrides, "app")
+        read_settings(PageSettings, config)
     elif corrected:
         status = exit_status(module, *with_defaults(module, corrected), cwd=folder)
         assert status == (1 if "task=verify" in corrected else 0), capfd.readouterr().err

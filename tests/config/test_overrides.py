@@ -9,6 +9,7 @@ import pytest
 from tests.helpers.programs import run_program, train
 from tests.helpers.videos import pan, write_video
 from vfi_train.config.overrides import hydra_arguments, parse, quote
+from vfi_train.errors import UserError
 
 PATHS = (
     "epoch=3-step=10.ckpt", "é.mp4", "/x/日本", "a: b.mp4", "it's (2).mp4", 'say "hi".png', "a\\b.png", "x;y#z&.mp4",
@@ -63,6 +64,31 @@ def test_paths_in_lists_and_sweeps() -> None:
 def test_options_may_stand_anywhere() -> None:
     assert hydra_arguments(["seed=1,2", "-m", "name=a"]) == ["-m", "sweep=[seed]", "seed=1,2", "name=a"]
     assert hydra_arguments(["~published", "--cfg", "job", "name=a"]) == ["--cfg", "job", "~published", "name=a"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("-x", "-x is no option: keys are given as KEY=VALUE, without dashes"),
+        ("seed=1 --foo=3", "--foo=3 is no option"),
+        ("--cfg yaml", "argument --cfg/-c: invalid choice: 'yaml'"),
+        ("options={threads: -5}", "the shell split options={threads: -5} at its spaces: put it in quotes, 'opt"),
+        ("list=[1, 2] -m", "the shell split list=[1, 2] at its spaces"),
+        ("a={b: 3", "'3' is not KEY=VALUE: write no spaces around the ="),
+        ("input=my file.mp4", "'file.mp4' is not KEY=VALUE"),
+        ("=3", "'=3' is not KEY=VALUE"),
+        ("--config-name x", "--config-name would replace this program's configuration"),
+        ("--experimental-rerun x", "--experimental-rerun would replace this program's configuration"),
+    ],
+)
+def test_words_that_are_neither_key_nor_option(words: str, said: str) -> None:
+    with pytest.raises(UserError) as error:
+        hydra_arguments(words.split(" "))
+    assert str(error.value).startswith(said)
+
+
+def test_brackets_in_file_names_are_no_lists() -> None:
+    assert hydra_arguments(["input=a[b.mp4", "output=c].mp4"]) == ["input='a[b.mp4'", "output='c].mp4'"]
 
 
 def test_patterns_stand_for_names() -> None:

@@ -24,8 +24,9 @@ from datamodules.synthetic import to_uint8
 from datamodules.transforms import RandomCrop
 from datamodules.video import FrameTimes, Video, even
 from tests.helpers.in_process import planned
-from tests.helpers.videos import write_tone, write_video, zero_packets
+from tests.helpers.videos import write_sizes, write_tone, write_video, zero_packets
 from vfi_train.errors import DataError, UserError
+from vfi_train.prepare.mining import MiningRules, mine
 from vfi_train.training.preflight import try_data
 
 STYLE = SceneStyle(height=48, width=80, background_motion=8, object_motion=10, nonuniform=1)
@@ -419,6 +420,26 @@ def test_footage_leaves_out_targets_that_are_not_at_their_time(folder: Path) -> 
     assert module.notes == [
         f"{5 - len(starts)} of 5 targets are not at their time (frames unevenly spaced in time) and are left out"
     ]
+
+
+def test_frames_of_another_size_are_left_out_with_all_that_spans_them(
+    folder: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Five frames of 64x96, five of 80x120, five of 64x96: ten are kept, and a cut lies between them."""
+    folder.mkdir()
+    path = write_sizes(folder / "sizes.ts", ((64, 96), (80, 120), (64, 96)))
+    options: dict[str, Any] = {"static_threshold": 0, "cut_threshold": 1e9}
+    module = data(path, **options)
+    assert (firsts(module.train_source()), firsts(module.val_source())) == ([0, 1, 2], [7])
+    said = capsys.readouterr().out
+    assert said.count("sizes.ts changes its size from 64x96 to 80x120 at frame 6: 5 frames are left out") == 1
+    (frames,) = module.decoded()
+    assert frames.shape == (10, 64, 96, 3)
+    footage = Footage(root=str(path), cache_dir=str(module.cache.folder), batch_size=1, cut_threshold=1e9)
+    assert firsts(footage.val_source()) == [0, 2, 6]
+    assert footage.notes == ["1 pairs lie over a cut and are left out (data.cut_threshold=1e+09)"]
+    found = mine(frames, MiningRules(3, 1, 1e9, 0, (0, 1e9)))
+    assert [excerpt.numbers for excerpt in found.excerpts] == [(0, 1, 2), (5, 6, 7)]
 
 
 def test_a_gap_without_other_times_is_refused() -> None:

@@ -107,6 +107,19 @@ def write_video(
     return path
 
 
+def write_sizes(path: Path, sizes: Sequence[tuple[int, int]], count: int = 5, rate: int = 24) -> Path:
+    """A transport stream whose images (`count` of each size, of one pan) change their size between them."""
+    content = b""
+    for part, (height, width) in enumerate(sizes):
+        images = [cv2.resize(image, (width, height)) for image in pan(count * len(sizes))[part * count :][:count]]
+        ticks = [100 * (part * count + i) for i in range(count)]
+        piece = path.with_name(f"{path.stem}-{part}.ts")
+        content += write_video(piece, images, rate=rate, ticks=ticks, options={"bf": "0"}).read_bytes()
+        piece.unlink()
+    path.write_bytes(content)
+    return path
+
+
 def zero_packets(path: Path, numbers: Sequence[int]) -> Path:
     """Overwrite packets of the picture with zeros, as a bad sector would."""
     with av.open(str(path)) as container:

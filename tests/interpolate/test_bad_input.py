@@ -8,11 +8,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers.videos import configured, pan, write_video
+from tests.helpers.videos import configured, pan, psnr, read_rgb, write_sizes, write_video
 from vfi_train.errors import UserError
 from vfi_train.interpolate.command import interpolate
 
@@ -178,9 +179,13 @@ def test_a_pipe_without_y4m(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         monkeypatch.undo()
 
 
-def test_a_video_that_changes_its_size(tmp_path: Path) -> None:
-    parts = [write_video(tmp_path / f"{i}.ts", pan(5, height=h, width=96)) for i, h in enumerate((64, 80))]
-    (tmp_path / "in.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
-    with pytest.raises(UserError, match=r"changes its size from 64x96 to 80x96 after 5 frames: split it there"):
-        interpolate(configured(input=tmp_path / "in.ts", output=tmp_path / "out.mp4"))
-    assert not list(tmp_path.glob("*out*"))
+def test_frames_of_another_size_are_scaled_to_the_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_sizes(tmp_path / "in.ts", ((64, 96), (80, 120), (64, 96)))
+    interpolate(configured(input=path, output=tmp_path / "out.mp4", factor=1))
+    expected = [cv2.resize(image, (96, 64)) for image in pan(15)]
+    found = read_rgb(tmp_path / "out.mp4")
+    assert len(found) == 15
+    assert min(psnr(a, b) for a, b in zip(found, expected, strict=True)) > 25  # of the frame beside it: 17
+    said = [line for line in capsys.readouterr().err.splitlines() if "changes its size" in line]
+    assert len(said) == 1
+    assert "in.ts changes its size from 64x96 to 80x120 at frame 6: 5 frames are scaled to the first size" in said[0]

@@ -14,7 +14,7 @@ from av.stream import Disposition
 from datamodules.storage.video_file import VideoFile
 from tests.helpers.videos import configured, copy_video, pan, read_video, sound_samples, write_video
 from vfi_train.interpolate.command import interpolate
-from vfi_train.interpolate.tracks import timecode_at
+from vfi_train.interpolate.tracks import plain_text, timecode_at
 
 TWO = [
     {"metadata": {"language": "eng"}},
@@ -89,11 +89,39 @@ def test_mp4_names_what_it_cannot_hold(picture: Path, tmp_path: Path, capsys: py
     assert found[1][1]["name"] == "Commentary"
     assert chapters(tmp_path / "out.mp4") == chapters(source)
     said = capsys.readouterr().err
-    assert "out.mp4 cannot hold it (.mkv holds more): subtitles (srt), the tag MOOD" in said
+    assert "out.mp4 cannot hold it (.mkv holds more): the tag MOOD" in said
     interpolate(configured(input=source, output=tmp_path / "out.gif", factor=1))
     assert "gif holds only the picture: left out is sound, subtitles, chapters" in capsys.readouterr().err
     interpolate(configured(input=source, output=tmp_path / "frames", factor=1, audio=False))
     assert "images hold only the picture: left out is subtitles, chapters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "output", "codec"), [("in.mkv", "out.mp4", "mov_text"), ("in.mp4", "out.mkv", "subrip")]
+)
+def test_subtitles_become_what_the_container_takes(
+    picture: Path, tmp_path: Path, given: str, output: str, codec: str, capsys: pytest.CaptureFixture
+) -> None:
+    source = copy_video(
+        picture, tmp_path / given, subtitles="<i>Hé</i>, you", seconds=1, offset=5 if given == "in.mkv" else 0
+    )
+    interpolate(configured(input=source, output=tmp_path / output, factor=2))
+    with av.open(str(tmp_path / output)) as container:
+        track = container.streams.subtitles[0]
+        assert track.codec_context.name.replace("srt", "subrip") == codec
+        found = [packet for packet in container.demux(track) if packet.size > 2]
+    text = "Hé, you" if codec == "mov_text" else "<i>Hé</i>, you"
+    header = len(text.encode()).to_bytes(2, "big") if codec == "mov_text" else b""
+    times = [float(x * found[0].time_base) for x in (found[0].pts, found[0].duration)]
+    assert [bytes(packet) for packet in found] == [header + text.encode()]
+    assert times == pytest.approx([0.1, 0.8], abs=0.002)
+    assert f"are written as {codec}, without their styles" in capsys.readouterr().err
+
+
+def test_text_of_subtitles() -> None:
+    line = "0,0,Default,,0,0,0,,Hello, {\\an8}you\\Nthere"
+    assert plain_text(line.encode(), "ass") == "Hello, you\nthere"
+    assert plain_text(b"1 < 2 <b>{x}</b>", "subrip") == "1 < 2 {x}"
 
 
 def test_subtitles_of_mp4_end_with_the_last_of_them(picture: Path, tmp_path: Path) -> None:

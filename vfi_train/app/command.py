@@ -26,6 +26,8 @@ from vfi_train.config.read_settings import read_settings
 from vfi_train.config.selection import chosen, given_search_path
 from vfi_train.errors import UserError
 from vfi_train.ranges import AboveZero, Limit, Positive, Text
+from vfi_train.runtime.devices import find_device
+from vfi_train.weights.load import find_weights
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SWEEP = 60.0  # seconds between removals of old files
@@ -64,9 +66,11 @@ def serve(settings: Settings, model: str, search_path: Sequence[str] = ()) -> No
     """Serve the page, on which `model` is chosen at first; for `search_path` see `Jobs`.
 
     Raises:
-        UserError: Gradio is not installed, or the port is taken.
+        UserError: there is no such device, no such weights, or no Gradio, or the port is taken.
     """
     s = settings
+    find_device(s.device)
+    find_weights(s.weights, s.runs)
     if importlib.util.find_spec("gradio") is None:
         raise UserError(
             "the page needs the package gradio: run `make app` in the project's folder, which makes an environment "

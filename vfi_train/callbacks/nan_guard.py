@@ -6,6 +6,7 @@ Too many in a row end the run.
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,7 +66,7 @@ class NonFiniteGuard(L.Callback):
     ) -> None:
         if limit < 1 or keep < 0:
             raise UserError(f"callbacks.nan_guard: limit is 1 or more and keep 0 or more; got {limit} and {keep}")
-        if spike not in (None, "skip", "stop") or spike_factor <= 1 or spike_window < 2:
+        if spike not in (None, "skip", "stop") or not 1 < spike_factor < math.inf or spike_window < 2:
             raise UserError(
                 "callbacks.nan_guard: spike is skip, stop or null, spike_factor above 1 and spike_window 2 or more; "
                 f"got {spike}, {spike_factor} and {spike_window}"

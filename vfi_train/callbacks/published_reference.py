@@ -25,7 +25,10 @@ class PublishedReference(L.Callback):
 
     def __init__(self, published: Mapping[str, Any] | None = None) -> None:
         block = published or {}
-        self.scores = {name: float(block[name]) for name in SCORES if block.get(name) is not None}
+        self.scores = {name: block[name] for name in SCORES if block.get(name) is not None}
+        for name, value in self.scores.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise UserError(f"published.{name}={value} is not a number: give the published score")
         self.milestones = milestones(block.get("milestones") or ())
         self.passed = 0  # milestones
 
@@ -65,7 +68,7 @@ def milestones(entries: Sequence[Mapping[str, Any]]) -> list[tuple[int, float, f
         UserError: an entry is not {step, psnr: [lowest, highest]}.
     """
     found = []
-    for entry in entries:
+    for entry in entries if isinstance(entries, Sequence) else [entries]:
         try:
             low, high = (float(bound) for bound in entry["psnr"])
             step = int(entry["step"])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import lightning as L
 
+from vfi_train.errors import UserError
 from vfi_train.loggers.wandb import WandbLog
 
 
@@ -20,6 +21,9 @@ class WandbArtifacts(L.Callback):
     """
 
     def __init__(self, files: tuple[str, ...] | list[str] = ("best.ckpt",)) -> None:
+        for name in files:
+            if Path(name).name != name:
+                raise UserError(f"files={name} is no file name in the run's folder checkpoints: give best.ckpt")
         self.files = tuple(files)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

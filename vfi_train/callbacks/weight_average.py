@@ -14,7 +14,7 @@ from vfi_train.errors import UserError
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.modules.forward import validation_prediction
 from vfi_train.modules.interpolation_module import InterpolationModule
-from vfi_train.ranges import Natural
+from vfi_train.ranges import Natural, Text
 
 CHECKPOINT_KEY = "averages"  # of a checkpoint: name -> {"updates", "state_dict"}
 PREFIX = "architecture."
@@ -42,7 +42,7 @@ class WeightAverage(L.Callback):
         start_step: Natural = 0,
         every_n_steps: int = 1,
         warmup: bool = False,
-        name: str = "ema",
+        name: Text = "ema",
     ) -> None:
         if decay is not None and not 0 <= decay < 1:
             raise UserError(f"the decay of the average {name!r} is 0 or more and less than 1; got {decay}")

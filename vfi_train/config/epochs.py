@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
+
+from vfi_train.errors import UserError
 
 PREFIX, SUFFIX = "${epochs:", "}"
 
@@ -36,9 +39,19 @@ def length_as_written(config: DictConfig) -> str | None:
     return f"{written[len(PREFIX) : -len(SUFFIX)]} epochs" if written.startswith(PREFIX) else None
 
 
-def steps_of_epochs(epochs: float, *, _root_: DictConfig) -> int | None:
-    """The optimizer steps of a number of epochs; None until the data was counted."""
-    return None if _root_.steps_per_epoch is None else round(epochs * _root_.steps_per_epoch)
+def steps_of_epochs(*epochs: Any, _root_: DictConfig) -> int | None:
+    """The optimizer steps of a number of epochs; None until the data was counted.
+
+    Raises:
+        UserError: it is given something else than one number of 0 or more.
+    """
+    number = epochs[0] if len(epochs) == 1 else None
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < math.inf:
+        raise UserError(
+            f"{PREFIX}{','.join(map(str, epochs))}{SUFFIX} is not a number of epochs: give one of 0 or more, such as "
+            f"{PREFIX}300{SUFFIX}"
+        )
+    return None if _root_.steps_per_epoch is None else round(number * _root_.steps_per_epoch)
 
 
 OmegaConf.register_new_resolver("epochs", steps_of_epochs, replace=True)

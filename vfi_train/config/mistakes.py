@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import subprocess
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra.errors import (
     HydraException,
@@ -26,8 +28,8 @@ def explain(error: BaseException, overrides: Sequence[str], config_name: str) ->
     """A mistake of the user in one sentence; None for a bug.
 
     Args:
-        error: of our own classes, Hydra's or OmegaConf's, a full disk, or an option that Lightning or torch does not
-            accept; anything else is a bug.
+        error: of our own classes, Hydra's or OmegaConf's, a full disk, a file name that is too long, or an option that
+            Lightning or torch does not accept; anything else is a bug.
         overrides: of the command line.
         config_name: the file of `conf` that they override.
     """
@@ -53,6 +55,9 @@ def explain(error: BaseException, overrides: Sequence[str], config_name: str) ->
         return (
             f"the disk is full ({error}): what was saved before is complete; make room and give the same command again"
         )
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        name = max(Path(str(error.filename)).parts, key=len)
+        return f"the name {name} is longer than the file system takes: give a shorter one"
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return _explain_config(error, overrides, config_name)
     return None
@@ -99,13 +104,26 @@ def _explain_config(error: BaseException, overrides: Sequence[str], config_name:
         key = missing.group(1) or missing.group(2)
         choices = group_choices(key)
         return f"{key}=... is needed and was not given" + (f": {nearest('', choices)}" if choices else "")
+    if text.startswith("Error merging override") and error.__cause__ is not None:
+        return f"{_first_line(error)}: {_first_line(error.__cause__)}"
     if isinstance(error, InterpolationResolutionError):
+        if (said := _own_error(error)) is not None:
+            return f"{error.full_key}: {said}"
         return f"{error.full_key}: {_first_line(error)}: give a value, or ${{KEY}} of a key that exists"
     unknown = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", text)
     group = (unknown[1] or unknown[2]).partition(".")[0] if unknown else ""
     if any(o.is_delete() and o.key_or_group == group for o in parse(overrides)):
         return f"{group} is left out, and is needed: give {group}=NAME, {nearest('', group_choices(group))}"
-    return _explain_unknown_key(unknown[1], overrides, config_name) if unknown and unknown[1] else _first_line(error)
+    below = re.search(r"is not in struct\s+full_key: (\S+)", f"{text} {error.__cause__}")  # of a block given as one
+    key = below[1] if below else unknown and unknown[1]
+    return _explain_unknown_key(key, overrides, config_name) if key else _first_line(error)
+
+
+def _own_error(error: BaseException | None) -> UserError | None:
+    """What a resolver of ours raised, which OmegaConf has wrapped."""
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _explain_unknown_key(key: str, overrides: Sequence[str], config_name: str) -> str:

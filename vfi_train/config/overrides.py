@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 import importlib.resources
+import itertools
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -22,6 +24,7 @@ from vfi_train.config.targets import find_target, fits, phrase, type_hints
 from vfi_train.errors import UserError
 
 MULTIRUN = {"-m", "--multirun"}
+EXACT = 2**53  # below it, floats hold every integer
 
 
 def hydra_arguments(arguments: Sequence[str], patterns_of: str | None = None) -> list[str]:
@@ -30,10 +33,15 @@ def hydra_arguments(arguments: Sequence[str], patterns_of: str | None = None) ->
     Args:
         arguments: without the program's name.
         patterns_of: a config group whose choices may be given by patterns (`model=amt*`).
+
+    Raises:
+        UserError: an unknown option, or a value that the shell has split.
     """
     is_multirun = bool(MULTIRUN & set(arguments))
+    _check_split(arguments)
     overrides = [a for a in arguments if is_override(a)]
     options = [a for a in arguments if a not in overrides]
+    _check_options(options)
     if patterns_of is not None:
         names = group_choices(patterns_of, search_path(overrides))
         overrides = [_expand(a, patterns_of, names) for a in overrides]
@@ -45,7 +53,7 @@ def hydra_arguments(arguments: Sequence[str], patterns_of: str | None = None) ->
 
 def is_override(argument: str) -> bool:
     """Whether an argument is KEY=VALUE or ~KEY, and no option."""
-    return argument.startswith("~") or ("=" in argument and not argument.startswith("-"))
+    return argument.startswith("~") or ("=" in argument and argument[0] not in "-=")
 
 
 def quote(override: str, is_multirun: bool = False) -> str:
@@ -100,6 +108,8 @@ def check_values(config: DictConfig, overrides: Sequence[str], config_name: str)
         if isinstance(after, str) and "${" in str(override.value()) and not isinstance(before, str):
             after = parse([quote(f"key={after}")])[0].value()
             OmegaConf.update(config, key, after)
+        if isinstance(after, float) and after.is_integer() and abs(after) < EXACT and not isinstance(before, float):
+            OmegaConf.update(config, key, int(after))  # 1e3, where the files have an integer or null
         if not isinstance(before, (bool, int, float)) or after is None or isinstance(after, (DictConfig, ListConfig)):
             continue
         if not fits(after, type(before)) and not _takes(config, key, after):
@@ -133,6 +143,44 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     return OverridesParser.create().parse_overrides(list(overrides))
 
 
+def _check_split(arguments: Sequence[str]) -> None:
+    """Refuse KEY={A: B} without quotes, of which the shell makes several words."""
+    for i, first in enumerate(arguments):
+        if not is_override(first) or not _is_open(first):
+            continue
+        rest = itertools.takewhile(lambda word: not is_override(word), arguments[i + 1 :])
+        for given in itertools.accumulate(rest, "{} {}".format, initial=first):
+            if not _is_open(given):
+                raise UserError(f"the shell split {given} at its spaces: put it in quotes, '{given}'")
+
+
+def _is_open(text: str) -> bool:
+    return any(text.count(left) > text.count(right) for left, right in ("[]", "{}", "()"))
+
+
+def _check_options(words: Sequence[str]) -> None:
+    """Refuse words that are neither options nor KEY=VALUE, for which Hydra would show its usage."""
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(f"{message}: --hydra-help lists the options")
+
+    parser.error = refuse  # type: ignore[method-assign]
+    if "--version" in words:
+        return
+    known, unknown = parser.parse_known_args(list(words))
+    if unknown:
+        raise UserError(f"{unknown[0]} is no option: keys are given as KEY=VALUE, without dashes; --help lists them")
+    if known.overrides:
+        raise UserError(
+            f"{known.overrides[0]!r} is not KEY=VALUE: write no spaces around the =, and a value with spaces in quotes"
+        )
+    for option in ("config_name", "config_path", "experimental_rerun"):
+        if getattr(known, option) is not None:
+            name = f"--{option.replace('_', '-')}"
+            raise UserError(f"{name} would replace this program's configuration: give hydra.searchpath=[file://FOLDER]")
+
+
 def _select(config: DictConfig, key: str, override: Override) -> Any:
     try:
         return OmegaConf.select(config, key, throw_on_missing=False)
@@ -154,7 +202,7 @@ def _takes(config: DictConfig, key: str, value: Any) -> bool:
 
 
 def _is_choice(override: Override) -> bool:
-    return bool(group_choices(override.key_or_group.split("@")[0]))
+    return not isinstance(override.value(), dict) and bool(group_choices(override.key_or_group.split("@")[0]))
 
 
 def _null_as_deletion(override: str) -> str:

@@ -13,11 +13,11 @@ from vfi_train.config.targets import check_value, fits, type_hints
 T = TypeVar("T")
 
 
-def read_settings(kind: type[T], config: DictConfig) -> T:
+def read_settings(kind: type[T], config: DictConfig, prefix: str = "") -> T:
     """An instance of a dataclass, from the keys that are called as its fields; other keys are left out.
 
     Blocks and lists become dicts and lists, numbers become text where that is wanted (a folder may be called 2024), 4.0
-    becomes 4, and a single value instead of a list becomes a list.
+    becomes 4, and a single value instead of a list becomes a list. `prefix` comes before the keys in messages.
 
     Raises:
         UserError: a value that its field's type hint rules out.
@@ -30,7 +30,7 @@ def read_settings(kind: type[T], config: DictConfig) -> T:
         if OmegaConf.is_config(value):
             value = OmegaConf.to_container(value, resolve=True)
         value = _converted(value, hints[field.name])
-        check_value(field.name, value, hints[field.name])
+        check_value(f"{prefix}{field.name}", value, hints[field.name])
         values[field.name] = value
     return kind(**values)
 

@@ -15,7 +15,7 @@ from vfi_train.evaluate.benchmarks import Benchmark, find_root
 from vfi_train.evaluate.networks import ModelChoice, model_of_run, with_unique_labels
 from vfi_train.evaluate.protocol import Protocol
 from vfi_train.inference.backend import check_names
-from vfi_train.ranges import Limit, Names, Natural, Positive, Text
+from vfi_train.ranges import Label, Limit, Names, Natural, Positive, Text
 
 Threads = Annotated[int, Limit("from 1 to 512", lambda n: 1 <= n <= 512)]
 
@@ -38,7 +38,7 @@ class PlainOptions:
     batch: int
     workers: Threads | None
     output: Text
-    name: str | None
+    name: Label | None
     resume: bool
     num_examples: Natural
     wandb: bool

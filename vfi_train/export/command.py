@@ -12,7 +12,7 @@ from datamodules.storage.atomic_write import atomic_file
 from vfi_train.architectures import Architecture
 from vfi_train.config.build_network import build_network
 from vfi_train.config.read_settings import read_settings
-from vfi_train.errors import UserError, make_folder, nearest
+from vfi_train.errors import UserError, check_ordinary, make_folder, nearest, no_empty_folders
 from vfi_train.inference import graphs
 from vfi_train.inference.time_probe import is_time_aware
 from vfi_train.ranges import Positive, Text
@@ -65,24 +65,27 @@ def export(config: DictConfig) -> None:
         model = build_network(config)
         source = load_weights(model, s.weights, s.runs)
         block = OmegaConf.to_container(config.model, resolve=True)
-        write_hub_folder(model, block, source, output, s.license)  # type: ignore[arg-type]
+        with no_empty_folders(output):
+            write_hub_folder(model, block, source, output, s.license)  # type: ignore[arg-type]
         print(f"{output}: a folder for the Hugging Face Hub of {source}; upload it with hf upload OWNER/NAME {output}")
         return
+    check_ordinary(output, "output", "give the name of a new file")
     if output.exists() and not s.overwrite:
         raise UserError(f"{output} exists: choose another output=..., or overwrite=true")
     size = _size(s.size)
     model = build_network(config)
     source = load_weights(model, s.weights, s.runs)
-    make_folder(output.parent, "output")
-    with atomic_file(output, keep_suffix=True) as partial:
-        if form in WEIGHTS:
-            write_weights(model, partial, form, {"model": name, "weights": source.name})
-            content = WEIGHTS[form]
-        else:
-            metadata = graphs.metadata_of(model, name, source.name, size, s.iterations)
-            metadata = replace(metadata, arbitrary_time=is_time_aware(model, s.iterations))
-            _, write_graph, kind = GRAPHS[form]
-            content = f"{kind}{_described(metadata, write_graph(model, metadata, partial))})"
+    with no_empty_folders(output.parent):
+        make_folder(output.parent, "output")
+        with atomic_file(output, keep_suffix=True) as partial:
+            if form in WEIGHTS:
+                write_weights(model, partial, form, {"model": name, "weights": source.name})
+                content = WEIGHTS[form]
+            else:
+                metadata = graphs.metadata_of(model, name, source.name, size, s.iterations)
+                metadata = replace(metadata, arbitrary_time=is_time_aware(model, s.iterations))
+                _, write_graph, kind = GRAPHS[form]
+                content = f"{kind}{_described(metadata, write_graph(model, metadata, partial))})"
     print(f"{output}: {content} of {source}")
 
 

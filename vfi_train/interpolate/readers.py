@@ -13,7 +13,7 @@ from datamodules.storage.clips import AnimatedImage, FrameSource, ImageFiles
 from datamodules.storage.file_endings import IMAGES
 from datamodules.storage.image_io import list_images, natural_key
 from datamodules.storage.video_file import VideoFile
-from vfi_train.errors import UserError
+from vfi_train.errors import UserError, check_ordinary
 
 PIPE = "-"
 Input = str | Path | Sequence[str | Path]
@@ -51,6 +51,7 @@ def open_source(given: Input, frame_rate: Fraction | None = None, deinterlace: s
         if ending in IMAGES:
             raise UserError(f"input={path} is one frame only: give two images or more, input=[{path},OTHER]")
         return _timed(VideoFile(path, alpha=True, deinterlace=deinterlace), frame_rate)
+    check_ordinary(path, "input", "give a file, or - to read y4m from standard input")
     if re.search(r"%\d*d", str(given)):
         pattern = re.sub(r"%\d*d", "*", str(given))
         raise UserError(f"input={given} is written as for FFmpeg: numbers are found by input={pattern}")
@@ -62,6 +63,7 @@ def open_source(given: Input, frame_rate: Fraction | None = None, deinterlace: s
 def _image_files(paths: Sequence[Path], frame_rate: Fraction | None) -> ImageFiles:
     missing = next((p for p in paths if not p.is_file()), None)
     if missing is not None:
+        check_ordinary(missing, "input", "give an image")
         raise UserError(f"there is no image {missing}, which input= names")
     if len(paths) < 2:
         count = f"one frame only ({paths[0]})" if paths else "no frame"

@@ -32,6 +32,8 @@ LOST_SIDE_DATA = {
     "DOVI_METADATA": "Dolby Vision", "DYNAMIC_HDR_PLUS": "HDR10+", "ICC_PROFILE": "the colour profile (ICC)",
     "SPHERICAL": "the projection of 360 degrees", "STEREO3D": "the layout of 3D", "A53_CC": "closed captions",
 }  # fmt: skip
+TEXTS = ("subrip", "srt", "text", "webvtt", "ass", "ssa", "mov_text")  # subtitles that are text, and what holds them:
+TEXT_OF = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 NAMES = {"audio": "sound", "subtitle": "subtitles", "attachment": "an attachment", "data": "data"}
 
 
@@ -48,6 +50,7 @@ class Tracks:
 
     Attributes:
         lost: what the container does not take.
+        changed: what is written in another form, or not written though it takes it: a sentence each.
         codecs: of the sound.
 
     Raises:
@@ -61,7 +64,10 @@ class Tracks:
         self._clip, self._target, self._speed, self._is_avi = clip, target, speed, container == "avi"
         self._source = av.open(str(clip.path.absolute()))  # FFmpeg reads "a: b.mp4" as a protocol "a"
         self.lost: list[str] = [LOST_SIDE_DATA[name] for name in clip.side_data if name in LOST_SIDE_DATA]
+        self.changed: list[str] = []
         self._copies: dict[int, Any] = {}
+        self._texts: set[int] = set()  # subtitles that become others
+        self._timed_texts: set[int] = set()  # subtitles that are written to MP4
         self._ends: dict[int, tuple[int, Fraction]] = {}  # of MP4's subtitles
         self._adts: set[int] = set()  # streams of AAC in which each packet has a header
         self.picture = next(s for s in self._source.streams.video if not s.disposition & Disposition.attached_pic)
@@ -99,8 +105,9 @@ class Tracks:
             packet.dts -= start
             packet.pts = None if packet.pts is None else packet.pts - start
             packet = _without_adts(packet) if index in self._adts else packet
+            packet = self._as_text(packet, index) if index in self._texts else packet
             packet.stream = self._copies[index]
-            if packet.size > 2 and self._source.streams[index].codec_context.name == "mov_text":
+            if packet.size > 2 and index in self._timed_texts:
                 self._ends[index] = (packet.pts + packet.duration, packet.time_base)
             if packet.dts >= 0 or not self._is_avi:  # AVI has no time before zero: all tracks would be shifted
                 self._target.mux(packet)
@@ -124,7 +131,7 @@ class Tracks:
                 raise ValueError
             if kind == "attachment" and container != "matroska":
                 raise ValueError
-            copy = self._target.add_stream_from_template(stream)
+            copy = self._add_copy(stream, codec, container)
         except ValueError:
             if kind == "audio" and self._speed == 1:
                 codecs = ", ".join(s.codec_context.name for s in self._source.streams.audio)
@@ -133,8 +140,10 @@ class Tracks:
                     f"output={output} cannot hold the source's sound ({codecs}): {other}audio=false leaves it out"
                 ) from None
             title = stream.metadata.get("title") or stream.metadata.get("filename") or codec
-            picture = "the cover image" if stream.disposition & Disposition.attached_pic else "another picture track"
-            self.lost.append(f"{NAMES[kind]} ({title})" if kind in NAMES else picture)
+            if stream.disposition & Disposition.attached_pic:
+                self.changed.append("the cover image is left out")
+            else:
+                self.lost.append(f"{NAMES[kind]} ({title})" if kind in NAMES else "another picture track")
             return
         copy.metadata.update(_tags(stream))
         copy.disposition = stream.disposition
@@ -142,6 +151,26 @@ class Tracks:
             copy.codec_context.extradata = self._aac_configuration(stream.index)
             self._adts.add(stream.index)
         self._copies[stream.index] = copy
+
+    def _add_copy(self, stream: Any, codec: str, container: str) -> Any:
+        """A track of the same codec, or of text; ValueError: the container takes neither."""
+        try:
+            copy = self._target.add_stream_from_template(stream)
+        except ValueError:
+            if codec not in TEXTS or container not in TEXT_OF:
+                raise
+            copy = self._target.add_mux_stream(TEXT_OF[container])
+            self._texts.add(stream.index)
+            self.changed.append(f"subtitles of {codec} are written as {TEXT_OF[container]}, without their styles")
+        if stream.type == "subtitle" and container in ("mp4", "mov"):
+            self._timed_texts.add(stream.index)
+        return copy
+
+    def _as_text(self, packet: Any, index: int) -> Any:
+        """A packet of subtitles with its text alone, as the target's codec holds it."""
+        content = plain_text(bytes(packet), self._source.streams[index].codec_context.name).encode()
+        header = len(content).to_bytes(2, "big") if index in self._timed_texts else b""
+        return _with_content(packet, header + content)
 
     def _aac_configuration(self, index: int) -> bytes:
         """AudioSpecificConfig (ISO 14496-3, 1.6.2.1) from the header of the first ADTS packet."""
@@ -185,9 +214,23 @@ def _without_adts(packet: Any) -> Any:
     content = bytes(packet)
     if content[0] != 0xFF or content[1] & 0xF6 != 0xF0:
         return packet
-    bare = av.Packet(content[7 if content[1] & 1 else 9 :])
-    bare.pts, bare.dts, bare.time_base, bare.duration = packet.pts, packet.dts, packet.time_base, packet.duration
-    return bare
+    return _with_content(packet, content[7 if content[1] & 1 else 9 :])
+
+
+def _with_content(packet: Any, content: bytes) -> Any:
+    other = av.Packet(content)
+    other.pts, other.dts, other.time_base, other.duration = packet.pts, packet.dts, packet.time_base, packet.duration
+    return other
+
+
+def plain_text(content: bytes, codec: str) -> str:
+    """The text of a packet of subtitles (of `TEXTS`), without styles."""
+    if codec == "mov_text":
+        return content[2 : 2 + int.from_bytes(content[:2], "big")].decode(errors="replace")
+    text = content.decode(errors="replace")
+    if codec in ("ass", "ssa"):  # ReadOrder, Layer, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+        text = text.split(",", 8)[-1].replace("\\N", "\n").replace("\\n", "\n").replace("\\h", " ")
+    return re.sub(r"<[^<>\n]*>|\{\\[^{}]*\}", "", text).strip()
 
 
 def timecode_at(code: str, source: Fraction, rate: Fraction) -> str | None:

@@ -189,6 +189,7 @@ class VideoWriter:
         if tracks.lost:
             other = "" if self.format == "matroska" else " (.mkv holds more)"
             self.notes.append(f"left out, since {output} cannot hold it{other}: {', '.join(tracks.lost)}")
+        self.notes += tracks.changed
         return tracks
 
     def _muxing(self) -> dict[str, str]:

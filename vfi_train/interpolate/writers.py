@@ -15,7 +15,7 @@ from datamodules.storage.atomic_write import atomic_folder, write_bytes
 from datamodules.storage.file_endings import ICC_ENDINGS
 from datamodules.storage.image_io import encode_image, flatten, to_bits
 from datamodules.storage.media import Clip, Frame
-from vfi_train.errors import UserError, is_disk_full, make_folder, nearest
+from vfi_train.errors import UserError, check_ordinary, is_disk_full, make_folder, nearest, no_empty_folders
 from vfi_train.interpolate.animation_writer import KINDS as ANIMATIONS
 from vfi_train.interpolate.animation_writer import write_animation
 from vfi_train.interpolate.encoders import Encoding
@@ -76,7 +76,7 @@ class OutputWriter:
     ) -> None:
         self.output, self.count, self.given = output, 0, 0
         with self._explain_errors():
-            self._context = _target(output, clip, encoding, frames, overwrite)
+            self._context = _cleaned(output, _target(output, clip, encoding, frames, overwrite))
 
     def __enter__(self) -> Self:
         with self._explain_errors():
@@ -118,6 +118,7 @@ def _target(
     if output == "-":
         return write_video(None, clip, encoding)
     path = Path(output).expanduser()
+    check_ordinary(path, "output", "give the name of a new file or folder, or - for y4m on standard output")
     ending = path.suffix.lower()
     if path.is_dir() or not ending or output.endswith("/"):
         if f".{frames}" not in IMAGES:
@@ -134,10 +135,19 @@ def _target(
             f"output={path} ends in {ending}, which is none of {', '.join(known)}: give one of these, a folder "
             "(no ending), or - for y4m"
         )
-    make_folder(path.parent, "output")
     if ending in CONTAINERS:
         return write_video(path, clip, encoding)
     return write_animation(path, clip) if ending in ANIMATIONS else write_image(path, clip)
+
+
+@contextmanager
+def _cleaned(output: str, target: AbstractContextManager[Target]) -> Iterator[Target]:
+    """The target, for which its folder is made; after an exception it goes again."""
+    folder = Path() if output == "-" else Path(output).expanduser().parent
+    with no_empty_folders(folder):
+        make_folder(folder, "output")
+        with target as writer:
+            yield writer
 
 
 class ImageWriter:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -89,5 +91,5 @@ def check_clipping(clip: float | None, algorithm: str | None) -> None:
     """
     if algorithm not in (None, "norm", "value"):
         raise UserError(f"trainer.gradient_clip_algorithm={algorithm} is none of norm, value")
-    if clip is not None and clip < 0:
-        raise UserError(f"trainer.gradient_clip_val={clip} is negative: give a norm, or null for no clipping")
+    if clip is not None and not 0 <= clip < math.inf:
+        raise UserError(f"trainer.gradient_clip_val={clip} is not a norm of 0 or more: give one, or null for none")

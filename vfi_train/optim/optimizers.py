@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,8 +16,14 @@ from torch.optim.lr_scheduler import LambdaLR
 from vfi_train.errors import UserError
 from vfi_train.optim.parameters import ParameterGroup, optimizer_groups
 from vfi_train.optim.schedules import Schedule
+from vfi_train.ranges import Fraction, Limit, Natural, NonNegative, Positive
 
 LIBRARIES = ("torch.", "timm.", "schedulefree.")  # of optimizers that conf/optimizer names
+# Of options by their usual names: libraries check only some, and not against infinity.
+RANGES = {
+    "lr": NonNegative, "weight_decay": NonNegative, "eps": NonNegative, "momentum": Fraction, "dampening": Fraction,
+    "betas": Fraction, "warmup_steps": Natural, "ns_steps": Positive,
+}  # fmt: skip
 
 
 def build_optimizer(
@@ -39,7 +44,7 @@ def build_optimizer(
         scaled: a GradScaler is used, which unscales gradients itself.
 
     Raises:
-        UserError: the optimizer of torch, or of another library, does not accept its options.
+        UserError: the optimizer of torch, or of another library, does not accept its options, or one is out of range.
     """
     members = optimizer_groups(network, groups)
     device = members[0]["params"][0][1].device
@@ -52,8 +57,7 @@ def build_optimizer(
         if not _raised_by_library(error):
             raise  # a bug
         raise UserError(f"optimizer: {_described(make)}: {error}") from error
-    if not math.isfinite(optimizer.defaults["lr"]):
-        raise UserError(f"optimizer.lr={optimizer.defaults['lr']} is not a number of 0 or more")
+    _check_ranges(optimizer.defaults)
     _match_layouts(optimizer)
     for group in optimizer.param_groups:
         group["lr"] *= group.get("lr_factor", 1.0)
@@ -75,6 +79,15 @@ def learning_rate(optimizer: Optimizer) -> float:
     group = optimizer.param_groups[0]
     factor = group.get("lr_factor", 1.0)
     return group["lr"] / factor if factor else torch.nan
+
+
+def _check_ranges(options: Mapping[str, Any]) -> None:
+    for name, hint in RANGES.items():
+        given = options.get(name)
+        numbers = [n for n in (given if isinstance(given, list | tuple) else [given]) if isinstance(n, int | float)]
+        limit: Limit = hint.__metadata__[0]  # type: ignore[attr-defined]
+        if not all(map(limit.holds, numbers)):
+            raise UserError(f"optimizer.{name}={given} is not a number {limit.words}")
 
 
 def _raised_by_library(error: BaseException) -> bool:

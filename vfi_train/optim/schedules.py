@@ -38,7 +38,7 @@ class WarmupCosine:
     warmup_steps: Natural = 0
     start: NonNegative = 0.0
     steps: Positive | None = None
-    first_step: int = 0
+    first_step: Natural = 0
 
     def __call__(self, step: int, *, peak: float, total: int) -> float:
         """See `Schedule`."""

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from datamodules.file_dataset import StoredData
 from vfi_train.config.targets import check_arguments, check_targets, check_value
-from vfi_train.errors import UserError, is_disk_full, nearest
+from vfi_train.errors import UserError, check_ordinary, is_disk_full, nearest, no_empty_folders
 from vfi_train.prepare.dataset_issue import name_of
 from vfi_train.ranges import AboveZero, Limit
 
@@ -31,12 +31,13 @@ def prepare(config: DictConfig) -> None:
         raise UserError(f"task={config.task} is not known: {nearest(str(config.task), TASKS)}")
     check_value("processes", config.processes, Processes | None)
     check_value("device", config.device, str)
+    output = config.output or OmegaConf.select(config, "data.root")
     try:
-        TASKS[config.task](config)
+        with no_empty_folders(*([] if output is None else [Path(str(output)).expanduser()])):
+            TASKS[config.task](config)
     except OSError as error:
         if not is_disk_full(error):
             raise
-        output = config.output or OmegaConf.select(config, "data.root")
         raise UserError(
             f"the disk of {output} is full: make room and give the same command again, it resumes where it stopped"
         ) from error
@@ -47,6 +48,8 @@ def _verify(config: DictConfig) -> None:
 
     options = _checked("verify", find_issues, config)
     output = None if config.output is None else Path(config.output).expanduser()
+    if output is not None:
+        check_ordinary(output, "output", "give the name of a new file")
     if verify(_dataset(config), output, processes=config.processes, **options):
         sys.exit(EXIT_ISSUES)
 

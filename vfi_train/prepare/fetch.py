@@ -47,6 +47,7 @@ def fetch(url: str, path: Path, sha256: str | None = None) -> bool:
     found = digest(part) if sha256 is not None else None
     if found is not None and not found.startswith(str(sha256)):
         part.unlink()
+        _note(part).unlink(missing_ok=True)
         raise UserError(f"{url} gives a file of SHA-256 {found}, not {sha256}: it is another file, or was damaged")
     part.replace(path)
     _note(part).unlink(missing_ok=True)

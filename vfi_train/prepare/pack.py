@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -25,15 +24,14 @@ from vfi_train.errors import UserError, make_folder
 from vfi_train.prepare import disk
 from vfi_train.prepare.dataset_issue import name_of
 from vfi_train.prepare.workers import parallel_map
-from vfi_train.ranges import AboveZero, Limit
+from vfi_train.ranges import AboveZero, FileName
 
-PackName = Annotated[str, Limit("of letters, digits, _, - and .", lambda name: bool(re.fullmatch(r"\w[\w.-]*", name)))]
 SAMPLED = 400  # files whose sizes give an estimate of all sizes
 PLAN = "plan.json"
 PACKED = (*IMAGES, *flow_io.FORMATS, ".npy")
 
 
-def pack(data: StoredData, output: Path, name: PackName, shard: AboveZero, processes: int | None) -> None:
+def pack(data: StoredData, output: Path, name: FileName, shard: AboveZero, processes: int | None) -> None:
     """Pack what a dataset reads into a dataset folder of the same layout.
 
     Args:

@@ -24,7 +24,7 @@ from vfi_train.architectures.base import count_parameters
 from vfi_train.config.build_network import build_network
 from vfi_train.config.read_settings import read_settings
 from vfi_train.config.selection import chosen, configured
-from vfi_train.errors import UserError, make_folder, nearest
+from vfi_train.errors import UserError, make_folder, nearest, no_empty_folders
 from vfi_train.inference.padding import padded_size
 from vfi_train.profile.inference_cost import multiply_accumulates, peak_memory
 from vfi_train.ranges import Limit, Names, Natural, Positive
@@ -107,19 +107,19 @@ def measure_all(models: Mapping[str, Callable[[], Architecture]], config: DictCo
     sizes, modes = [parse_size(size) for size in s.sizes], [parse_mode(mode) for mode in s.modes]
     device = find_device(s.device)
     output = None if s.output is None else Path(s.output).expanduser()
-    if output is not None:
-        make_folder(output.parent, "output")
     if device.type == "cpu":
         keep_freed_memory()
     rows: list[Row] = []
-    with _threads(s.threads):
+    with no_empty_folders(*([] if output is None else [output.parent])), _threads(s.threads):
+        if output is not None:
+            make_folder(output.parent, "output")
         print(f"on {describe(device)}, {s.batch} pairs per run, {s.repeats} runs after {s.warmup}")
         print(_line(HEADINGS), _line(["---"] * len(HEADINGS)), sep="\n", flush=True)
         for (name, make), size, mode in product(models.items(), sizes, modes):
             rows.append(measure(name, make(), size, mode, device, s.batch, s.warmup, s.repeats))
             print(_line(rows[-1].cells()), flush=True)
-    if output is not None:
-        write(rows, output, describe(device))
+        if output is not None:
+            write(rows, output, describe(device))
     return rows
 
 

@@ -9,17 +9,19 @@ import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
 from datamodules.storage.atomic_write import is_process_alive
 from vfi_train.config.compose import compose_config
 from vfi_train.config.overrides import check_values, parse
+from vfi_train.config.read_settings import read_settings
 from vfi_train.config.replaced_choices import drop_options_of_replaced
 from vfi_train.config.targets import check_targets
 from vfi_train.errors import UserError, make_folder, nearest
+from vfi_train.ranges import FileName, Natural, Positive, Text
 from vfi_train.runtime.console import say
 from vfi_train.search.space import read_space, suggest
 from vfi_train.search.trial import run_trial
@@ -35,21 +37,15 @@ HOST, PROCESS = "host", "process"  # of a running trial: whether it was left beh
 class Settings:
     """The keys of `search` in conf/search.yaml, which explains them."""
 
-    study: str
-    trials: int
-    storage: str | None
-    monitor: str
-    direction: str
+    study: FileName
+    trials: Positive
+    storage: Text | None
+    monitor: Text
+    direction: Literal["maximize", "minimize"]
     sampler: str
     prune: bool
-    startup: int
+    startup: Natural
     space: list[str]
-
-    def __post_init__(self) -> None:
-        if self.direction not in ("maximize", "minimize"):
-            raise UserError(f"search.direction={self.direction} is none of maximize, minimize")
-        if self.trials < 1 or self.startup < 0:
-            raise UserError(f"search.trials={self.trials} and search.startup={self.startup}: give 1 or more, 0 or more")
 
 
 def search(config: DictConfig) -> None:
@@ -58,14 +54,16 @@ def search(config: DictConfig) -> None:
     Raises:
         UserError: a setting, or a trial's configuration, is not valid; trials keep failing.
     """
+    import optuna
     from optuna.trial import TrialState
 
-    block = OmegaConf.to_container(config.search, resolve=True, throw_on_missing=True)
-    s = Settings(**block)  # type: ignore[arg-type]
+    s = read_settings(Settings, config.search, "search.")
     space = read_space(s.space)
     fixed = [
         str(o.input_line) for o in parse(HydraConfig.get().overrides.task) if not o.key_or_group.startswith("search.")
     ]
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    check_trial([*fixed, *suggest(optuna.create_study().ask(), space)])  # a mistake is told before there is a study
     study = open_study(s, Path(config.runs))
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # through `run_trial`, which ends its run
     failures = 0
@@ -95,7 +93,6 @@ def open_study(s: Settings, runs: Path) -> optuna.Study:
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = getattr(optuna.samplers, s.sampler, None)
     if sampler is None:
         known = [name for name in optuna.samplers.__all__ if name.endswith("Sampler")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -12,12 +13,14 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.fabric.plugins.environments import ClusterEnvironment
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 from torch.optim import Optimizer
 
 from datamodules.core.datamodule import VFIDataModule, split_batch
 from losses import LossSet
 from vfi_train.architectures import Architecture
 from vfi_train.config.build_network import build_network
+from vfi_train.contract import Prediction
 from vfi_train.errors import UserError
 from vfi_train.inference.padding import padded_size
 from vfi_train.modules.forward import predict
@@ -30,9 +33,11 @@ from vfi_train.runtime.distributed import strategy
 from vfi_train.runtime.lightning_internals import disable_signal_handling, restart_timer, uncount_step
 from vfi_train.runtime.slurm import cluster_environment
 from vfi_train.training.plan import TrainingPlan
-from vfi_train.training.recipe import batch_shapes, takes
+from vfi_train.training.recipe import DataRecipe, batch_shapes, takes
 from vfi_train.training.run_directory import RunDirectory
 from vfi_train.weights.checkpoint_io import AtomicCheckpointIO
+
+OURS = ("datamodules.", "losses.", "vfi_train.")
 
 
 def build_data(plan: TrainingPlan) -> VFIDataModule:
@@ -163,21 +168,55 @@ def check_pairing(architecture: Architecture, data: Any) -> None:
         raise UserError(f"{name} starts from a reference frame, which this dataset does not give: choose another model")
 
 
-@torch.no_grad()
 def check_losses(plan: TrainingPlan) -> None:
-    """Refuse losses that read what the network or a dataset does not give, before there is any data.
+    """Refuse losses that lack a file, or what the network or a dataset gives, before there is any data.
 
-    The network predicts from its smallest frames, black; terms with a backbone, which read images, are left out.
+    Raises:
+        UserError: naming the file, or the term and what it lacks.
     """
-    losses = build_losses(plan, without=tuple(loss.name for loss in plan.losses if loss.has_backbone))
-    network = build_trainable(plan).eval()
+    losses, network = build_losses(plan), build_trainable(plan).eval()
     for data in plan.datasets:
-        shapes = batch_shapes(data, network, 1, padded_size((1, 1), network))
-        batch: Any = {name: torch.zeros(shape) for name, shape in shapes.items()}
-        reads = [field for _, term in losses.named_terms() for field in term.reads]
-        keys = {field.removeprefix("batch.") for field in reads if field.startswith("batch.")}
-        keys -= {*batch, *(["flow"] if data.flow is False else [])}  # others: what own datasets add is not known here
-        losses.check(predict(network, batch), [*batch, *keys])
+        check_loss_inputs(losses, network, data)
+
+
+@torch.no_grad()
+def check_loss_inputs(losses: LossSet, network: Architecture, data: DataRecipe) -> None:
+    """Refuse losses that cannot be computed of what a network predicts for a dataset.
+
+    The network predicts from its smallest frames, black. The terms are computed at the size of the training's images,
+    where it is known, of zeros in the place of the prediction; others than ours may not take that.
+    """
+    small = padded_size((1, 1), network)
+    batch = _black(data, network, small)
+    reads = [field for _, term in losses.named_terms() for field in term.reads]
+    keys = {field.removeprefix("batch.") for field in reads if field.startswith("batch.")}
+    keys -= {*batch, *(["flow"] if data.flow is False else [])}  # others: what own datasets add is not known here
+    prediction = predict(network, batch)
+    losses.check(prediction, [*batch, *keys])
+    kinds = (data.kind, type(network), *map(type, losses.terms.values()))
+    is_ours = all(kind.__module__.startswith(OURS) for kind in kinds)
+    if data.size is None or keys or not is_ours:
+        return
+    batch = _black(data, network, data.size)
+    network.check(batch["frame0"], batch["frame1"])
+    losses(_resized(prediction, data.size[0] / small[0], data.size[1] / small[1]), batch)
+
+
+def _black(data: DataRecipe, network: Architecture, size: tuple[int, int]) -> Any:
+    return {name: torch.zeros(shape) for name, shape in batch_shapes(data, network, 1, size).items()}
+
+
+def _resized(value: Any, rows: float, columns: float) -> Any:
+    """A prediction, or a part of it, with all heights and widths multiplied, of zeros."""
+    if isinstance(value, Tensor):
+        *others, height, width = value.shape
+        return value.new_zeros(()).expand(*others, round(height * rows), round(width * columns))
+    if isinstance(value, list):
+        return [_resized(item, rows, columns) for item in value]
+    if not isinstance(value, Prediction):
+        return value
+    changes = {f.name: _resized(getattr(value, f.name), rows, columns) for f in dataclasses.fields(value)}
+    return dataclasses.replace(value, **changes)
 
 
 def _takes_context(plan: TrainingPlan) -> bool:

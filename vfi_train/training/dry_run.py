@@ -183,8 +183,8 @@ def _optimizer(plan: TrainingPlan, network: Architecture) -> str:
 def _learning_rate(plan: TrainingPlan) -> str:
     counted = plan.with_epoch(UNKNOWN_EPOCH)
     schedule, peak, total = build_schedule(counted), build_optimizer_factory(plan).keywords["lr"], counted.steps
-    if total is None:
-        raise UserError("trainer.max_steps=null is no length: give a number of optimizer steps or ${epochs:N}")
+    if not total:
+        raise UserError(f"{plan.length} is no length: give a number of optimizer steps or ${{epochs:N}}")
 
     def rate(step: int) -> float:
         return schedule(step, peak=peak, total=total)

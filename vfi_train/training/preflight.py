@@ -31,12 +31,14 @@ from vfi_train.training.build import (
     build_optimizer_factory,
     build_trainable,
     build_trainer,
+    check_losses,
     check_pairing,
 )
 from vfi_train.training.dry_run import memory_on_device
 from vfi_train.training.frozen import check_frozen
 from vfi_train.training.plan import TrainingPlan
 from vfi_train.training.rehearsal import existing_folder, rehearse
+from vfi_train.training.run import count_epoch
 from vfi_train.training.run_directory import RunDirectory
 from vfi_train.weights import load_weights
 from vfi_train.weights.checkpoint_io import resume_point
@@ -116,6 +118,7 @@ def try_data(plan: TrainingPlan) -> str:
     data = build_data(plan)
     data.check()
     data.setup()
+    count_epoch(plan, data)
     counts = data.counts() if hasattr(data, "counts") else {}
     published: dict[str, int] = getattr(data, "published", {})
     missing = [f"{name}: {counts[name]:,} of {n:,}" for name, n in published.items() if counts.get(name, n) < n]
@@ -144,8 +147,8 @@ def try_network(plan: TrainingPlan) -> str:
 
 
 def try_losses(plan: TrainingPlan) -> str:
-    """Make every loss term, with its backbone's weights."""
-    build_losses(plan)
+    """Make every loss term, with its backbone's weights, and compute it."""
+    check_losses(plan)
     names = [loss.name for loss in plan.losses if loss.has_backbone]
     return f"{', '.join(names)} found its backbone" if names else "no auxiliary weights are needed"
 

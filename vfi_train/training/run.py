@@ -33,6 +33,7 @@ from vfi_train.training.data_manifest import manifest
 from vfi_train.training.environment import environment
 from vfi_train.training.frozen import check_frozen
 from vfi_train.training.monitors import check_monitors
+from vfi_train.training.options import check_options
 from vfi_train.training.plan import TrainingPlan
 from vfi_train.training.run_directory import RunDirectory
 from vfi_train.weights import load_weights
@@ -80,6 +81,11 @@ def train_run(plan: TrainingPlan) -> bool:
         if not trainer.limit_val_batches or plan.validate_every > plan.steps:  # type: ignore[operator]
             reason = never if trainer.limit_val_batches else "trainer.limit_val_batches=0"
             say(f"{reason}: no validation, no best checkpoint, only the last one")
+        if getattr(module.schedule, "warmup_steps", 0) > plan.steps:  # type: ignore[operator]
+            say(
+                f"schedule.warmup_steps={module.schedule.warmup_steps} is beyond the last of {plan.steps} steps: the "  # type: ignore[attr-defined]
+                "learning rate does not reach optimizer.lr"
+            )
         rank_monitor.watch(trainer)
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         if trainer.interrupted:
@@ -114,12 +120,18 @@ def report(plan: TrainingPlan, trainer: L.Trainer, module: InterpolationModule, 
 
 
 def count_epoch(plan: TrainingPlan, data: VFIDataModule) -> TrainingPlan:
-    """The plan with its lengths in epochs, if it has any, as optimizer steps, counted from the training set."""
+    """The plan with its lengths in epochs, if it has any, as optimizer steps, counted from the training set.
+
+    Raises:
+        UserError: one of them is less than a step.
+    """
     if plan.epoch_resolver is None:
         return plan
     data.setup("fit")
     _, accumulate = split_batch(plan.batch_size, 1, plan.micro_batch_size)
-    return plan.with_epoch(max(1, len(data.train_dataloader()) // accumulate))
+    counted = plan.with_epoch(max(1, len(data.train_dataloader()) // accumulate))
+    check_options(counted.config, counted.config)
+    return counted
 
 
 def share_cores(trainer: L.Trainer, workers: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ import yaml
 
 from datamodules.storage.atomic_write import write_text
 from vfi_train.config.differences import differing_keys
-from vfi_train.errors import UserError, make_folder
+from vfi_train.errors import UserError, make_folder, no_empty_folders
 from vfi_train.loggers.wandb import close_wandb
 from vfi_train.runtime.folder_lock import FolderLock
 from vfi_train.training.plan import TrainingPlan
@@ -119,8 +118,14 @@ class RunDirectory:
             yield
             return
         self._check_configuration(resume)
-        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-        make_folder(self.path, "runs")
+        is_new = not self.path.exists()
+        with no_empty_folders(self.path):
+            make_folder(self.path, "runs")
+            with self._locked(resume, is_new):
+                yield
+
+    @contextmanager
+    def _locked(self, resume: str, is_new: bool) -> Iterator[None]:
         lock = FolderLock(self.path)
         holder = lock.acquire()
         if holder is not None:
@@ -134,12 +139,9 @@ class RunDirectory:
             write_text(self._saved, yaml.safe_dump(dict(self.config), sort_keys=False, allow_unicode=True))
             yield
         except Exception:
-            if made and not self.begun and not (self.path / "faults").exists():
+            if is_new and not self.begun and not (self.path / "faults").exists():
                 close_wandb(failed=True)  # it writes there
                 shutil.rmtree(self.path)
-                with contextlib.suppress(OSError):  # others have made their folders in them
-                    for folder in made[1:]:
-                        folder.rmdir()
             raise
         finally:
             lock.release()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vfi_train.architectures import Architecture
-from vfi_train.errors import UserError, nearest
+from vfi_train.errors import UserError, check_ordinary, nearest
 from vfi_train.weights.hub import SCHEME, hub_file, hub_folder, is_hub_folder
 from vfi_train.weights.published_checkpoint import (
     is_published_folder,
@@ -77,6 +77,7 @@ def find_weights(weights: str | Path, runs: str | Path = "runs", key: str = "wei
         return hub_file(given)
     if given.is_file():
         return given
+    check_ordinary(given, key)
     shipped = shipped_folder() / f"{weights}.safetensors"
     for folder in (given, Path(runs) / given):
         if (folder / "checkpoints").is_dir():
