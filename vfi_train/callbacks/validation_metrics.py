@@ -104,8 +104,8 @@ class ValidationMetrics(L.Callback):
         losses = [metric for metric in metrics if isinstance(metric, MeanLoss)]
         if losses:
             value = loss(batch)
-            for metric in losses:
-                metric.update(value, len(batch["target"]))
+            for mean in losses:
+                mean.update(value, len(batch["target"]))
         for metric in metrics:
             if not isinstance(metric, MeanLoss):
                 metric.update(prediction.frame.float(), batch["target"].float())
