@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, islice
 from typing import Any, Literal
 
 import numpy as np
 
 from datamodules.core.datamodule import VFIDataModule
-from datamodules.core.samplers import GlobalBatchSampler
+from datamodules.core.samplers import GlobalBatchSampler, ShardedEvalSampler
 from datamodules.core.samples import Sample, SampleSource
 from datamodules.file_dataset import one_of
 from vfi_train.errors import DataError, UserError
@@ -33,7 +33,12 @@ class Joint(VFIDataModule):
         every: alternate every "epoch" or every "step".
         val_split: a dataset to validate on, or several by name, each with averages of its own (`val/psnr_NAME`) beside
             those over all samples; null: the first of `datasets`.
-        **loader: see `VFIDataModule`; `batch_size` is that of the first dataset.
+        **loader: see `VFIDataModule`; `batch_size` is that of the first dataset, and `val_batch_size` that of the
+            validation sets that have none of their own.
+
+    Attributes:
+        train_names, val_names: of several datasets, with which the keys of their samples begin (NAME/KEY). Each batch
+            is of one.
     """
 
     def __init__(
@@ -57,21 +62,16 @@ class Joint(VFIDataModule):
             )
         split = {"": first} if val_split is None else val_split
         self.val_sets = dict(split) if isinstance(split, Mapping) else {"": split}
+        self.train_names = tuple(self.datasets) if len(self.datasets) > 1 else ()
         self.val_names = tuple(name for name in self.val_sets if name)
-        if self.val_names:
-            if self.val_batch_size not in (None, 1):
-                raise UserError(
-                    f"data.val_batch_size={self.val_batch_size} of several validation sets, whose images may differ in "
-                    "size: give 1 or null"
-                )
-            self.val_batch_size = 1
-        elif self.val_batch_size is None:
+        if self.val_batch_size is None and not self.val_names:
             self.val_batch_size = self.val_sets[""].val_batch_size
         parts = (*self.datasets.values(), *self.val_sets.values())
         self.arbitrary_time = any(data.arbitrary_time for data in parts)
         self.gives_maps = any(data.gives_maps for data in parts)
         self.gives_reference = any(data.gives_reference for data in parts)
         self.gives_flow = all(data.gives_flow for data in self.datasets.values())
+        self.gives_val_flow = all(data.gives_val_flow for data in self.val_sets.values())
         self.has_context = all(data.has_context for data in parts)
 
     def give_context(self) -> None:
@@ -94,13 +94,14 @@ class Joint(VFIDataModule):
 
     def train_source(self) -> JointSource:
         """The training samples of all datasets."""
-        return JointSource([_named(f"data.datasets.{n}", d.train_source) for n, d in self.datasets.items()])
+        sources = [_named(f"data.datasets.{name}", data.train_source) for name, data in self.datasets.items()]
+        return JointSource(sources, self.train_names)
 
     def val_source(self) -> SampleSource:
         """The samples of the validation dataset, or of several, one after the other."""
         if self.val_names:
             sources = [_named(f"data.val_split.{n}", data.val_source) for n, data in self.val_sets.items()]
-            return NamedSources(self.val_names, sources)
+            return JointSource(sources, self.val_names)
         data, first = self.val_sets[""], next(iter(self.datasets))
         block = f"data.datasets.{first}" if data is self.datasets[first] else "data.val_split"
         return _named(block, data.val_source)
@@ -125,12 +126,30 @@ class Joint(VFIDataModule):
             parts.append(_part(name, size, data.batch_size, per_part, self.seed, rank, world))
         return JointBatches(parts, self.every, position)
 
+    def val_batches(self, batch_size: int) -> Iterable[list[tuple[None, int]]]:
+        """See `VFIDataModule`; each validation set has batches of its own size."""
+        source = self._source("val")
+        if not isinstance(source, JointSource) or not self.val_names:
+            return super().val_batches(batch_size)
+        sizes = [data.val_batch_size or batch_size for data in self.val_sets.values()]
+        parts = zip(source.starts, source.sizes, sizes, strict=True)
+        return [
+            batch
+            for start, size, own in parts
+            for batch in ShardedEvalSampler(start + size, own, self._rank, self._world_size, start)
+        ]
+
 
 class JointSource:
-    """A `SampleSource` of several sources, numbered one after the other."""
+    """A `SampleSource` of several sources, numbered one after the other.
 
-    def __init__(self, sources: list[SampleSource]) -> None:
-        self.sources = sources
+    Args:
+        sources: of the samples.
+        names: of the sources, with which the keys of their samples shall begin (NAME/KEY); none: keys stay.
+    """
+
+    def __init__(self, sources: list[SampleSource], names: Sequence[str] = ()) -> None:
+        self.sources, self.names = sources, names
         self.sizes = [len(source) for source in sources]
         self.starts = [0, *accumulate(self.sizes)][:-1]
 
@@ -140,26 +159,20 @@ class JointSource:
     def sample(self, index: int, rng: np.random.Generator | None) -> Sample | list[Sample]:
         """Sample `index` of all."""
         part = bisect_right(self.starts, index) - 1
-        return self.sources[part].sample(index - self.starts[part], rng)
+        drawn = self.sources[part].sample(index - self.starts[part], rng)
+        if not self.names:
+            return drawn
+        if isinstance(drawn, list):
+            return [self._named(part, sample) for sample in drawn]
+        return self._named(part, drawn)
 
     def after(self, index: int) -> int:
         """See `HasSubsets`: the next sample of the same dataset."""
         part = bisect_right(self.starts, index) - 1
         return self.starts[part] + (index + 1 - self.starts[part]) % self.sizes[part]
 
-
-class NamedSources(JointSource):
-    """Several sources whose samples' keys begin with NAME/."""
-
-    def __init__(self, names: Sequence[str], sources: list[SampleSource]) -> None:
-        super().__init__(sources)
-        self.names = names
-
-    def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
-        """Sample `index` of all."""
-        sample = super().sample(index, rng)
-        assert isinstance(sample, dict)
-        return {**sample, "key": f"{self.names[bisect_right(self.starts, index) - 1]}/{sample['key']}"}
+    def _named(self, part: int, sample: Sample) -> Sample:
+        return {**sample, "key": f"{self.names[part]}/{sample['key']}"}
 
 
 class JointBatches(GlobalBatchSampler):

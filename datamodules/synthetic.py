@@ -60,7 +60,7 @@ class Synthetic(VFIDataModule):
         self.style = SceneStyle(height, width, background_motion, object_motion, nonuniform, curved)
         self.times = _times(times)
         self.arbitrary_time = maps or self.times != (0.5,)
-        self.gives_flow, self.gives_maps = flow, maps
+        self.gives_flow, self.gives_val_flow, self.gives_maps = flow, flow, maps
         self.train_samples, self.val_samples = int(train_samples), int(val_samples)
 
     def train_source(self) -> SyntheticScenes:

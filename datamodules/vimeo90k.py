@@ -42,7 +42,7 @@ class Vimeo90K(StoredData):
         **data: Any,
     ) -> None:
         super().__init__(**data)
-        self.gives_flow = flow
+        self.gives_flow = self.gives_val_flow = flow
         self.train_fraction, self.val_split = check_fraction(train_fraction, val_split)
 
     def train_items(self) -> list[Item]:

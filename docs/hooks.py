@@ -1,7 +1,8 @@
 """What `mkdocs build` does beside rendering pages: included files, and the pages of the API reference.
 
-A line `<!-- include: PATH -->` is replaced by a file of the repository whose links then fit the page. The API
-pages list the public modules of a package, found on disk, so that they follow when modules move.
+A line `[NAME](PATH) <!-- include -->`, which is a link where the page is read in its folder, is replaced by that file
+of the repository, whose links then fit the page. The API pages list the public modules of a package, found on disk, so
+that they follow when modules move.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from mkdocs.structure.files import File, Files
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
-INCLUDE = re.compile(r"^<!-- include: (\S+) -->$", re.M)
+INCLUDE = re.compile(r"^\[[^]]+\]\((\S+)\) <!-- include -->$", re.M)
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 
 # API page -> title, introduction, packages or modules
@@ -47,15 +48,17 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Include files of the repository."""
-    pages = {(ROOT / m[1]): file for file in DOCS.rglob("*.md") for m in INCLUDE.finditer(file.read_text())}
+    found = ((file, m[1]) for file in DOCS.rglob("*.md") for m in INCLUDE.finditer(file.read_text()))
+    pages = {(file.parent / included).resolve(): file for file, included in found}
+    folder = Path(page.file.abs_src_path).parent
 
     def content(match: re.Match[str]) -> str:
-        source = ROOT / match[1]
+        source = (folder / match[1]).resolve()
 
         def link(found: re.Match[str]) -> str:
             target = (source.parent / found[1]).resolve()
             target = pages.get(target, target)  # a file that a page includes is that page
-            return f"]({os.path.relpath(target, Path(page.file.abs_src_path).parent)}"
+            return f"]({os.path.relpath(target, folder)}"
 
         return LINK.sub(link, source.read_text())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import torch
@@ -39,7 +39,8 @@ class VFIDataModule(LightningDataModule):
 
     Attributes:
         arbitrary_time: whether there are targets at other times than 0.5.
-        gives_flow: whether batches hold `flow`.
+        gives_flow: whether batches of training hold `flow`.
+        gives_val_flow: whether those of validation do.
         gives_maps: whether times are maps, one number per pixel.
         gives_reference: whether batches hold `reference` and `reference_time`.
         has_context: whether there are frames before and after the two, see `give_context`.
@@ -50,6 +51,7 @@ class VFIDataModule(LightningDataModule):
 
     arbitrary_time: bool = False
     gives_flow: bool = False
+    gives_val_flow: bool = False
     gives_maps: bool = False
     gives_reference: bool = False
     has_context: bool = False
@@ -154,8 +156,11 @@ class VFIDataModule(LightningDataModule):
         batch_size = self.val_batch_size
         if batch_size is None:
             batch_size = split_batch(self.batch_size, self._world_size, self.micro_batch_size)[0]
-        batches = ShardedEvalSampler(self.val_size, batch_size, self._rank, self._world_size)
-        return Loader(self._samples("val"), batch_sampler=batches, **self._options())
+        return Loader(self._samples("val"), batch_sampler=self.val_batches(batch_size), **self._options())
+
+    def val_batches(self, batch_size: int) -> Iterable[list[tuple[None, int]]]:
+        """Which validation samples make up the batches of this process, of `batch_size` where nothing else is said."""
+        return ShardedEvalSampler(self.val_size, batch_size, self._rank, self._world_size)
 
     def test_dataloader(self) -> DataLoader:
         """As `val_dataloader`."""

@@ -73,10 +73,17 @@ class GlobalBatchSampler(Sampler[list[tuple[int, int]]]):
 
 
 class ShardedEvalSampler(Sampler[list[tuple[None, int]]]):
-    """Batches of validation samples of one process: rank r takes r, r + world, ...; none is taken twice."""
+    """Batches of validation samples of one process: rank r takes r, r + world, ...; none is taken twice.
 
-    def __init__(self, size: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
-        self.indices, self.batch_size = range(rank, size, world_size), batch_size
+    Args:
+        size: number of samples of the dataset.
+        batch_size: samples of a batch.
+        rank, world_size: which process of how many.
+        start: the first sample that is taken.
+    """
+
+    def __init__(self, size: int, batch_size: int, rank: int = 0, world_size: int = 1, start: int = 0) -> None:
+        self.indices, self.batch_size = range(start + (rank - start) % world_size, size, world_size), batch_size
 
     def __len__(self) -> int:
         return -(-len(self.indices) // self.batch_size)

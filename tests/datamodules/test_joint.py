@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import lightning as L
@@ -17,7 +18,7 @@ from tests.helpers.layouts import LAYOUTS, fabricate, joint_data, tiny_block
 from tests.helpers.sources import Numbers, NumbersData, Recorder, SaveEverywhere, micro_batches, saved, steps, trainer
 from vfi_train.callbacks.validation_metrics import ValidationMetrics
 from vfi_train.contract import Prediction
-from vfi_train.errors import DataError, UserError
+from vfi_train.errors import DataError
 
 Every = Literal["epoch", "step"]
 
@@ -131,6 +132,20 @@ def test_resumed_from_checkpoints_of_other_moments(tmp_path: Path, hook: str) ->
         assert micro_batches(run(tmp_path / "rest", "epoch", ckpt=path, num_workers=int(done == 4))) == full[done:]
 
 
+@pytest.mark.parametrize("world", [2, 3])
+def test_processes_share_each_validation_set(world: int) -> None:
+    """Each sample once over all processes, whose shares differ by one at most."""
+    sets = {"x": NamedData("c", 3, val=4, batch_size=1), "y": NamedData("d", 5, val=5, batch_size=1)}
+    module = joint(val_split=sets)
+    module.setup()
+    shares = []
+    for rank in range(world):
+        module.trainer = SimpleNamespace(world_size=world, global_rank=rank)  # type: ignore[assignment]
+        shares.append([index for batch in module.val_batches(2) for _, index in batch])
+    assert sorted(index for share in shares for index in share) == list(range(9))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
 @pytest.mark.parametrize(("world", "per_device"), [(2, 2), (1, 2), (2, 1)])
 @pytest.mark.parametrize("every", ["epoch", "step"])
 def test_a_global_batch_is_the_same_on_any_number_of_processes(every: Every, world: int, per_device: int) -> None:
@@ -164,11 +179,15 @@ class White(L.LightningModule):
 
 def test_several_sets_are_validated_on(tmp_path: Path) -> None:
     """Each image is one grey level, i of 255: the PSNR of white is -20 log10(1 - i / 255)."""
-    sets = {"x": NamedData("c", 3, val=2, batch_size=1), "y": NamedData("d", 5, val=3, batch_size=1)}
-    module = joint(val_split=sets)
+    sets = {
+        "x": NamedData("c", 3, val=2, batch_size=1, val_batch_size=1),
+        "y": NamedData("d", 5, val=3, batch_size=1),
+    }
+    module = joint(val_split=sets, val_batch_size=2)
     module.setup()
-    keys = [batch["key"][0] for batch in module.val_dataloader()]
-    assert keys == [f"x/val-c{i}:held-out" for i in range(2)] + [f"y/val-d{i}:held-out" for i in range(3)]
+    keys = [batch["key"] for batch in module.val_dataloader()]
+    x, y = ([f"{name}{i}:held-out" for i in range(3)] for name in ("x/val-c", "y/val-d"))
+    assert keys == [x[:1], x[1:2], y[:2], y[2:]]  # batches are of one set, and as large as it says
     (found,) = L.Trainer(
         accelerator="cpu", logger=False, callbacks=[ValidationMetrics(["psnr"])], default_root_dir=tmp_path,
         enable_progress_bar=False, enable_model_summary=False,
@@ -177,8 +196,6 @@ def test_several_sets_are_validated_on(tmp_path: Path) -> None:
     assert found["val/psnr_x"] == pytest.approx(scores[:2].mean(), abs=1e-5)
     assert found["val/psnr_y"] == pytest.approx(scores.mean(), abs=1e-5)
     assert found["val/psnr"] == pytest.approx((scores[:2].sum() + scores.sum()) / 5, abs=1e-5)
-    with pytest.raises(UserError, match=r"data\.val_batch_size=2 of several validation sets"):
-        joint(val_split=sets, val_batch_size=2)
 
 
 def test_batch_sizes_that_do_not_go_together_are_refused() -> None:

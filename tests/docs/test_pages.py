@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hydra import compose, initialize_config_module
@@ -76,6 +77,22 @@ def test_links_outside_of_the_site_lead_somewhere() -> None:
             continue
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+@pytest.mark.parametrize(
+    ("page", "file"),
+    [("contributing", "CONTRIBUTING.md"), ("changelog", "CHANGELOG.md"), ("results", "benchmarks/RESULTS.md")],
+)
+def test_a_page_of_a_file_links_to_it_in_its_folder_and_holds_it_on_the_site(page: str, file: str) -> None:
+    path = DOCS / f"{page}.md"
+    written = re.sub("<!--.*?-->", "", path.read_text()).strip()
+    assert written == f"[{file}](../{file})"
+    shown = SimpleNamespace(file=SimpleNamespace(abs_src_path=str(path)))
+    on_site = runpy.run_path(str(DOCS / "hooks.py"))["on_page_markdown"](path.read_text(), shown, None, None)
+    assert on_site.splitlines()[0] == (ROOT / file).read_text().splitlines()[0]
+    assert len(on_site.splitlines()) > 40
+    links = [link for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", on_site) if not (DOCS / link).exists()]
+    assert links == []
 
 
 def test_the_readme_is_short() -> None:

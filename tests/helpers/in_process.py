@@ -32,7 +32,7 @@ SMALL_ATM = (
     *(
         f"+curriculum.overrides.{phase}=['data.datasets.vimeo90k.transforms={CROP}',"
         f"'data.datasets.x4k1000fps.transforms={CROP}','data.datasets.x4k1000fps.batch_size=1',"
-        "'data.datasets.vimeo90k.val_samples=1']"
+        "'data.val_split.vimeo90k.val_samples=1','data.val_split.snu_film.val_samples=1']"
         for phase in ("joint", "pct")
     ),
 )  # fmt: skip

@@ -81,7 +81,7 @@ def test_without_curves_motion_is_even_and_the_rest_may_move(place: Path) -> Non
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"masks": ["left"], "curves": [[0, 1], [0, 1]]}, "masks= names 1 files and curves= 2 curves"),
+        ({"masks": ["left"], "curves": [[0, 1], [0, 1]]}, "masks= names 1 objects and curves= 2 curves"),
         ({"masks": ["left"], "curves": [[0, 1.5]]}, r"curves=\[0, 1.5\] is no curve: give two heights or more from"),
         ({"masks": ["left"], "curves": [0]}, r"curves=\[0\] is no curve"),
         ({"masks": ["left"], "rest": "still"}, "rest=still is not known: give fixed or moves"),

@@ -235,6 +235,12 @@ def test_atm_vfis_phases_by_the_author() -> None:
     levels = [plan.config["loss"]["terms"]["laplacian"]["levels"] for plan in phases.values()]
     assert levels == [3, 2, 2, 2]
     assert phases["global"].config["data"]["val_split"]["split"] == "hard"
+    for name in ("joint", "pct"):
+        split = phases[name].config["data"]["val_split"]
+        assert list(split) == ["snu_film", "vimeo90k"]
+        assert (split["snu_film"]["split"], split["vimeo90k"]["val_split"]) == ("hard", "test")
+        assert (split["snu_film"]["val_batch_size"], split["vimeo90k"]["val_batch_size"]) == (1, None)
+        assert phases[name].best == ("max", "val/psnr_vimeo90k")
     published = [plan.config["published"]["psnr"] for plan in phases.values()]
     assert published == [36.2891, 30.2463, 36.3847, 35.9552]
 
@@ -310,6 +316,9 @@ def test_atm_vfis_curriculum_trains_on_published_layouts(backbones: Path, tmp_pa
     trained = {name for name in at["local"] if name in states["joint"]}
     assert len(trained & local) == 172
     assert len(trained & glob) == 60
+    for phase in ("joint", "pct"):
+        row = rows(run / phase)[-1]
+        assert {"val/psnr", "val/psnr_vimeo90k", "val/psnr_snu_film", "loss/vimeo90k", "loss/x4k1000fps"} <= set(row)
     # What a phase does not train has no state and keeps its bits.
     assert set(states["local"]) == trained & local
     assert set(states["global"]) == trained & glob

@@ -18,6 +18,7 @@ from tests.helpers.in_process import TINY, composed, planned
 from tests.helpers.pages import DOCS
 from vfi_train.architectures import Architecture, Encoding
 from vfi_train.callbacks.published_reference import milestones
+from vfi_train.config.differences import differing_keys
 from vfi_train.contract import Prediction
 from vfi_train.errors import UserError
 from vfi_train.profile.training_cost import state_per_parameter, training_memory
@@ -213,6 +214,15 @@ def test_a_joint_training_is_rehearsed_on_each_of_its_datasets(tmp_path: Path) -
     config = {**plan.config, "data": data}
     assert rehearse(dataclasses.replace(plan, config=config, datasets=plan.datasets * 2), tmp_path) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_datasets_are_trained_on_in_the_order_in_which_they_are_written() -> None:
+    """And another order is another training."""
+    sets = ("+data@data.datasets.z=synthetic", "+data@data.datasets.a=synthetic", "~data.datasets.x4k1000fps")
+    config = planned("data=joint", "model=atm_vfi_lite", "loss=atm_vfi_global", *sets).config
+    assert list(config["data"]["datasets"]) == ["vimeo90k", "z", "a"]
+    again = {**config, "data": {**config["data"], "datasets": dict(sorted(config["data"]["datasets"].items()))}}
+    assert differing_keys(config, again) == ["data.datasets: vimeo90k, z, a -> a, vimeo90k, z"]
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,7 @@ class Settings:
     upload: Positive
     side: Side
     keep: AboveZero
+    sam: Text | None
 
 
 def app(config: DictConfig) -> None:
@@ -84,7 +85,9 @@ def serve(settings: Settings, model: str, search_path: Sequence[str] = ()) -> No
         }  # fmt: skip
         from vfi_train.app.page import STYLE, build
 
-        jobs = Jobs(Path(folder), runs=s.runs, device=s.device, side=s.side, search_path=search_path)
+        jobs = Jobs(
+            Path(folder), runs=s.runs, device=s.device, side=s.side, sam=s.sam, search_path=search_path
+        )  # fmt: skip
         note = f"Files up to {s.upload} MB; uploads and results are removed after {s.keep / 60:g} minutes."
         page = build(jobs, model, s.weights, any_file=s.host in LOOPBACK, note=note)
         over = threading.Event()

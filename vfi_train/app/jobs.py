@@ -25,6 +25,7 @@ from vfi_train.inference.manipulation import compose, manipulate, timing
 from vfi_train.inference.time_probe import is_time_aware
 from vfi_train.interpolate.command import interpolate_with
 from vfi_train.interpolate.encoders import Encoding
+from vfi_train.interpolate.segment import SegmentAnything, strokes
 from vfi_train.interpolate.writers import OutputWriter
 from vfi_train.runtime.devices import find_device
 from vfi_train.weights import list_shipped, load_weights
@@ -41,6 +42,7 @@ class Jobs:
         runs: folder of trainings whose weights can be chosen.
         device: see `find_device`.
         side: pixels of the longer side of an image, at most.
+        sam: see `SegmentAnything`; None: masks are what is painted.
         search_path: overrides of `hydra.searchpath`, for models from outside.
     """
 
@@ -51,10 +53,12 @@ class Jobs:
         runs: str = "runs",
         device: str = "auto",
         side: int = 2160,
+        sam: str | None = None,
         search_path: Sequence[str] = (),
     ) -> None:
         self.folder, self.runs, self.device, self.side = folder, runs, device, side
         self.models, self._search_path = group_choices("model", search_path), search_path
+        self.segment = None if sam is None else SegmentAnything(sam, device)
         self._lock = threading.Lock()
         self._network = lru_cache(maxsize=2)(self._load)
 
@@ -70,14 +74,20 @@ class Jobs:
     def manipulated(
         self, model: str, weights: str, frame0: ImageArray | None, frame1: ImageArray | None,
         masks: Sequence[np.ndarray], curves: Sequence[Sequence[float]], rest_moves: bool, count: int,
+        complete: bool = False,
     ) -> list[ImageArray]:  # fmt: skip
-        """`count` frames: what a mask (H W) covers follows its curve (heights 0..1), the rest is fixed or moves."""
+        """`count` frames: what a mask (H W) covers follows its curve (heights 0..1), the rest is fixed or moves.
+
+        With `complete`, the strokes of a mask are points on an object, whose mask Segment Anything makes.
+        """
         first, last = self._checked(frame0, frame1)
         objects = [(mask, list(curve)) for mask, curve in zip(masks, curves, strict=True) if mask.any()]
         if not objects:
             raise UserError("paint over an object in the first image: what is painted follows the curve of its colour")
         elsewhere: Any = timing([0, 1], count) if rest_moves else 0.0
         with self._lock:
+            if complete and self.segment is not None:
+                objects = [(self.segment.mask(first, strokes(mask)), curve) for mask, curve in objects]
             network = self._network(model, weights)
             predict = manipulate if network.model.takes_time_map and not network.recursive else compose
             regions, timings = zip(*objects, strict=True)

@@ -89,23 +89,31 @@ def _object(jobs: Jobs, chosen: list[gr.Dropdown]) -> None:
                             elem_id=f"curve_{name.lower()}",
                         )
                     )
+            complete = gr.Checkbox(
+                value=jobs.segment is not None, visible=jobs.segment is not None, elem_id="complete",
+                label="A dab on an object is enough: Segment Anything finds the rest of it",
+            )  # fmt: skip
+            if jobs.segment is None:
+                gr.Markdown("Started with `sam=FOLDER`, the page finds an object from a dab (Segment Anything).")
             rest = gr.Radio(["is fixed", "moves"], value="is fixed", label="The rest", elem_id="rest")
             count = _count()
             button = gr.Button("Interpolate", variant="primary", elem_id="manipulate")
         viewer = _Viewer(jobs, "object")
 
     def manipulate(
-        model: str, weights: str, editor: Any, frame1: ImageArray, rest: str, count: float, *curves: Any
+        model: str, weights: str, editor: Any, frame1: ImageArray, rest: str, count: float, *others: Any
     ) -> dict[Any, Any]:
         frame0, masks = painted(editor, [ImageColor.getrgb(colour)[:3] for colour in COLOURS.values()])
+        *curves, complete = others
         heights = [[float(height) / 100 for height in curve] for curve in curves] if masks else []
         return viewer.show(
-            jobs.manipulated(model, weights, frame0, frame1, masks, heights, rest == "moves", int(count))
+            jobs.manipulated(model, weights, frame0, frame1, masks, heights, rest == "moves", int(count), complete)
         )
 
     button.click(
-        _with_notices(manipulate), [*chosen, editor, last, rest, count, *curves], viewer.parts, api_name="manipulate"
-    )
+        _with_notices(manipulate), [*chosen, editor, last, rest, count, *curves, complete], viewer.parts,
+        api_name="manipulate",
+    )  # fmt: skip
 
 
 def _video(jobs: Jobs, chosen: list[gr.Dropdown]) -> None:

@@ -1,18 +1,23 @@
-"""PSNR, SSIM and other metrics over the validation samples."""
+"""PSNR, SSIM, the loss and other metrics over the validation samples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+from torch import Tensor
 from torchmetrics import Metric
 
+from vfi_train.architectures import Architecture
 from vfi_train.callbacks.weight_average import WeightAverage
+from vfi_train.contract import Batch, Prediction
 from vfi_train.errors import UserError, nearest
 from vfi_train.metrics import PSNR, SSIM, InterpolationError
-from vfi_train.metrics.image_metrics import LPIPS
+from vfi_train.metrics.image_metrics import LPIPS, MeanLoss
+from vfi_train.modules.forward import padded, predict
 
 KNOWN: dict[str, Callable[[], Metric]] = {
     "psnr": PSNR,
@@ -23,6 +28,7 @@ KNOWN: dict[str, Callable[[], Metric]] = {
     "ssim2d": lambda: SSIM(variant="2d"),
     "ssim_uniform": lambda: SSIM(variant="uniform"),
     "ie": InterpolationError,
+    "loss": MeanLoss,
 }
 
 
@@ -30,7 +36,8 @@ class ValidationMetrics(L.Callback):
     """Logs `val/NAME` for each metric after each validation: the mean over the images of all processes.
 
     Args:
-        names: of `KNOWN`, and lpips; see `vfi_train.metrics`.
+        names: of `KNOWN`, and lpips; see `vfi_train.metrics`. "loss" is the training's, in evaluation mode, on images
+            padded as the network needs; it takes a second forward pass, which gets the target.
         others: more metrics by name, of torchmetrics or alike, each taking (prediction, target) B 3 H W in [0, 1].
         backbones: the folder of LPIPS' backbone; None: torch's cache.
 
@@ -74,14 +81,12 @@ class ValidationMetrics(L.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Add the batch's images."""
-        target = outputs["batch"]["target"].float()
-        own = self._of_sets.get(outputs["batch"]["key"][0].partition("/")[0], {})  # of several sets, batches are of one
-        for metric in (*self.metrics.values(), *own.values()):
-            metric.update(outputs["prediction"].frame.float(), target)
+        batch, prediction = outputs["batch"], outputs["prediction"]
+        own = self._of_sets.get(batch["key"][0].partition("/")[0], {})  # of several sets, batches are of one
+        self._update((*self.metrics.values(), *own.values()), prediction, batch, partial(validation_loss, pl_module))
         for average in self._averages(trainer):
-            frame = average.predict(outputs["batch"], trainer).frame.float()
-            for metric in self._of_averages[average.name].values():
-                metric.update(frame, target)
+            loss = partial(validation_loss, pl_module, network=average.network)
+            self._update(self._of_averages[average.name].values(), average.predict(batch, trainer), batch, loss)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Combine over processes (torchmetrics does, by sums and counts) and log."""
@@ -93,6 +98,35 @@ class ValidationMetrics(L.Callback):
                 pl_module.log(f"val/{name}{suffix}", metric.compute(), prog_bar=shown, sync_dist=True)
 
     @staticmethod
+    def _update(
+        metrics: Collection[Metric], prediction: Prediction, batch: Batch, loss: Callable[[Batch], Tensor]
+    ) -> None:
+        losses = [metric for metric in metrics if isinstance(metric, MeanLoss)]
+        if losses:
+            value = loss(batch)
+            for mean in losses:
+                mean.update(value, len(batch["target"]))
+        for metric in metrics:
+            if not isinstance(metric, MeanLoss):
+                metric.update(prediction.frame.float(), batch["target"].float())
+
+    @staticmethod
     def _averages(trainer: L.Trainer) -> list[WeightAverage]:
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         return [callback for callback in callbacks if isinstance(callback, WeightAverage) and callback.updates]
+
+
+def validation_loss(module: Any, batch: Batch, network: Architecture | None = None) -> Tensor:
+    """The total loss of a validation batch, a scalar.
+
+    Args:
+        module: the `InterpolationModule`.
+        batch: images of any size.
+        network: instead of the module's.
+    """
+    network = network or module.architecture
+    batch = module.prepare(padded(batch, network))
+    with module.trainer.precision_plugin.val_step_context():
+        prediction = predict(network, batch)
+    total: Tensor = module.loss(prediction, batch, module.global_step)["total"]
+    return total

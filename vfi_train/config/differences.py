@@ -8,6 +8,7 @@ from typing import Any
 from vfi_train.config.key_roles import Role, has_role
 
 _ABSENT = object()
+ORDERED = ("data.datasets",)  # blocks whose order decides, too
 
 
 def differing_keys(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -22,5 +23,6 @@ def differing_keys(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[st
 
 def _leaves(node: Any, prefix: str = "") -> dict[str, Any]:
     if isinstance(node, Mapping) and node:
-        return {k: v for key, value in node.items() for k, v in _leaves(value, f"{prefix}.{key}".lstrip(".")).items()}
+        found = {k: v for key, value in node.items() for k, v in _leaves(value, f"{prefix}.{key}".lstrip(".")).items()}
+        return {**found, prefix: ", ".join(map(str, node))} if prefix in ORDERED else found
     return {prefix: node}

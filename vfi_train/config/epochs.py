@@ -14,7 +14,8 @@ PREFIX, SUFFIX = "${epochs:", "}"
 
 
 def resolved(config: DictConfig, steps_per_epoch: int | None = None) -> dict[str, Any]:
-    """The configuration without interpolations, as plain containers.
+    """The configuration without interpolations, as plain containers: keys in alphabetical order, but those of
+    `data.datasets` as they are written.
 
     Args:
         config: a training's.
@@ -24,7 +25,11 @@ def resolved(config: DictConfig, steps_per_epoch: int | None = None) -> dict[str
     if steps_per_epoch is not None:
         config = config.copy()
         config.steps_per_epoch = steps_per_epoch
-    container: dict[str, Any] = yaml.safe_load(yaml.safe_dump(OmegaConf.to_container(config, resolve=True)))
+    written: Any = OmegaConf.to_container(config, resolve=True)
+    container: dict[str, Any] = yaml.safe_load(yaml.safe_dump(written))
+    names = written["data"].get("datasets") or ()
+    if names:
+        container["data"]["datasets"] = {name: container["data"]["datasets"][name] for name in names}
     return container
 
 

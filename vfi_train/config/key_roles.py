@@ -51,6 +51,7 @@ KEY_ROLES: dict[str, Role] = {
     "callbacks.images": RESUMABLE,
     "callbacks.throughput": RESUMABLE,
     "callbacks.samples": RESUMABLE,
+    "callbacks.datasets": RESUMABLE,
     "callbacks.last": RESUMABLE,
     "callbacks.metrics": RESUMABLE,
     "data.root": RESUMABLE,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -11,7 +10,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from vfi_train.config.compose import compose_config
 from vfi_train.config.overrides import parse, search_path
-from vfi_train.errors import UserError
 
 
 def chosen(group: str) -> list[str]:
@@ -34,29 +32,6 @@ def dataset(name: str) -> dict[str, Any]:
     block = OmegaConf.to_container(_compose("data", name, given_search_path()), resolve=True)
     assert isinstance(block, dict)
     return block  # type: ignore[return-value]
-
-
-def benchmark_names(names: Sequence[str]) -> tuple[list[str], bool]:
-    """Names of benchmarks, those of sets included; and whether there was a set (absent datasets are skipped)."""
-    found: list[str] = []
-    is_set = False
-    for name in names:
-        config = configured("benchmark", name)
-        is_set |= "names" in config
-        found += list(config.names) if "names" in config else [name]
-    return list(dict.fromkeys(found)), is_set
-
-
-def one_for_each(key: str, value: Any, count: int, of: str) -> list[Any]:
-    """A value for all, or a list of a value for each, as a list.
-
-    Raises:
-        UserError: a list of another length.
-    """
-    values = list(value) if OmegaConf.is_list(value) or isinstance(value, (list, tuple)) else [value] * count
-    if len(values) != count:
-        raise UserError(f"{key} lists {len(values)} for {count} {of}: give one for each")
-    return values
 
 
 def given_search_path() -> tuple[str, ...]:

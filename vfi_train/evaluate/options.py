@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 from omegaconf import DictConfig, OmegaConf
 
 from vfi_train.config.read_settings import read_settings
-from vfi_train.config.selection import benchmark_names, chosen, configured, dataset, one_for_each
+from vfi_train.config.selection import chosen, configured, dataset
 from vfi_train.errors import UserError
 from vfi_train.evaluate.benchmarks import Benchmark, find_root
 from vfi_train.evaluate.networks import ModelChoice, model_of_run, with_unique_labels
@@ -109,7 +110,7 @@ def _models(config: DictConfig) -> tuple[ModelChoice, ...]:
     names = chosen("model")
     if len(names) == 1 and OmegaConf.is_list(config.weights):
         names *= len(config.weights)  # one network with several weights
-    weights = one_for_each("weights", config.weights, len(names), "models") if names else []
+    weights = _one_for_each("weights", config.weights, len(names), "models") if names else []
     blocks = [configured("model", name) if len(set(names)) > 1 else config.model for name in names]
     models = [ModelChoice(*given) for given in zip(names, map(_plain, blocks), weights, strict=True)]
     runs = [] if config.run is None else config.run if OmegaConf.is_list(config.run) else [config.run]
@@ -118,10 +119,10 @@ def _models(config: DictConfig) -> tuple[ModelChoice, ...]:
 
 def _benchmarks(config: DictConfig) -> tuple[tuple[Benchmark, ...], tuple[str, ...]]:
     """The benchmarks whose data is present; of a set (`all`) those whose data is missing, a sentence each."""
-    names, is_set = benchmark_names(chosen("benchmark"))
+    names, is_set = _benchmark_names(chosen("benchmark"))
     if not names:
         raise UserError("benchmark=... is needed and was not given: give a name of conf/benchmark, or all")
-    roots = one_for_each("root", config.root, len(names), "benchmarks")
+    roots = _one_for_each("root", config.root, len(names), "benchmarks")
     has_many = len(names) > 1 and not OmegaConf.is_list(config.root)
     found = [read_benchmark(n, None if r is None else str(r), has_many) for n, r in zip(names, roots, strict=True)]
     present = tuple(b for b in found if not is_set or (b.root is not None and b.root.is_dir()))
@@ -129,6 +130,29 @@ def _benchmarks(config: DictConfig) -> tuple[tuple[Benchmark, ...], tuple[str, .
     if not present:
         raise UserError(f"root={config.root} has no folder of a benchmark ({'; '.join(absent)})")
     return present, absent
+
+
+def _benchmark_names(names: Sequence[str]) -> tuple[list[str], bool]:
+    """Names of benchmarks, those of sets included; and whether there was a set (absent datasets are skipped)."""
+    found: list[str] = []
+    is_set = False
+    for name in names:
+        config = configured("benchmark", name)
+        is_set |= "names" in config
+        found += list(config.names) if "names" in config else [name]
+    return list(dict.fromkeys(found)), is_set
+
+
+def _one_for_each(key: str, value: Any, count: int, of: str) -> list[Any]:
+    """A value for all, or a list of a value for each, as a list.
+
+    Raises:
+        UserError: a list of another length.
+    """
+    values = list(value) if OmegaConf.is_list(value) or isinstance(value, (list, tuple)) else [value] * count
+    if len(values) != count:
+        raise UserError(f"{key} lists {len(values)} for {count} {of}: give one for each")
+    return values
 
 
 def _protocols() -> tuple[Protocol, ...]:

@@ -56,9 +56,10 @@ class Settings:
     output_rate: float | str | None
     speed: float | str
     deinterlace: str | None
-    masks: str | list[str] | None
+    masks: str | list[Any] | None
     curves: list[Any] | None
     rest: str
+    sam: Text | None
     drop_repeats: bool
     cut_threshold: NonNegative | None
     static_threshold: NonNegative | None
@@ -126,7 +127,7 @@ def run(settings: Settings, model: Architecture) -> Summary:
     if s.masks is not None:
         if insert is not None:
             raise UserError("insert= does not go with masks=: give factor= or times=")
-        objects = Objects.read(s.masks, s.curves, s.rest, (clip.height, clip.width))
+        objects = Objects.read(s.masks, s.curves, s.rest, (clip.height, clip.width), s.sam, s.device)
     elif s.curves is not None:
         raise UserError("curves= is the timing of masks=, of which none is given: give both")
     if s.output_rate is not None:

@@ -17,6 +17,7 @@ from vfi_train.errors import UserError
 from vfi_train.inference.manipulation import compose, manipulate
 from vfi_train.interpolate.frame_stream import FrameStream, Output
 from vfi_train.interpolate.pairs import Pair
+from vfi_train.interpolate.segment import WHERE, Point, SegmentAnything
 
 REST = ("fixed", "moves")
 EVEN = (0.0, 1.0)  # the curve of motion at constant speed
@@ -27,40 +28,60 @@ class Objects:
     """Objects of the first image.
 
     Args:
-        masks: H W each: where they are; the first of overlapping ones counts.
+        masks: H W each: where they are; the first of overlapping ones counts. Or a point on the object, for `sam`.
         curves: of each, how far along its path it is: two or more heights, evenly spaced from the first to the last
             image; 0 is where it is in the first, 1 in the last.
         moves: whether everything else moves at constant speed; otherwise it stays as in the first image.
+        sam: makes the masks of points.
     """
 
-    masks: Sequence[NDArray[np.bool_]]
+    masks: Sequence[NDArray[np.bool_] | Point]
     curves: Sequence[Sequence[float]]
     moves: bool
+    sam: SegmentAnything | None = None
+
+    def masks_on(self, image: ImageArray) -> list[NDArray[np.bool_]]:
+        """The masks, H W each, for the first image."""
+        found = []
+        for mask in self.masks:
+            if isinstance(mask, tuple):
+                assert self.sam is not None
+                mask = self.sam.mask(image, [mask])
+            found.append(mask)
+        return found
 
     @classmethod
-    def read(cls, masks: Any, curves: Any, rest: str, size: tuple[int, int]) -> Objects:
+    def read(
+        cls, masks: Any, curves: Any, rest: str, size: tuple[int, int], sam: str | None = None, device: str = "auto"
+    ) -> Objects:
         """From the values of the configuration.
 
         Args:
-            masks: a file or several: images that are white (any channel above half) where the object is.
+            masks: a file or several: images that are white (any channel above half) where the object is. Or, for any
+                of them, a point [x, y] on the object, in pixels.
             curves: a curve for each, or one for one; None: even motion.
             rest: "fixed" or "moves".
             size: height and width of the images.
+            sam, device: see `SegmentAnything`; None: there are no points.
 
         Raises:
-            UserError: a file that cannot be read or does not fit, or curves that do not.
+            UserError: a file that cannot be read or does not fit, a point without `sam`, or curves that do not fit.
         """
         if rest not in REST:
             raise UserError(f"rest={rest} is not known: give {' or '.join(REST)}")
-        files = [str(file) for file in (masks if isinstance(masks, list) else [masks])]
+        files = masks if isinstance(masks, list) else [masks]
+        files = [files] if files and all(isinstance(value, (int, float)) for value in files) else files  # one point
         given = curves if curves is None or (curves and isinstance(curves[0], list)) else [curves]
         given = [list(EVEN)] * len(files) if given is None else given
         if len(given) != len(files):
-            raise UserError(f"masks= names {len(files)} files and curves= {len(given)} curves: give one for each")
+            raise UserError(f"masks= names {len(files)} objects and curves= {len(given)} curves: give one for each")
         for curve in given:
             if len(curve) < 2 or not all(isinstance(h, (int, float)) and 0 <= h <= 1 for h in curve):
                 raise UserError(f"curves={curve} is no curve: give two heights or more from 0 to 1, such as [0,0.2,1]")
-        return cls([_read_mask(Path(file), size) for file in files], given, rest == "moves")
+        found = [_point(m, size, sam) if isinstance(m, list) else _read_mask(Path(str(m)), size) for m in files]
+        has_points = any(isinstance(mask, tuple) for mask in found)
+        segment = SegmentAnything(sam, device) if sam is not None and has_points else None
+        return cls(found, given, rest == "moves", segment)
 
 
 class ObjectStream(FrameStream):
@@ -104,9 +125,22 @@ class ObjectStream(FrameStream):
 
         make: Callable[..., list[ImageArray]] = manipulate if has_maps else compose
         return make(
-            predict, pair.frame0.image, pair.frame1.image, objects.masks, objects.curves, times,
+            predict, pair.frame0.image, pair.frame1.image, objects.masks_on(pair.frame0.image), objects.curves, times,
             elsewhere=times if objects.moves else 0.0,
         )  # fmt: skip
+
+
+def _point(values: list[Any], size: tuple[int, int], sam: str | None) -> Point:
+    height, width = size
+    numbers = len(values) == 2 and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+    if not numbers or not (0 <= values[0] < width and 0 <= values[1] < height):
+        raise UserError(f"masks={values} is no point [x, y] of images of {width}x{height} pixels, and no file")
+    if sam is None:
+        raise UserError(
+            f"masks={values} is a point on an object, whose mask Segment Anything makes: give sam=FOLDER, {WHERE}; or "
+            "give the mask as a file"
+        )
+    return float(values[0]), float(values[1])
 
 
 def _read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:

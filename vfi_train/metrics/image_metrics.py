@@ -16,8 +16,8 @@ from vfi_train.metrics.functional import interpolation_error, psnr, ssim2d, ssim
 VARIANTS = {"3d": ssim3d, "2d": ssim2d, "uniform": ssim_uniform}
 
 
-class ImageMetric(Metric):
-    """The mean over images of a score of each image.
+class Mean(Metric):
+    """A mean over images.
 
     The states are sum and count, added over processes, so that each image counts once however they are distributed.
     """
@@ -34,6 +34,29 @@ class ImageMetric(Metric):
         self.add_state("total", torch.zeros((), dtype=wide), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
+    def add(self, total: Tensor, count: int) -> None:
+        """Add the sum of `count` images' numbers."""
+        self.total += total.to(self.total.dtype)
+        self.count += count
+
+    def compute(self) -> Tensor:
+        """The mean so far; NaN before the first image."""
+        return (self.total / self.count).float()
+
+
+class MeanLoss(Mean):
+    """The mean of a loss over images."""
+
+    higher_is_better = False
+
+    def update(self, loss: Tensor, count: int) -> None:
+        """Add the loss (a scalar) of a batch of `count` images."""
+        self.add(loss * count, count)
+
+
+class ImageMetric(Mean):
+    """The mean over images of a score of each image."""
+
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
         """B numbers for RGB images B 3 H W in [0, 1]."""
         raise NotImplementedError
@@ -41,12 +64,7 @@ class ImageMetric(Metric):
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Add B images, B 3 H W in [0, 1]."""
         scores = self.score(prediction, target)
-        self.total += scores.sum().to(self.total.dtype)
-        self.count += len(scores)
-
-    def compute(self) -> Tensor:
-        """The mean so far; NaN before the first image."""
-        return (self.total / self.count).float()
+        self.add(scores.sum(), len(scores))
 
 
 class PSNR(ImageMetric):

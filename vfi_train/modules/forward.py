@@ -10,6 +10,7 @@ from torch import Tensor
 from vfi_train.architectures import Architecture
 from vfi_train.contract import CONTEXT, Batch, Prediction
 from vfi_train.inference.interpolator import Interpolator
+from vfi_train.inference.padding import Padding, padded_size
 
 IMAGES = ("frame0", "frame1", "target", "reference", *CONTEXT)
 
@@ -37,6 +38,13 @@ def in_network_order(batch: Batch, architecture: Architecture) -> Batch:
     if architecture.channel_order == "rgb":
         return batch
     return {**batch, **{name: batch[name].flip(1) for name in IMAGES if name in batch}}  # type: ignore[return-value, typeddict-item, literal-required]
+
+
+def padded(batch: Batch, architecture: Architecture) -> Batch:
+    """The batch at the smallest size that suits the network, with its borders repeated."""
+    height, width = batch["frame0"].shape[-2:]
+    padding = Padding.between((height, width), padded_size((height, width), architecture))
+    return {name: padding.pad_map(x) if isinstance(x, Tensor) else x for name, x in batch.items()}  # type: ignore[return-value]
 
 
 def seed_rng(seed: int, position: int) -> None:

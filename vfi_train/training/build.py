@@ -33,7 +33,7 @@ from vfi_train.runtime.distributed import strategy
 from vfi_train.runtime.lightning_internals import disable_signal_handling, restart_timer, uncount_step
 from vfi_train.runtime.slurm import cluster_environment
 from vfi_train.training.plan import TrainingPlan
-from vfi_train.training.recipe import DataRecipe, batch_shapes, takes
+from vfi_train.training.recipe import DataRecipe, batch_shapes, takes, validates_loss
 from vfi_train.training.run_directory import RunDirectory
 from vfi_train.weights.checkpoint_io import AtomicCheckpointIO
 
@@ -217,6 +217,19 @@ def _resized(value: Any, rows: float, columns: float) -> Any:
         return value
     changes = {f.name: _resized(getattr(value, f.name), rows, columns) for f in dataclasses.fields(value)}
     return dataclasses.replace(value, **changes)
+
+
+def check_validation_loss(plan: TrainingPlan, data: VFIDataModule) -> None:
+    """Refuse a loss of validation samples that reads labels which those do not have, before there is any data."""
+    if data.gives_val_flow or not validates_loss(plan.config["callbacks"]):
+        return
+    losses = build_losses(plan, without=tuple(loss.name for loss in plan.losses if loss.has_backbone))
+    for name, term in losses.named_terms():
+        if "batch.flow" in term.reads:
+            raise UserError(
+                f"callbacks.metrics.names has loss, whose term {name!r} reads flow labels, which the validation "
+                f"samples of {type(data).__name__} do not have: take loss out of the names, or the term out of the loss"
+            )
 
 
 def _takes_context(plan: TrainingPlan) -> bool:

@@ -11,7 +11,7 @@ import torch
 from vfi_train.config.mistakes import explain
 from vfi_train.errors import UserError
 from vfi_train.runtime.console import say
-from vfi_train.training.build import build_data, build_module, check_losses, check_pairing
+from vfi_train.training.build import build_data, build_module, check_losses, check_pairing, check_validation_loss
 from vfi_train.training.frozen import check_frozen
 from vfi_train.training.plan import TrainingPlan
 from vfi_train.training.preflight import preflight
@@ -88,6 +88,7 @@ def validate_phase(plan: TrainingPlan) -> None:
     try:
         check_losses(plan)
         data = build_data(plan)
+        check_validation_loss(plan, data)
         data.check()
         network = build_module(plan).architecture
         check_pairing(network, data)

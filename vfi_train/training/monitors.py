@@ -23,13 +23,10 @@ def check_monitors(plan: TrainingPlan, trainer: L.Trainer, module: Interpolation
     others log.
 
     Raises:
-        UserError: naming the key and what is logged.
+        UserError: naming the key and what is logged, or the mode that would keep the worst.
     """
-    monitors = {
-        f"callbacks.{key}.monitor": str(block["monitor"])
-        for key, block in plan.config["callbacks"].items()
-        if block and block.get("monitor")
-    }
+    blocks = {f"callbacks.{key}": block for key, block in plan.config["callbacks"].items() if block}
+    monitors = {f"{key}.monitor": str(block["monitor"]) for key, block in blocks.items() if block.get("monitor")}
     if not monitors or trainer.limit_val_batches == 0:
         return
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
@@ -37,10 +34,10 @@ def check_monitors(plan: TrainingPlan, trainer: L.Trainer, module: Interpolation
     split = plan.config["data"].get("val_split")
     sets = [] if not isinstance(split, Mapping) or "_target_" in split else list(split)  # see `Joint`
     validated = {
-        f"val/{name}{suffix}"
+        f"val/{name}{suffix}": "max" if metric.higher_is_better else "min"
         for callback in callbacks
         if isinstance(callback, ValidationMetrics)
-        for name in callback.metrics
+        for name, metric in callback.metrics.items()
         for suffix in ("", *(f"_{average.name}" for average in averages), *(f"_{name}" for name in sets))
     }
     trained = {"train/loss", "train/gradient_norm", "train/lr"}
@@ -49,12 +46,13 @@ def check_monitors(plan: TrainingPlan, trainer: L.Trainer, module: Interpolation
     for key, name in monitors.items():
         if name in validated:
             _check_average(plan, key, name, averages)
+            _check_mode(key, name, blocks[key.removesuffix(".monitor")].get("mode"), validated[name])
         elif name.startswith("train/"):
             if name not in trained and not has_others:
                 raise _not_logged(key, name, trained)
         else:
             trainer.num_sanity_val_steps = 1
-            callbacks.append(_LoggedNames(key, name, validated))
+            callbacks.append(_LoggedNames(key, name, set(validated)))
 
 
 class _LoggedNames(L.Callback):
@@ -77,6 +75,12 @@ def _check_average(plan: TrainingPlan, key: str, name: str, averages: Iterable[W
                 f"{key}={name} is logged from step {average.start_step + 1} on, when the average begins, and the first "
                 f"validation is at step {every}: monitor {name.removesuffix(f'_{average.name}')}, or begin earlier"
             )
+
+
+def _check_mode(key: str, name: str, mode: str | None, better: str) -> None:
+    if mode in ("max", "min") and mode != better:
+        other = key.replace(".monitor", ".mode")
+        raise UserError(f"{key}={name} with {other}={mode} would keep the worst: give {other}={better}")
 
 
 def _not_logged(key: str, name: str, known: Iterable[str]) -> UserError:

@@ -33,6 +33,7 @@ from vfi_train.training.build import (
     build_trainer,
     check_losses,
     check_pairing,
+    check_validation_loss,
 )
 from vfi_train.training.dry_run import memory_on_device
 from vfi_train.training.frozen import check_frozen
@@ -149,6 +150,7 @@ def try_network(plan: TrainingPlan) -> str:
 def try_losses(plan: TrainingPlan) -> str:
     """Make every loss term, with its backbone's weights, and compute it."""
     check_losses(plan)
+    check_validation_loss(plan, build_data(plan))
     names = [loss.name for loss in plan.losses if loss.has_backbone]
     return f"{', '.join(names)} found its backbone" if names else "no auxiliary weights are needed"
 

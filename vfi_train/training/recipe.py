@@ -12,6 +12,7 @@ from hydra.utils import get_object, instantiate
 from datamodules.transforms import RandomCrop, Resize
 from losses.base import Weight
 from vfi_train.architectures import Architecture
+from vfi_train.callbacks.validation_metrics import ValidationMetrics
 from vfi_train.callbacks.weight_average import WeightAverage
 from vfi_train.contract import CONTEXT
 from vfi_train.errors import UserError
@@ -106,6 +107,12 @@ def weight_averages(callbacks: Mapping[str, Any]) -> tuple[str, ...]:
     blocks = [block for block in callbacks.values() if block is not None]
     default = inspect.signature(WeightAverage).parameters["name"].default
     return tuple(block.get("name", default) for block in blocks if get_object(block["_target_"]) is WeightAverage)
+
+
+def validates_loss(callbacks: Mapping[str, Any]) -> bool:
+    """Whether a block `callbacks` logs the loss of validation samples."""
+    blocks = [block for block in callbacks.values() if block is not None and "loss" in block.get("names", ())]
+    return any(get_object(block["_target_"]) is ValidationMetrics for block in blocks)
 
 
 def wandb_mode(loggers: Mapping[str, Any]) -> str | None:

@@ -28,6 +28,7 @@ from vfi_train.training.build import (
     build_trainer,
     check_losses,
     check_pairing,
+    check_validation_loss,
 )
 from vfi_train.training.data_manifest import manifest
 from vfi_train.training.environment import environment
@@ -52,6 +53,7 @@ def train_run(plan: TrainingPlan) -> bool:
         return True
     check_losses(plan)
     data = build_data(plan)
+    check_validation_loss(plan, data)
     data.check()
     plan = count_epoch(plan, data)
     L.seed_everything(plan.seed, workers=False, verbose=False)
