@@ -183,7 +183,7 @@ def test_septuplets_are_measured_as_in_each_variants_script(
         columns = {
             "psnr": psnr(prediction, s.target, rounded=rounded),
             "ssim": ssim(prediction, s.target, rounded=rounded),
-            "lpips": alex(2 * direct.tensor(seen) - 1, 2 * direct.tensor(s.target) - 1).item(),
+            "lpips_alex": alex(2 * direct.tensor(seen) - 1, 2 * direct.tensor(s.target) - 1).item(),
         }
         rows.append(("", columns))
     assert_equal(result, averaged(rows, False), 5)

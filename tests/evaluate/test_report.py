@@ -117,12 +117,23 @@ def test_results_have_what_was_measured_and_how(folder: Path) -> None:
     assert first["protocol"] == "ifrnet"
     assert (first["settings"]["scale"], first["settings"]["padding_multiple"]) == (0.8, 20)
     assert first["settings"]["metrics"] == {"psnr": {}, "ssim": {"variant": "3d"}}
+    assert first["metrics"] == {
+        "psnr": {
+            "direction": "higher is better", "range": "0 to infinity dB", "images": "RGB, 0 to 1", "backbone": "none",
+            "crop": "none",
+        },
+        "ssim": {
+            "direction": "higher is better", "range": "-1 to 1", "images": "RGB, 0 to 1", "backbone": "none",
+            "crop": "none", "method": "variant 3d",
+        },
+    }  # fmt: skip
     assert first["data"]["split"] == "easy"
     assert first["precision"] == "bf16"
     assert first["averages"]["psnr"] == pytest.approx(np.mean([row["scores"]["psnr"] for row in first["samples"]]))
     with (folder / "results.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
     assert [float(row["psnr"]) for row in table] == [r["averages"]["psnr"] for r in found]
+    assert all(json.loads(row["metrics"]) == first["metrics"] for row in table)
     with (folder / "samples.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 * (4 * 12 + 14)

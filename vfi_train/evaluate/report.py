@@ -118,6 +118,7 @@ def settings_text(result: Result) -> str:
         "weights": result.weights,
         "sha256 of the weights": result.weights_sha256,
         "protocol": result.settings,
+        "metrics": result.metrics(),
         "data": result.data,
         "backend": result.backend,
         "precision": result.precision,

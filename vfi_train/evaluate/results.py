@@ -14,6 +14,7 @@ from typing import Any
 
 from datamodules.storage.atomic_write import write_text
 from vfi_train.errors import UserError, make_folder
+from vfi_train.evaluate.columns import COLUMNS, described
 from vfi_train.evaluate.resume_log import Row, to_plain
 
 FORMAT = 2
@@ -74,6 +75,10 @@ class Result:
     def columns(self) -> list[str]:
         """The metrics."""
         return list(self.settings["metrics"])
+
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """What each column is; see `columns.described`."""
+        return {name: described(name, options) for name, options in self.settings["metrics"].items()}
 
     @property
     def complete(self) -> bool:
@@ -150,7 +155,9 @@ def mean(values: Sequence[float]) -> float:
 def write_results(folder: Path, results: Sequence[Result], extra: dict[str, Any]) -> None:
     """Write results.json, results.csv (a row for each result) and samples.csv (a row for each sample)."""
     make_folder(folder, "output")
-    listed = [{**asdict(r), "averages": r.averages(), "positions": r.positions()} for r in results]
+    listed = [
+        {**asdict(r), "metrics": r.metrics(), "averages": r.averages(), "positions": r.positions()} for r in results
+    ]
     content = {"format": FORMAT, **extra, "results": listed}
     write_text(folder / FILE, json.dumps(to_plain(content), indent=1) + "\n")
     write_text(folder / "results.csv", _table(map(_result_row, results)))
@@ -178,6 +185,8 @@ def read_results(place: str | Path) -> list[Result]:
     known = {f.name for f in fields(Result)}
     results = [Result(**{k: v for k, v in r.items() if k in known}) for r in content["results"]]
     for result in results:
+        if old := next((column for column in result.columns if column not in COLUMNS), None):
+            raise UserError(f"{path} holds the metric {old}, which this version of the program has not: evaluate again")
         for row in result.samples:
             row["scores"] = {name: float(value) for name, value in row["scores"].items()}
     return results
@@ -197,6 +206,7 @@ def _result_row(r: Result) -> dict[str, Any]:
         "backend": r.backend,
         "precision": r.precision,
         "ms_per_frame": r.milliseconds(),
+        "metrics": json.dumps(r.metrics()),
         **r.averages(),
     }
 

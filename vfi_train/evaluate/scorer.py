@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from losses.backbones import backbone_folder
-from losses.learned import lpips_network
+from losses.learned import NETWORKS, lpips_network
 from vfi_train.errors import UserError, nearest
+from vfi_train.metrics.dists import DISTSNetwork
 from vfi_train.metrics.functional import interpolation_error, psnr, round_to_8_bit
-from vfi_train.metrics.image_metrics import VARIANTS
+from vfi_train.metrics.image_metrics import VARIANTS, check_name
 from vfi_train.metrics.niqe import niqe, read_pristine
 
 Score = Callable[[Tensor, Tensor], Tensor]  # prediction and target B 3 H W, RGB in [0, 1], to B numbers
 PRISTINE = "niqe_pris_params.npz"
+LEAVE_OUT = "(leave it out by metrics=[psnr,ssim])"
 
 
 class Scorer:
@@ -27,8 +30,8 @@ class Scorer:
 
     Args:
         metrics: columns and their options: psnr {rounded, luma}, ssim {variant: 3d, 2d or uniform; rounded}, ie {},
-            lpips {net: alex, vgg or squeeze; rounded}, niqe {rounded}.
-        backbones: folder of LPIPS' networks; None: torch's cache.
+            lpips_alex, lpips_vgg, lpips_squeeze, dists and niqe {rounded}.
+        backbones: folder of the networks of LPIPS and DISTS; None: torch's cache.
         niqe_parameters: the file of NIQE's statistics; None: in the folder of the backbones.
 
     Raises:
@@ -47,11 +50,13 @@ class Scorer:
             "psnr": self._psnr,
             "ssim": self._ssim,
             "ie": self._ie,
-            "lpips": self._lpips,
+            **{f"lpips_{net}": partial(self._lpips, net) for net in NETWORKS},
+            "dists": self._dists,
             "niqe": self._niqe,
         }
         self.scores: dict[str, Score] = {}
         for name, options in metrics.items():
+            check_name(name)
             if name not in makers:
                 raise UserError(f"there is no metric {name!r}: {nearest(name, makers)}")
             known = inspect.signature(makers[name]).parameters
@@ -84,13 +89,21 @@ class Scorer:
     def _ie() -> Score:
         return interpolation_error
 
-    def _lpips(self, net: str = "alex", rounded: bool = False) -> Score:
-        network = lpips_network(net, self.backbones, reader="LPIPS (leave it out by metrics=[psnr,ssim])")
+    def _lpips(self, net: str, /, rounded: bool = False) -> Score:
+        network = lpips_network(net, self.backbones, reader=f"the metric lpips_{net} {LEAVE_OUT}")
+        return self._network_score(network, rounded, lambda image: 2 * image - 1)
+
+    def _dists(self, rounded: bool = False) -> Score:
+        return self._network_score(DISTSNetwork(self.backbones, f"the metric dists {LEAVE_OUT}"), rounded)
+
+    def _network_score(
+        self, network: nn.Module, rounded: bool, prepare: Callable[[Tensor], Tensor] = lambda image: image
+    ) -> Score:
         self._networks.append(network)
 
         def score(prediction: Tensor, target: Tensor) -> Tensor:
             prediction = round_to_8_bit(prediction) if rounded else prediction
-            distance: Tensor = network(2 * prediction - 1, 2 * target - 1)
+            distance: Tensor = network(prepare(prediction), prepare(target))
             return distance.double().flatten()
 
         return score
@@ -116,5 +129,5 @@ class Scorer:
 
 def describe(options: Mapping[str, Any]) -> str:
     """The options of a column as text: "luma, rounded"."""
-    words = [f"{value}" if key in ("variant", "net") else key for key, value in options.items() if value]
+    words = [f"{value}" if key == "variant" else key for key, value in options.items() if value]
     return ", ".join(words)
