@@ -40,6 +40,15 @@ class HasSubsets(Protocol):
         ...
 
 
+@runtime_checkable
+class HasPairs(Protocol):
+    """A source with several samples between the same two frames, which are neighbours."""
+
+    def pair(self, index: int) -> str:
+        """A name of the two frames of a sample: its `pair`, without reading it."""
+        ...
+
+
 class SeededDataset(Dataset[Sample | list[Sample]]):
     """Samples of a source by (epoch, index); the random numbers of each are seeded by (seed, epoch, index).
 

@@ -47,6 +47,15 @@ COLUMNS = {
         "NIQE", False, 3, images="luma of the prediction, 16 to 235, rounded to 8 bit",
         crop="what is beyond whole blocks of 96x96 pixels",
     ),
+    "tof": Column(
+        "tOF", False, 3, "px", images="grey, 0 to 255, both rounded to 8 bit",
+        method="mean length of the difference of the flows into the frame from the one before it, of the predicted and "
+        "of the true sequence; flow by OpenCV DIS (medium)",
+    ),
+    "vmaf": Column(
+        "VMAF", True, 2, values="0 to 100", images="luma (BT.709), 16 to 235, 8 bit",
+        method="model vmaf_v0.6.1 by ffmpeg's libvmaf, on the sequence of both inputs and the frames between",
+    ),
 }  # fmt: skip
 
 

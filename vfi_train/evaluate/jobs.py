@@ -16,7 +16,7 @@ from datamodules.core.samples import SampleSource
 from vfi_train.evaluate.benchmarks import Benchmark, open_split, scored_options
 from vfi_train.evaluate.columns import COLUMNS
 from vfi_train.evaluate.launch import device_name, gather
-from vfi_train.evaluate.measure import check_once, measure, missing, shard
+from vfi_train.evaluate.measure import check_once, measure, missing, pair_of, shard, without_pairs_of
 from vfi_train.evaluate.networks import EvaluatedModel, load_model
 from vfi_train.evaluate.options import Options
 from vfi_train.evaluate.predictor import Predictor, set_up
@@ -141,12 +141,14 @@ def run_job(job: Job, options: Options, fabric: Fabric) -> Result:
     log = job.resume_log(Path(options.output) / "samples", device, *chosen, fabric.global_rank)
     if fabric.is_global_zero and not options.resume:
         log.clear()
-    done = log.read() if fabric.is_global_zero else []
+    done, pair = log.read() if fabric.is_global_zero else [], pair_of(job.source)
+    if job.scorer.of_sequences:  # which need all targets of a pair
+        done = without_pairs_of(done, missing(len(job.source), done), pair)
     todo: list[int] = fabric.broadcast(missing(len(job.source), done))
     if done:
         say(f"{job.name}: {len(done):,} of {len(job.source):,} samples were measured before")
     block = max(1, min(MAX_BLOCK, len(todo) // (4 * fabric.world_size)))
-    indices = shard(todo, fabric.global_rank, fabric.world_size, block)
+    indices = shard(todo, fabric.global_rank, fabric.world_size, block, pair)
     predictor = job.predictor(*chosen)
     workers = min(8, core_count()) if options.workers is None else options.workers
     began = time.monotonic()
@@ -171,6 +173,9 @@ def run_job(job: Job, options: Options, fabric: Fabric) -> Result:
         result.samples_per_second = len(new) / (time.monotonic() - began) if new else None
         if predictor.recursive and any(row["time"] != 0.5 for row in result.samples):
             result.notes.append("times are reached by halving intervals: the network only predicts the middle frame")
+        if job.scorer.of_sequences and job.options.get("val_samples") is not None:
+            names = ", ".join(COLUMNS[name].title for name in job.scorer.of_sequences)
+            result.notes.append(f"{names}: of the sequences of the chosen samples, which lack the frames between them")
         if (result.backend, result.precision) != ("torch", "fp32") and result.samples:
             result.precision_effect = _precision_effect(job, result)
     return result
@@ -186,9 +191,10 @@ def _precision_effect(job: Job, result: Result) -> dict[str, Any]:
     probed = result.samples[:: max(1, len(result.samples) // PROBED)][:PROBED]
     with set_up(job.model.network, job.settings, "fp32"):
         exact = measure(job.source, [row["index"] for row in probed], job.predictor(), job.scorer)
-    before = averages([row for row in exact if "scores" in row], result.columns)
-    after = averages(probed, result.columns)
-    return {"samples": len(probed), "difference": {c: after[c] - before[c] for c in result.columns}}
+    columns = list(job.scorer.scores)  # those of sequences would need all targets of a pair
+    before = averages([row for row in exact if "scores" in row], columns)
+    after = averages(probed, columns)
+    return {"samples": len(probed), "difference": {c: after[c] - before[c] for c in columns}}
 
 
 class _RunningScores:

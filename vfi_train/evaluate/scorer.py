@@ -18,10 +18,14 @@ from vfi_train.errors import UserError, nearest
 from vfi_train.metrics.dists import DISTSNetwork
 from vfi_train.metrics.functional import interpolation_error, psnr, round_to_8_bit
 from vfi_train.metrics.image_metrics import VARIANTS, check_name
+from vfi_train.metrics.motion import Image, temporal_difference
 from vfi_train.metrics.niqe import niqe, read_pristine
+from vfi_train.metrics.vmaf import find_ffmpeg, vmaf
 
+OfSequence = Callable[[list[Image], list[Image]], list[float]]  # predicted and true, inputs included, to scores between
 Score = Callable[[Tensor, Tensor], Tensor]  # prediction and target B 3 H W, RGB in [0, 1], to B numbers
 PRISTINE = "niqe_pris_params.npz"
+SEQUENCE = ("tof", "vmaf")
 LEAVE_OUT = "(leave it out by metrics=[psnr,ssim])"
 
 
@@ -30,12 +34,16 @@ class Scorer:
 
     Args:
         metrics: columns and their options: psnr {rounded, luma}, ssim {variant: 3d, 2d or uniform; rounded}, ie {},
-            lpips_alex, lpips_vgg, lpips_squeeze, dists and niqe {rounded}.
+            lpips_alex, lpips_vgg, lpips_squeeze, dists and niqe {rounded}; tof {} and vmaf {} of sequences.
         backbones: folder of the networks of LPIPS and DISTS; None: torch's cache.
         niqe_parameters: the file of NIQE's statistics; None: in the folder of the backbones.
 
     Raises:
-        UserError: an unknown column or option, or a missing file.
+        UserError: an unknown column or option, or a missing file or program.
+
+    Attributes:
+        scores: by column, of metrics of single images.
+        of_sequences: by column, of metrics of all frames between two inputs.
     """
 
     def __init__(
@@ -46,15 +54,18 @@ class Scorer:
     ) -> None:
         self._networks: list[nn.Module] = []
         self.backbones, self.niqe_parameters = backbones, niqe_parameters
-        makers: dict[str, Callable[..., Score]] = {
+        makers: dict[str, Callable[..., Any]] = {
             "psnr": self._psnr,
             "ssim": self._ssim,
             "ie": self._ie,
             **{f"lpips_{net}": partial(self._lpips, net) for net in NETWORKS},
             "dists": self._dists,
             "niqe": self._niqe,
+            "tof": self._tof,
+            "vmaf": self._vmaf,
         }
         self.scores: dict[str, Score] = {}
+        self.of_sequences: dict[str, OfSequence] = {}
         for name, options in metrics.items():
             check_name(name)
             if name not in makers:
@@ -63,7 +74,8 @@ class Scorer:
             for key in options:
                 if key not in known:
                     raise UserError(f"the metric {name} has no option {key!r}: {nearest(key, known)}")
-            self.scores[name] = makers[name](**options)
+            made = makers[name](**options)
+            (self.of_sequences if name in SEQUENCE else self.scores)[name] = made
 
     def to(self, device: torch.device) -> None:
         """Move the metrics' networks."""
@@ -74,6 +86,13 @@ class Scorer:
     def __call__(self, prediction: Tensor, target: Tensor) -> dict[str, list[float]]:
         """B numbers for each column; NaN where the metric is undefined for an image."""
         return {name: score(prediction, target).tolist() for name, score in self.scores.items()}
+
+    def sequence(
+        self, frame0: Image, frame1: Image, predicted: list[Image], true: list[Image]
+    ) -> dict[str, list[float]]:
+        """A number for each frame between two inputs, H W 3, for each column of sequences."""
+        ends = [[frame0, *frames, frame1] for frames in (predicted, true)]
+        return {name: score(*ends) for name, score in self.of_sequences.items()}
 
     @staticmethod
     def _psnr(rounded: bool = False, luma: bool = False) -> Score:
@@ -125,6 +144,15 @@ class Scorer:
             return torch.tensor(values, dtype=torch.float64)
 
         return score
+
+    @staticmethod
+    def _tof() -> OfSequence:
+        return lambda predicted, true: temporal_difference(predicted[:-1], true[:-1])
+
+    @staticmethod
+    def _vmaf() -> OfSequence:
+        ffmpeg = find_ffmpeg(f"the metric vmaf {LEAVE_OUT}")
+        return lambda predicted, true: vmaf(predicted, true, ffmpeg)[1:-1]
 
 
 def describe(options: Mapping[str, Any]) -> str:
