@@ -94,7 +94,7 @@ class Job:
             protocol=self.settings.protocol,
             settings=self.settings.as_dict(),
             data=scored_options(self.options),
-            expected=self.benchmark.count,
+            expected=self.benchmark.counts[self.split],
             requested=len(self.source),
             sequence_depth=self.benchmark.sequence_depth,
             backend=backend,

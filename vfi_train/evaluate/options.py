@@ -80,14 +80,14 @@ def read_options(config: DictConfig) -> Options:
 def read_benchmark(name: str, root: str | None = None, has_many: bool = False) -> Benchmark:
     """A benchmark of conf/benchmark; for `root` and `has_many` see `find_root`."""
     block = _plain(configured("benchmark", name))
-    data = dataset(block["data"])
+    data, count = dataset(block["data"]), block["count"]
     return Benchmark(
         name=block["name"],
         title=block["title"],
         dataset=data,
         options=block["options"],
         splits={str(split): options for split, options in block["splits"].items()},
-        count=block["count"],
+        counts={str(split): count[split] if isinstance(count, dict) else count for split in block["splits"]},
         sequence_depth=block["sequence"],
         root=find_root(data, block["options"], root, has_many),
     )
