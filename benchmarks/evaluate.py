@@ -26,11 +26,11 @@ from datamodules.file_dataset import Item, Items
 from datamodules.storage.store import open_store
 from datamodules.transforms import Compose
 from vfi_train.architectures import Architecture, create_model
+from vfi_train.evaluate.averages import averages
 from vfi_train.evaluate.frame_cache import cache_frames
 from vfi_train.evaluate.measure import measure
 from vfi_train.evaluate.predictor import Predictor
 from vfi_train.evaluate.protocol import Settings
-from vfi_train.evaluate.results import averages
 from vfi_train.evaluate.scorer import Scorer
 from vfi_train.inference.padding import Padding, padded_size
 from vfi_train.metrics.functional import ssim3d

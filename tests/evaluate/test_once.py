@@ -46,6 +46,11 @@ def test_batches_and_processes_change_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     one, four, two = (scores(tmp_path / name / "x") for name in ("one", "four", "two"))
     assert len(one) == 77
+    strata = [read_results(tmp_path / name / "x")[0].strata() for name in ("four", "two")]
+    assert [sum(row["samples"] for row in rows) for rows in strata[0].values()] == [77] * 3  # motion, time, scene
+    for kind, rows in strata[0].items():
+        for first, second in zip(rows, strata[1][kind], strict=True):
+            assert second == pytest.approx(first, abs=1e-6)
     assert len(list((tmp_path / "two" / "samples").glob("*/rows-*.jsonl"))) == 2  # both processes had work
     assert list(four) == list(two) == list(one)
     for key, row in one.items():

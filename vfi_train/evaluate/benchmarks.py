@@ -75,6 +75,7 @@ def open_split(options: Mapping[str, Any], takes_context: bool = False) -> tuple
         data = instantiate(config, _convert_="all")
         if takes_context:
             data.give_context()
+        data.occlusion = data.has_occlusion
         return cache_frames(data.val_source()), list(getattr(data, "notes", ()))
     except (UserError, InstantiationException) as error:
         _, cause = find_cause(error)

@@ -13,6 +13,7 @@ from typing import Any
 from lightning.fabric import Fabric
 
 from datamodules.core.samples import SampleSource
+from vfi_train.evaluate.averages import averages
 from vfi_train.evaluate.benchmarks import Benchmark, open_split, scored_options
 from vfi_train.evaluate.columns import COLUMNS
 from vfi_train.evaluate.launch import device_name, gather
@@ -21,7 +22,7 @@ from vfi_train.evaluate.networks import EvaluatedModel, load_model
 from vfi_train.evaluate.options import Options
 from vfi_train.evaluate.predictor import Predictor, set_up
 from vfi_train.evaluate.protocol import Settings, choose_protocol, resolve
-from vfi_train.evaluate.results import Result, averages
+from vfi_train.evaluate.results import Result
 from vfi_train.evaluate.resume_log import ResumeLog, Row
 from vfi_train.evaluate.scorer import Scorer
 from vfi_train.runtime.console import say

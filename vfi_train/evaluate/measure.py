@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from datamodules.core.samples import HasPairs, SampleSource
 from vfi_train.evaluate.predictor import Predictor
 from vfi_train.evaluate.resume_log import ResumeLog, Row
-from vfi_train.evaluate.samples import Broken, Pair, batches, pairs
+from vfi_train.evaluate.samples import Broken, Pair, batches, pairs, to_8_bit
 from vfi_train.evaluate.scorer import Scorer
 from vfi_train.metrics.motion import Image
 from vfi_train.runtime.devices import core_count
@@ -204,15 +205,22 @@ class _Scoring:
                 "time": target.time if isinstance(target.time, float) else None,
                 "size": list(pair.frame0.shape[:2]),
                 "ms": round(ms, 3),
+                "motion": round(pair.motion if target.motion is None else target.motion, 4),
+                "motion_from": "dis" if target.motion is None else "data",
+                **_pixels(frame[i], images[i], target.occluded),
                 "scores": {name: values[i] for name, values in columns.items()},
             }
             for i, (pair, target) in enumerate(zip(batch, targets, strict=True))
         ]
 
 
-def to_8_bit(image: NDArray) -> Image:
-    """An image, uint8 or float in [0, 1], as uint8."""
-    return image if image.dtype == np.uint8 else (255 * image.clip(0, 1)).round().astype(np.uint8)
+def _pixels(frame: Tensor, true: Tensor, occluded: NDArray[np.bool_] | None) -> dict[str, Any]:
+    """How many pixels of an image 3 H W are visible and occluded, and the mean squared error of each kind."""
+    if occluded is None:
+        return {}
+    error = (frame.double() - true.double()).square().mean(dim=0).cpu().numpy()
+    kinds = {"visible": error[~occluded], "occluded": error[occluded]}
+    return {"pixels": {name: [e.size, float(e.mean()) if e.size else 0.0] for name, e in kinds.items()}}
 
 
 def _cores_are_free(device: torch.device) -> bool:

@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]  # H W 3, RGB
-ESTIMATOR = "OpenCV DIS (medium) on grey images"
 MIN_SIDE = 32  # pixels; OpenCV crashes on images that are much smaller
 
 
-def dis_flow(first: Image, second: Image, max_side: int | None = None) -> NDArray[np.float32]:
+def dis_flow(first: Image, second: Image, max_side: int | None = None, fast: bool = False) -> NDArray[np.float32]:
     """The flow from the first image to the second, h w 2, in pixels of the images, x then y.
 
     Args:
         first: H W 3.
         second: H W 3.
         max_side: shrink the images to this many pixels in the longer side; None: h w is H W.
+        fast: by the preset "ultrafast" instead of "medium", some 15 times as fast.
     """
     height, width = first.shape[:2]
     scale = 1.0 if max_side is None else min(1.0, max_side / max(height, width))
@@ -28,7 +28,8 @@ def dis_flow(first: Image, second: Image, max_side: int | None = None) -> NDArra
     small = [image if size == (width, height) else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
              for image in (first, second)]  # fmt: skip
     grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in small]
-    estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    preset = cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST if fast else cv2.DISOPTICAL_FLOW_PRESET_MEDIUM
+    estimator = cv2.DISOpticalFlow.create(preset)
     flow = estimator.calc(*grey, None)  # type: ignore[call-overload]
     return np.asarray(flow * (width / size[0], height / size[1]), np.float32)
 
