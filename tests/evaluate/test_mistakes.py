@@ -26,7 +26,7 @@ UCF = ("model=ifrnet_tiny", "weights=ifrnet_tiny_synthetic", "benchmark=ucf101")
         ((*UCF, "batch=0"), "batch=0 is not a number of pairs: give 1 or more"),
         ((*UCF, "metrics=[psnr,mssim]"), "there is no metric 'mssim': did you mean 'ssim'"),
         ((*UCF, "protocol=rife", "benchmark=xiph"), "protocol=rife does not measure xiph; it measures "),
-        ((*UCF, "protocol=[amt,rife]"), "protocol lists 2: give one, and compare="),
+        ((*UCF[:2], "benchmark=atd12k", "root=.", "protocol=[amt,rife]"), "protocol=amt does not measure atd12k; it "),
         ((*UCF, "+protocol.always.scales=2", "protocol=amt"), "protocol=amt has no setting 'scales': did you mean"),
         ((*UCF, "override.padding=mirror"), "protocol=ifrnet: padding is one of replicate, zeros, reflect, or a value"),
         ((*UCF, "+benchmark.options.val_sample=3"), "there is no key 'val_sample' in benchmark.options"),

@@ -36,12 +36,12 @@ def dataset(name: str) -> dict[str, Any]:
     return block  # type: ignore[return-value]
 
 
-def benchmark_names(names: Sequence[str]) -> tuple[list[str], bool]:
-    """Names of benchmarks, those of sets included; and whether there was a set (absent datasets are skipped)."""
+def expanded(group: str, names: Sequence[str]) -> tuple[list[str], bool]:
+    """Names of a group, those of sets included; and whether there was a set (of which some may not apply)."""
     found: list[str] = []
     is_set = False
     for name in names:
-        config = configured("benchmark", name)
+        config = configured(group, name)
         is_set |= "names" in config
         found += list(config.names) if "names" in config else [name]
     return list(dict.fromkeys(found)), is_set

@@ -66,7 +66,7 @@ def _by_motion(rows: Sequence[Row]) -> Groups:
     number = np.searchsorted(np.quantile(motion, (0.25, 0.5, 0.75)), motion)
     parts = [np.flatnonzero(number == k) for k in range(4)]
     return [
-        (f"{motion[p].min():.1f} to {motion[p].max():.1f} px", float(np.median(motion[p])), [rows[int(i)] for i in p])
+        (f"{motion[p].min():.3g} to {motion[p].max():.3g} px", float(np.median(motion[p])), [rows[int(i)] for i in p])
         for p in parts
         if len(p)
     ]

@@ -76,3 +76,13 @@ def described(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     if column.method or "variant" in options:
         found["method"] = column.method or f"variant {options['variant']}"
     return found
+
+
+def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a column without those at their defaults."""
+    return {key: value for key, value in options.items() if value and (key, value) != ("variant", "3d")}
+
+
+def option_text(options: Mapping[str, Any]) -> str:
+    """The options of a column: "luma, rounded"."""
+    return ", ".join(str(value) if key == "variant" else key for key, value in options.items() if value)

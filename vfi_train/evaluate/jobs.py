@@ -21,7 +21,7 @@ from vfi_train.evaluate.measure import check_once, measure, missing, pair_of, sh
 from vfi_train.evaluate.networks import EvaluatedModel, load_model
 from vfi_train.evaluate.options import Options
 from vfi_train.evaluate.predictor import Predictor, set_up
-from vfi_train.evaluate.protocol import Settings, choose_protocol, resolve
+from vfi_train.evaluate.protocol import Settings, differences, resolve
 from vfi_train.evaluate.results import Result
 from vfi_train.evaluate.resume_log import ResumeLog, Row
 from vfi_train.evaluate.scorer import Scorer
@@ -45,6 +45,7 @@ class Job:
         source: the samples.
         scorer: of the protocol's columns.
         notes: for the result.
+        by: " by PROTOCOL" where there are several.
     """
 
     model: EvaluatedModel
@@ -55,11 +56,12 @@ class Job:
     source: SampleSource
     scorer: Scorer
     notes: list[str]
+    by: str = ""
 
     @property
     def name(self) -> str:
         """LABEL on BENCHMARK/SPLIT."""
-        return f"{self.model.label} on {self.benchmark.name}/{self.split}"
+        return f"{self.model.label}{self.by} on {self.benchmark.name}/{self.split}"
 
     def predictor(self, backend: str = "torch", precision: str = "fp32") -> Predictor:
         """Predicts the samples' targets."""
@@ -83,7 +85,7 @@ class Job:
     def result(self, device: str, backend: str, precision: str) -> Result:
         """The result, without samples."""
         return Result(
-            label=self.model.label,
+            label=f"{self.model.label}{self.by}",
             model=self.model.name,
             model_config=self.model.config,
             weights=self.model.weights,
@@ -118,15 +120,27 @@ def make_jobs(options: Options) -> list[Job]:
     for choice in options.models:
         model = load_model(choice, options.runs)
         for benchmark in options.benchmarks:
-            protocol = choose_protocol(options.protocols, model.name, benchmark.name)
+            protocols = options.protocols_for(model.name, benchmark.name)
             for split in benchmark.splits:
-                settings = resolve(protocol, benchmark.name, split, model.name, options.override, options.metrics)
-                data = benchmark.dataset_options(split, settings.data, options.samples)
-                columns = repr(settings.metrics)
-                if columns not in scorers:
-                    scorers[columns] = Scorer(settings.metrics, options.backbones, options.niqe_parameters)
-                source, notes = open_split(data, model.network.takes_context)
-                jobs.append(Job(model, benchmark, split, settings, data, source, scorers[columns], notes))
+                first: Settings | None = None
+                for protocol in protocols:
+                    settings = resolve(protocol, benchmark.name, split, model.name, options.override, options.metrics)
+                    data = benchmark.dataset_options(split, settings.data, options.samples)
+                    columns = repr(settings.metrics)
+                    if columns not in scorers:
+                        scorers[columns] = Scorer(settings.metrics, options.backbones, options.niqe_parameters)
+                    source, notes = open_split(data, model.network.takes_context)
+                    if first is not None:
+                        differing = "; ".join(differences(settings.as_dict(), first.as_dict()))
+                        names = (settings.protocol, first.protocol)
+                        notes.append(
+                            f"{names[0]} differs from {names[1]} in: {differing}"
+                            if differing
+                            else f"{names[0]} measures here as {names[1]} does"
+                        )
+                    first = first or settings
+                    by = f" by {settings.protocol}" if len(protocols) > 1 else ""
+                    jobs.append(Job(model, benchmark, split, settings, data, source, scorers[columns], notes, by))
     return jobs
 
 

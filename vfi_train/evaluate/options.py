@@ -9,11 +9,11 @@ from typing import Annotated, Any
 from omegaconf import DictConfig, OmegaConf
 
 from vfi_train.config.read_settings import read_settings
-from vfi_train.config.selection import benchmark_names, chosen, configured, dataset, one_for_each
+from vfi_train.config.selection import chosen, configured, dataset, expanded, one_for_each
 from vfi_train.errors import UserError
 from vfi_train.evaluate.benchmarks import Benchmark, find_root
 from vfi_train.evaluate.networks import ModelChoice, model_of_run, with_unique_labels
-from vfi_train.evaluate.protocol import Protocol
+from vfi_train.evaluate.protocol import Protocol, choose_protocol
 from vfi_train.inference.backend import check_names
 from vfi_train.ranges import Limit, Names, Natural, Positive, Text
 
@@ -53,13 +53,21 @@ class Options(PlainOptions):
         models: of `model=` and `run=`.
         benchmarks: whose data is present.
         absent: of a set of benchmarks those whose data is missing, a sentence each.
-        protocols: the one of `protocol=`, or all.
+        protocols: of `protocol=`; none: of the network's family.
+        is_set: `protocols` are a set (`all`), of which those are used that measure a benchmark.
     """
 
     models: tuple[ModelChoice, ...]
     benchmarks: tuple[Benchmark, ...]
     absent: tuple[str, ...]
     protocols: tuple[Protocol, ...]
+    is_set: bool
+
+    def protocols_for(self, model: str, benchmark: str) -> list[Protocol]:
+        """The protocols that a network is measured by."""
+        if not self.protocols:
+            return [choose_protocol(list(map(read_protocol, protocol_names())), model, benchmark)]
+        return [p for p in self.protocols if not self.is_set or p.measures(benchmark)]
 
 
 def read_options(config: DictConfig) -> Options:
@@ -74,7 +82,11 @@ def read_options(config: DictConfig) -> Options:
         raise UserError(f"batch={plain.batch} is not a number of pairs: give 1 or more")
     models = _models(config)
     benchmarks, absent = _benchmarks(config) if models else ((), ())
-    return Options(**vars(plain), models=models, benchmarks=benchmarks, absent=absent, protocols=_protocols())
+    names, is_set = expanded("protocol", chosen("protocol"))
+    return Options(
+        **vars(plain), models=models, benchmarks=benchmarks, absent=absent,
+        protocols=tuple(map(read_protocol, names)), is_set=is_set,
+    )  # fmt: skip
 
 
 def read_benchmark(name: str, root: str | None = None, has_many: bool = False) -> Benchmark:
@@ -102,7 +114,8 @@ def read_protocol(name: str) -> Protocol:
 def protocol_names() -> list[str]:
     """The protocols of conf/protocol."""
     entries = files("conf").joinpath("protocol").iterdir()
-    return sorted(entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml"))
+    names = {entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml")}
+    return sorted(names - {"all"})
 
 
 def _models(config: DictConfig) -> tuple[ModelChoice, ...]:
@@ -118,7 +131,7 @@ def _models(config: DictConfig) -> tuple[ModelChoice, ...]:
 
 def _benchmarks(config: DictConfig) -> tuple[tuple[Benchmark, ...], tuple[str, ...]]:
     """The benchmarks whose data is present; of a set (`all`) those whose data is missing, a sentence each."""
-    names, is_set = benchmark_names(chosen("benchmark"))
+    names, is_set = expanded("benchmark", chosen("benchmark"))
     if not names:
         raise UserError("benchmark=... is needed and was not given: give a name of conf/benchmark, or all")
     roots = one_for_each("root", config.root, len(names), "benchmarks")
@@ -129,13 +142,6 @@ def _benchmarks(config: DictConfig) -> tuple[tuple[Benchmark, ...], tuple[str, .
     if not present:
         raise UserError(f"root={config.root} has no folder of a benchmark ({'; '.join(absent)})")
     return present, absent
-
-
-def _protocols() -> tuple[Protocol, ...]:
-    names = chosen("protocol")
-    if len(names) > 1:
-        raise UserError(f"protocol lists {len(names)}: give one, and compare=[FOLDER] for results by another")
-    return tuple(map(read_protocol, names or protocol_names()))
 
 
 def _plain(value: Any) -> Any:

@@ -153,9 +153,3 @@ class Scorer:
     def _vmaf() -> OfSequence:
         ffmpeg = find_ffmpeg(f"the metric vmaf {LEAVE_OUT}")
         return lambda predicted, true: vmaf(predicted, true, ffmpeg)[1:-1]
-
-
-def describe(options: Mapping[str, Any]) -> str:
-    """The options of a column as text: "luma, rounded"."""
-    words = [f"{value}" if key == "variant" else key for key, value in options.items() if value]
-    return ", ".join(words)
