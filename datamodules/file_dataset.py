@@ -91,10 +91,14 @@ class Items:
     def __len__(self) -> int:
         return len(self.items)
 
+    def pair(self, index: int) -> str:
+        """See `HasPairs`."""
+        return self.items[index].pair or self.items[index].key
+
     def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
         """Read item `index` and transform it."""
         item = self.items[index]
-        sample: Sample = {"key": item.key, "pair": item.pair or item.key, "time": item.time}
+        sample: Sample = {"key": item.key, "pair": self.pair(index), "time": item.time}
         for name, file in (*item.inputs().items(), ("target", item.target)):
             if file is not None:
                 sample[name] = self.store.read(file, item.key)

@@ -101,10 +101,14 @@ class RawTriplets:
     def __len__(self) -> int:
         return len(self.triplets)
 
+    def pair(self, index: int) -> str:
+        """See `HasPairs`."""
+        name, triplet = self.triplets[index]
+        return f"{PurePosixPath(name).stem}/{triplet.frame0:03d}-{triplet.frame1:03d}"
+
     def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
         """Read triplet `index`."""
-        name, triplet = self.triplets[index]
-        pair = f"{PurePosixPath(name).stem}/{triplet.frame0:03d}-{triplet.frame1:03d}"
+        (name, triplet), pair = self.triplets[index], self.pair(index)
         try:
             sample: Sample = {frame: self.videos[name][number] for frame, number in triplet._asdict().items()}
         except (OSError, ValueError) as error:

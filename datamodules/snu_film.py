@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from datamodules.file_dataset import EvalData, Files, Item, files_of, one_of
+from datamodules.file_dataset import EvalData, Files, Item, check_numbers, files_of, one_of
+from datamodules.sample_list import listed
 from vfi_train.errors import DataError
 
 SPLITS = ("easy", "medium", "hard", "extreme")
+INTERVALS = dict(zip(SPLITS, (2, 4, 8, 16), strict=True))  # frames from one input to the other, at 240 per second
 COUNTS = {f"test-{split}.txt": 310 for split in SPLITS}
 Split = Literal["easy", "medium", "hard", "extreme"]
 
@@ -21,6 +24,8 @@ class SNUFilm(EvalData):
     Args:
         root: the folder that holds the lists and `test`.
         split: easy, medium, hard or extreme.
+        between: every frame between the two inputs, not only the middle one (SNU-FILM-arb).
+        val_list: a file that names the samples to take; see `listed`. None: all.
         **data: see `StoredData`.
     """
 
@@ -29,14 +34,19 @@ class SNUFilm(EvalData):
     published = COUNTS
     unit = "triplets"
 
-    def __init__(self, *, split: Split = "easy", **data: Any) -> None:
+    def __init__(
+        self, *, split: Split = "easy", between: bool = False, val_list: str | None = None, **data: Any
+    ) -> None:
         super().__init__(**data)
         one_of("data.split", split, SPLITS)
-        self.split = split
+        self.split, self.between, self.val_list = split, between, val_list
+        self.arbitrary_time = between
 
     def val_items(self) -> list[Item]:
-        """The triplets of the split."""
-        return self._items(self.split)
+        """The samples of the split."""
+        items = self._items(self.split)
+        items = self._all_between(items) if self.between else items
+        return items if self.val_list is None else listed(items, self.val_list)
 
     def counts(self) -> dict[str, int]:
         """The lengths of the four lists."""
@@ -60,4 +70,28 @@ class SNUFilm(EvalData):
             frame0, target, frame1 = (frames + "/".join(part) for part in parts)
             key = f"{split}/{'/'.join(parts[1]).rpartition('.')[0]}"
             items.append(Item(key, frame0, frame1, target))
+        return items
+
+    def _all_between(self, triplets: list[Item]) -> list[Item]:
+        """An item for each frame of the folder between the inputs of each triplet."""
+        interval, names = INTERVALS[self.split], cache(self.store.listed)
+        items = []
+        for triplet in triplets:
+            frames = names(triplet.frame0.rpartition("/")[0])
+            missing = {triplet.frame0, triplet.frame1} - set(frames)
+            if missing:
+                raise DataError(f"{self.root}/{min(missing)} is missing: extract SNU-FILM_test.zip again")
+            first, last = frames.index(triplet.frame0), frames.index(triplet.frame1)
+            check_numbers(self.store, frames[first : last + 1])
+            if last - first != interval:
+                raise DataError(
+                    f"{triplet.frame1} is {last - first} frames after {triplet.frame0}, not {interval}: "
+                    f"fetch test-{self.split}.txt and SNU-FILM_test.zip again (from {self.origin})"
+                )
+            start, end = (PurePosixPath(name).stem for name in (triplet.frame0, triplet.frame1))
+            pair = f"{triplet.key.rpartition('/')[0]}/{start}-{end}"
+            for k in range(1, interval):
+                target = frames[first + k]
+                key = f"{pair}/{PurePosixPath(target).stem}"
+                items.append(Item(key, triplet.frame0, triplet.frame1, target, k / interval, pair))
         return items

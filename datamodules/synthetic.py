@@ -36,7 +36,7 @@ class Synthetic(VFIDataModule):
         **loader: see `VFIDataModule`.
     """
 
-    has_context = True
+    has_context = has_occlusion = True
 
     def __init__(
         self,
@@ -69,7 +69,9 @@ class Synthetic(VFIDataModule):
 
     def val_source(self) -> SyntheticScenes:
         """Scenes that depend only on the index."""
-        return self._scenes(self.val_samples)
+        scenes = self._scenes(self.val_samples)
+        scenes.occlusion = self.occlusion
+        return scenes
 
     def _scenes(self, samples: int) -> SyntheticScenes:
         return SyntheticScenes(self.style, samples, self.times, self.gives_flow, self.gives_maps, self.context)
@@ -82,7 +84,7 @@ class SyntheticScenes:
         self, style: SceneStyle, samples: int, times: tuple[float, ...], flow: bool, maps: bool, context: bool
     ) -> None:
         self.style, self.samples, self.times, self.flow, self.maps = style, samples, times, flow, maps
-        self.context = context
+        self.context, self.occlusion = context, False
 
     def __len__(self) -> int:
         return self.samples
@@ -104,6 +106,8 @@ class SyntheticScenes:
         }
         if self.flow:
             sample["flow"] = snapshot.flow(0, 1)
+        if self.occlusion:
+            sample["occluded"] = scene.occlusion(time, 0) | scene.occlusion(time, 1)
         if self.context:  # layers keep their acceleration beyond both ends
             sample |= {"before": to_uint8(scene.render(-1)), "after": to_uint8(scene.render(2))}
         return sample

@@ -225,6 +225,11 @@ class ClipTriplets:
     def __len__(self) -> int:
         return len(self.triplets)
 
+    def pair(self, index: int) -> str:
+        """See `HasPairs`."""
+        frames, triplet = self.triplets[index]
+        return f"{frames.name}/{PAIR.format(**triplet._asdict())}"
+
     def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
         """Take the frames and transform them; pixels that a crop leaves out are not read."""
         frames, triplet = self.triplets[index]
@@ -232,8 +237,8 @@ class ClipTriplets:
         if self.context_cuts is not None:
             numbers |= zip(CONTEXT, triplet.context(shot(frames, triplet.target, self.context_cuts)), strict=True)
         sample: Sample = {name: frames[number] for name, number in numbers.items()}
-        key, pair = (f"{frames.name}/{form.format(**numbers)}" for form in (self.key, PAIR))
-        sample.update(time=time_of(frames, triplet), key=key, pair=pair)
+        key = f"{frames.name}/{self.key.format(**numbers)}"
+        sample.update(time=time_of(frames, triplet), key=key, pair=self.pair(index))
         return self.transforms(sample, rng or np.random.default_rng((0, index)))
 
 

@@ -213,6 +213,10 @@ class ClipTargets:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def pair(self, index: int) -> str:
+        """See `HasPairs`."""
+        return self.targets[index][0]
+
     def sample(self, index: int, rng: np.random.Generator | None) -> Sample:
         """Read target `index`."""
         clip, triple = self.targets[index]

@@ -13,6 +13,7 @@ import numpy as np
 
 from datamodules.core.samples import Sample, SampleSource
 from datamodules.file_dataset import Files, Item, StoredData, Triplet, check_numbers, one_of
+from datamodules.sample_list import listed
 from datamodules.storage.store import Store
 from datamodules.transforms import Compose, Resize
 from vfi_train.errors import DataError, UserError
@@ -34,6 +35,7 @@ class X4K1000FPS(StoredData):
         odd_gaps: draw odd gaps, too. The target is frame floor(gap / 2): for odd gaps it is before the middle (at 1/3
             for a gap of 3), but gets the time 0.5. The published weights of ATM-VFI were trained so.
         test_factor: X-TEST's frames 0 and 32 are the inputs; 8: the seven targets 4, 8, ..., 28; 2: the target 16.
+        val_list: a file that names the samples of X-TEST to take; see `listed`. None: all.
         resolution: of X-TEST: "4k" (4096x2160, original), or "2k": shrunk to 2048x1080 by area, unrounded.
         **data: see `StoredData`.
     """
@@ -51,6 +53,7 @@ class X4K1000FPS(StoredData):
         odd_gaps: bool = False,
         test_factor: Literal[2, 8] = 8,
         resolution: Literal["4k", "2k"] = "4k",
+        val_list: str | None = None,
         **data: Any,
     ) -> None:
         super().__init__(**data)
@@ -63,7 +66,7 @@ class X4K1000FPS(StoredData):
                 "even one among them (or data.odd_gaps=true)"
             )
         self.gaps = [n for n in range(smallest, largest + 1) if odd_gaps or n % 2 == 0]
-        self.test_factor = test_factor
+        self.test_factor, self.val_list = test_factor, val_list
         self.arbitrary_time = test_factor != 2
         if resolution == "2k":
             first = Resize(SIZE_2K, "area", rounded=False)
@@ -101,7 +104,7 @@ class X4K1000FPS(StoredData):
                     target = frames[first + step]
                     item = Item(f"{pair}/{first + step:04d}", *ends, target, k / self.test_factor, pair)
                     items.append(replace(item, context=context) if self.context else item)
-        return items
+        return items if self.val_list is None else listed(items, self.val_list)
 
     def counts(self) -> dict[str, int]:
         """Clips of X-TRAIN, scenes of X-TEST."""

@@ -15,19 +15,22 @@ WIDTHS = (64, 128, 256, 512, 512)
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, R G B
 
 
-def vgg_layers(name: str, count: int, folder: str | Path | None = None) -> nn.Sequential:
+def vgg_layers(
+    name: str, count: int, folder: str | Path | None = None, reader: str = "the perceptual loss"
+) -> nn.Sequential:
     """The first `count` layers of torchvision's `features` of "vgg16" or "vgg19", frozen, with ImageNet weights.
 
     Args:
         name: of the network.
         count: of layers (convolutions, ReLUs, poolings), as in torchvision.
         folder: of the weights' file; None: torch's cache.
+        reader: what needs the weights, for the message.
 
     Raises:
         UserError: the file is missing or holds something else.
     """
     layers = _structure(name)[:count]
-    load_backbone(layers, name, folder, reader="the perceptual loss")
+    load_backbone(layers, name, folder, reader)
     return layers
 
 

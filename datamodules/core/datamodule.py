@@ -45,6 +45,8 @@ class VFIDataModule(LightningDataModule):
         gives_reference: whether batches hold `reference` and `reference_time`.
         has_context: whether there are frames before and after the two, see `give_context`.
         context: whether batches hold them.
+        has_occlusion: whether it is known which pixels an input does not show.
+        occlusion: whether validation samples hold `occluded`.
         trains: whether there are training samples; a test set has none.
         skipped: why training samples were skipped, one sentence each.
     """
@@ -56,6 +58,8 @@ class VFIDataModule(LightningDataModule):
     gives_reference: bool = False
     has_context: bool = False
     context: bool = False
+    has_occlusion: bool = False
+    occlusion: bool = False
     trains: bool = True
 
     def __init__(

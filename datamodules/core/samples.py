@@ -18,7 +18,8 @@ class SampleSource(Protocol):
     A sample holds `frame0`, `frame1`, `target` (H W 3, uint8, or float32 in [0, 1]), `time` (a number, or a
     distance map H W), `key`, and, where the dataset gives it, `flow` (H W 4, float32, pixels: target to
     frame0 as x, y, then target to frame1), `reference` and `reference_time`, `before` and `after` (see
-    `VFIDataModule.give_context`), and `pair` (a name of the two inputs, shared by samples of other times between them).
+    `VFIDataModule.give_context`), `occluded` (H W: an input does not show the target's pixel), and `pair` (a name of
+    the two inputs, shared by samples of other times between them).
 
     A source whose training item is a group (all targets between two frames) gives a list of samples, which
     enter the batch together; sizes of batches then count groups.
@@ -37,6 +38,15 @@ class HasSubsets(Protocol):
 
     def after(self, index: int) -> int:
         """The sample that replaces a broken one; it suits the same batch."""
+        ...
+
+
+@runtime_checkable
+class HasPairs(Protocol):
+    """A source with several samples between the same two frames, which are neighbours."""
+
+    def pair(self, index: int) -> str:
+        """A name of the two frames of a sample: its `pair`, without reading it."""
         ...
 
 

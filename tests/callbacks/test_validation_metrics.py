@@ -53,6 +53,8 @@ def test_all_known_metrics_declare_their_direction() -> None:
 def test_unknown_names_are_told_with_the_nearest() -> None:
     with pytest.raises(UserError, match="no metric is called 'pnsr': did you mean 'psnr'"):
         ValidationMetrics(("pnsr",))
+    with pytest.raises(UserError, match=r"no metric 'lpips': give lpips_alex \(what lpips was\), lpips_vgg or "):
+        ValidationMetrics(("psnr", "lpips"))
 
 
 def test_lpips_is_the_packages(backbones: Path) -> None:
@@ -64,7 +66,7 @@ def test_lpips_is_the_packages(backbones: Path) -> None:
         for name, parameter in layer.named_parameters():
             parameter.data = weights[f"features.{number}.{name}"]
     images = torch.rand(2, 3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    metric = ValidationMetrics(("lpips",), backbones=backbones).metrics["lpips"]
+    metric = ValidationMetrics(("lpips_alex",), backbones=backbones).metrics["lpips_alex"]
     for part in (slice(0, 1), slice(1, 3)):
         metric.update(*images[:, part])
     with torch.no_grad():

@@ -86,8 +86,8 @@ def scorer(request: pytest.FixtureRequest) -> Callable[..., Scorer]:
 
     def make(metrics: dict[str, dict[str, Any]]) -> Scorer:
         if repr(metrics) not in made:
-            files = [request.getfixturevalue(name) for name in ("backbones", "pristine")] if "lpips" in metrics else []
-            made[repr(metrics)] = Scorer(metrics, *files)
+            names = ("backbones", "pristine") if "lpips_alex" in metrics else ()
+            made[repr(metrics)] = Scorer(metrics, *map(request.getfixturevalue, names))
         return made[repr(metrics)]
 
     return make

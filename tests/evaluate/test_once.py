@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import pytest
 
 from tests.helpers.direct_evaluation import predicted, psnr, samples
@@ -13,9 +14,13 @@ from tests.helpers.layouts import FAULTS, fabricate, frame, write
 from tests.helpers.programs import run_program
 from tests.helpers.toy_benchmark import ToyInterrupted
 from vfi_train.errors import UserError
-from vfi_train.evaluate.measure import check_once, missing, shard
+from vfi_train.evaluate.benchmarks import open_split
+from vfi_train.evaluate.measure import check_once, missing, pair_of, shard
+from vfi_train.evaluate.options import read_benchmark
 from vfi_train.evaluate.results import read_results
 from vfi_train.evaluate.resume_log import ResumeLog
+from vfi_train.inference.interpolator import Interpolator
+from vfi_train.metrics.motion import temporal_difference
 
 TINY = ("model=ifrnet_tiny", "weights=ifrnet_tiny_synthetic", "num_examples=0")
 TOY = ("model=ifrnet_tiny", "model._target_=tests.helpers.toy_benchmark.ifrnet", "num_examples=0")
@@ -32,6 +37,7 @@ def test_batches_and_processes_change_nothing(tmp_path: Path) -> None:
     """Seven times between 13 pairs, one in two processes: an odd number of samples and of pairs."""
     root = fabricate("gopro", tmp_path / "data", size=(32, 48))
     given = [*TINY, "benchmark=gopro", f"root={root}", "+benchmark.options.val_transforms=[]", "name=x"]
+    given += ["metrics=[psnr,ssim,tof]"]
     evaluated(tmp_path / "one", *given)
     evaluated(tmp_path / "four", *given, "batch=4", "workers=1")
     done = run_program(
@@ -40,11 +46,17 @@ def test_batches_and_processes_change_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     one, four, two = (scores(tmp_path / name / "x") for name in ("one", "four", "two"))
     assert len(one) == 77
+    strata = [read_results(tmp_path / name / "x")[0].strata() for name in ("four", "two")]
+    assert [sum(row["samples"] for row in rows) for rows in strata[0].values()] == [77] * 3  # motion, time, scene
+    for kind, rows in strata[0].items():
+        for first, second in zip(rows, strata[1][kind], strict=True):
+            assert second == pytest.approx(first, abs=1e-6)
     assert len(list((tmp_path / "two" / "samples").glob("*/rows-*.jsonl"))) == 2  # both processes had work
-    for other in (four, two):
-        assert list(other) == list(one)
-        for key, row in one.items():
-            assert other[key] == pytest.approx(row, abs=1e-6)
+    assert list(four) == list(two) == list(one)
+    for key, row in one.items():
+        assert two[key] == pytest.approx(four[key], abs=1e-6)
+        assert four[key].pop("tof") == pytest.approx(row.pop("tof"), abs=1e-3)  # of predictions rounded to 8 bit
+        assert four[key] == pytest.approx(row, abs=1e-6)
 
 
 def test_a_stopped_evaluation_resumes(tmp_path: Path, roots: dict[str, Path]) -> None:
@@ -71,6 +83,31 @@ def test_a_stopped_evaluation_resumes(tmp_path: Path, roots: dict[str, Path]) ->
     assert scores(tmp_path / "stopped" / "x") == scores(tmp_path / "complete" / "x")
     evaluated(tmp_path / "stopped", *given, "resume=false")
     assert ToyInterrupted.calls_left == 1_000_000 - 28
+
+
+def test_sequences_are_measured_as_a_whole(tmp_path: Path) -> None:
+    """The error of motion needs the target before: processes and a stop within a pair change nothing."""
+    root = fabricate("gopro", tmp_path / "data", size=(40, 48))
+    given = [*TINY, "benchmark=gopro", f"root={root}", "+benchmark.options.val_transforms=[]", "name=x"]
+    given += ["metrics=[psnr,tof]"]
+    evaluated(tmp_path / "one", *given)
+    evaluated(tmp_path / "stopped", *given)
+    source = open_split(read_benchmark("gopro", str(root)).dataset_options("test", {"val_transforms": []}, None))[0]
+    shards = [shard(range(len(source)), process, 2, 9, pair_of(source)) for process in (0, 1)]
+    assert sorted(map(len, shards)) == [35, 42]
+    assert not {source.pair(i) for i in shards[0]} & {source.pair(i) for i in shards[1]}  # type: ignore[attr-defined]
+    (log,) = (tmp_path / "stopped" / "samples").glob("*/rows-0.jsonl")
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:10]))  # three targets of the second pair
+    evaluated(tmp_path / "stopped", *given)
+    one, stopped = (scores(tmp_path / name / "x") for name in ("one", "stopped"))
+    assert stopped == one
+    assert len(one) == 77
+    first = sorted(one)[:7]
+    network = Interpolator("ifrnet_tiny", weights="ifrnet_tiny_synthetic")
+    video = next(folder for folder in sorted((root / "test").iterdir()) if first[0].startswith(folder.name))
+    frames = [cv2.imread(str(path))[..., ::-1] for path in sorted(video.iterdir())[:9]]
+    predicted = [frames[0], *(network(frames[0], frames[8], k / 8) for k in range(1, 8))]
+    assert [one[key]["tof"] for key in first] == pytest.approx(temporal_difference(predicted, frames[:8]), abs=1e-4)
 
 
 def test_another_measurement_has_another_log(tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ CASES: list[tuple[str, str, str, str, dict[str, Any], Columns]] = [
     ("common", "rife", "vimeo90k", "test", {"bgr": True}, PLAIN),
     ("common", "ifrnet", "atd12k", "test", {}, PLAIN),
     ("common", "ifrnet", "davis", "all", {}, PLAIN),
+    *(("common", "ifrnet", "snu_film_arb", s, {}, PLAIN) for s in ("x4", "x8", "x16")),
     *(("common", "ifrnet", "xiph", s, {"scale": 0.5}, PLAIN) for s in ("2k", "4k_crop")),
     *(
         ("common", "ifrnet", b, s, {"scale": scale}, PLAIN)
@@ -183,7 +184,7 @@ def test_septuplets_are_measured_as_in_each_variants_script(
         columns = {
             "psnr": psnr(prediction, s.target, rounded=rounded),
             "ssim": ssim(prediction, s.target, rounded=rounded),
-            "lpips": alex(2 * direct.tensor(seen) - 1, 2 * direct.tensor(s.target) - 1).item(),
+            "lpips_alex": alex(2 * direct.tensor(seen) - 1, 2 * direct.tensor(s.target) - 1).item(),
         }
         rows.append(("", columns))
     assert_equal(result, averaged(rows, False), 5)

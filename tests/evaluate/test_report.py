@@ -69,7 +69,8 @@ def test_the_report_is_complete_and_needs_no_other_file(folder: Path) -> None:
     text = (folder / "report.html").read_text()
     page = Page(text)
     names = [tag for tag, _ in page.tags]
-    assert not {"script", "link", "iframe", "object", "base"} & set(names)
+    assert not {"link", "iframe", "object", "base"} & set(names)
+    assert ("script", {}) in page.tags  # that sorts tables
     addresses = [v for _, attributes in page.tags for k, v in attributes.items() if k in ("src", "href", "srcset")]
     assert addresses
     assert all(address.startswith("data:image/jpeg;base64,") for address in addresses)
@@ -101,6 +102,9 @@ def test_charts_have_every_sample_and_network(folder: Path) -> None:
     text = (folder / "report.html").read_text()
     assert text.count('class="point"') == 4 * 12 + 14  # a scatter plot of both networks for each split
     assert text.count("Speed against quality") == 5
+    assert text.count("By motion:") == 5 * 2  # PSNR and SSIM, on each split
+    assert text.count("By time:") == 2  # only GoPro has several
+    assert text.count("ifrnet_s: strata") == 5
     assert text.count('class="interval"') >= 2 * 5
 
 
@@ -117,12 +121,23 @@ def test_results_have_what_was_measured_and_how(folder: Path) -> None:
     assert first["protocol"] == "ifrnet"
     assert (first["settings"]["scale"], first["settings"]["padding_multiple"]) == (0.8, 20)
     assert first["settings"]["metrics"] == {"psnr": {}, "ssim": {"variant": "3d"}}
+    assert first["metrics"] == {
+        "psnr": {
+            "direction": "higher is better", "range": "0 to infinity dB", "images": "RGB, 0 to 1", "backbone": "none",
+            "crop": "none",
+        },
+        "ssim": {
+            "direction": "higher is better", "range": "-1 to 1", "images": "RGB, 0 to 1", "backbone": "none",
+            "crop": "none", "method": "variant 3d",
+        },
+    }  # fmt: skip
     assert first["data"]["split"] == "easy"
     assert first["precision"] == "bf16"
     assert first["averages"]["psnr"] == pytest.approx(np.mean([row["scores"]["psnr"] for row in first["samples"]]))
     with (folder / "results.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
     assert [float(row["psnr"]) for row in table] == [r["averages"]["psnr"] for r in found]
+    assert all(json.loads(row["metrics"]) == first["metrics"] for row in table)
     with (folder / "samples.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 * (4 * 12 + 14)
@@ -195,9 +210,13 @@ def test_a_narrow_screen_shows_it_without_the_network(folder: Path) -> None:
     assert browser is not None
     look = folder / "look.html"
     look.write_text(
-        '<iframe id="f" src="report.html" style="width:390px;height:800px;border:0"></iframe><p id="said"></p><script>'
+        '<iframe id="f" src="report.html" style="width:390px;height:800px;border:0"></iframe>'
+        '<p id="said"></p><p id="sorted"></p><script>'
         "f.onload = () => { const d = f.contentDocument; d.querySelectorAll('details').forEach(x => x.open = true);"
         "d.querySelectorAll('img').forEach(x => x.loading = 'eager');"
+        "const table = d.querySelectorAll('table.sortable')[2], title = [...table.tHead.rows[0].cells].at(-2);"
+        "const numbers = () => [...table.tBodies[0].rows].map(r => r.cells[3].innerText).join(';');"
+        "title.click(); const up = numbers(); title.click(); sorted.textContent = up + ' ' + numbers();"
         "setTimeout(() => said.textContent = [d.documentElement.scrollWidth, d.images.length,"
         "[...d.images].filter(i => i.naturalWidth > 0).length, f.contentWindow.performance.getEntriesByType('resource')"
         ".filter(e => !e.name.startsWith('data:')).length].join(' '), 500) }</script>"
@@ -208,6 +227,9 @@ def test_a_narrow_screen_shows_it_without_the_network(folder: Path) -> None:
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     width, images, shown, fetched = map(int, re.search(r'id="said">([\d ]+)<', done.stdout)[1].split())  # type: ignore[index]
+    up, down = (list(map(float, text.split(";"))) for text in re.search(r'id="sorted">(.+?)<', done.stdout)[1].split())  # type: ignore[index]
+    assert up == sorted(up) == down[::-1]
+    assert len(up) == 4  # quartiles of motion
     assert width <= 390
     assert images == shown == 64
     assert fetched == 0

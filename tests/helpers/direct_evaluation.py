@@ -48,6 +48,13 @@ def samples(benchmark: str, split: str, root: Path, time: str = "number") -> Ite
     elif benchmark == "snu_film":
         for line in (root / f"test-{split}.txt").read_text().strip().splitlines():
             yield Sample(*(image(root / path.removeprefix("data/SNU-FILM/")) for path in line.split()))
+    elif benchmark == "snu_film_arb":
+        factor = int(split[1:])
+        name = {4: "medium", 8: "hard", 16: "extreme"}[factor]
+        for line in (root / f"test-{name}.txt").read_text().strip().splitlines():
+            first = root / line.split()[0].removeprefix("data/SNU-FILM/")
+            frames = [image(first.with_name(f"{int(first.stem) + k:06d}.png")) for k in range(factor + 1)]
+            yield from (Sample(frames[0], frames[k], frames[-1], k / factor) for k in range(1, factor))
     elif benchmark == "middlebury":
         for folder in sorted((root / "other-data").iterdir()):
             true = root / "other-gt-interp" / folder.name / "frame10i11.png"

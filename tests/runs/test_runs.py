@@ -22,7 +22,7 @@ from tests.helpers.in_process import rows, train_tiny
 from tests.helpers.programs import ENVIRONMENT
 from vfi_train.errors import UserError
 from vfi_train.runs.command import list_runs
-from vfi_train.runs.entries import checkpoint_hash, find_entries, look_up
+from vfi_train.runs.entries import checkpoint_hash, find_entries, higher_is_better, look_up
 from vfi_train.runs.logs import curve, read_table
 
 STEPS = ("trainer.max_steps=4", "validate_every=2", "data.val_samples=12", "trainer.accelerator=cpu")
@@ -146,6 +146,14 @@ def test_the_best_of_each_kind(place: Path, metric: str) -> None:
         others = [r["metrics"][metric] for r in everything if (r["kind"], r["on"]) == (run["kind"], run["on"])]
         assert run["metrics"][metric] == max(others)
     assert {run["kind"] for run in best} == {"training", "evaluation"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "higher"),
+    [("psnr_ema", True), ("ssim", True), ("lpips_vgg", False), ("lpips_alex_ema", False), ("dists", False)],
+)
+def test_directions(metric: str, higher: bool) -> None:
+    assert higher_is_better(metric) is higher
 
 
 def test_the_order(place: Path) -> None:

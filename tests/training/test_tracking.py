@@ -34,7 +34,7 @@ def test_wandb_logs_what_a_run_was(tmp_path: Path, backbones: Path, monkeypatch:
     monkeypatch.setenv("WANDB_MODE", "offline")
     run = train_tiny(
         tmp_path, *STEPS, "logger=default", "callbacks.artifacts.files=[best.ckpt]", "callbacks=ema",
-        "callbacks.metrics.names=[psnr,ssim,lpips]", f"backbones={backbones}", "logger.wandb.tags=[tiny]",
+        "callbacks.metrics.names=[psnr,ssim,lpips_alex]", f"backbones={backbones}", "logger.wandb.tags=[tiny]",
         "logger.wandb.project=tests",
     )  # fmt: skip
     import wandb
@@ -59,7 +59,7 @@ def test_wandb_logs_what_a_run_was(tmp_path: Path, backbones: Path, monkeypatch:
     for name in ("train/loss", *terms, *rates):
         assert len(logged[name]) == 2, name
     assert logged["published/psnr"] == [35.5, 35.5]
-    for score in ("psnr", "ssim", "lpips"):
+    for score in ("psnr", "ssim", "lpips_alex"):
         for name in (f"val/{score}", f"val/{score}_ema"):
             assert len(logged[name]) == 2
             assert logged[name] == pytest.approx([float(row[name]) for row in rows(run) if row[name]])

@@ -11,12 +11,13 @@ import lightning as L
 from torch import Tensor
 from torchmetrics import Metric
 
+from losses.learned import NETWORKS
 from vfi_train.architectures import Architecture
 from vfi_train.callbacks.weight_average import WeightAverage
 from vfi_train.contract import Batch, Prediction
 from vfi_train.errors import UserError, nearest
 from vfi_train.metrics import PSNR, SSIM, InterpolationError
-from vfi_train.metrics.image_metrics import LPIPS, MeanLoss
+from vfi_train.metrics.image_metrics import DISTS, LPIPS, MeanLoss, check_name
 from vfi_train.modules.forward import padded, predict
 
 KNOWN: dict[str, Callable[[], Metric]] = {
@@ -36,10 +37,11 @@ class ValidationMetrics(L.Callback):
     """Logs `val/NAME` for each metric after each validation: the mean over the images of all processes.
 
     Args:
-        names: of `KNOWN`, and lpips; see `vfi_train.metrics`. "loss" is the training's, in evaluation mode, on images
-            padded as the network needs; it takes a second forward pass, which gets the target.
+        names: of `KNOWN`, and lpips_alex, lpips_vgg, lpips_squeeze and dists; see `vfi_train.metrics`. "loss" is the
+            training's, in evaluation mode, on images padded as the network needs; it takes a second forward pass, which
+            gets the target.
         others: more metrics by name, of torchmetrics or alike, each taking (prediction, target) B 3 H W in [0, 1].
-        backbones: the folder of LPIPS' backbone; None: torch's cache.
+        backbones: the folder of the backbones of LPIPS and DISTS; None: torch's cache.
 
     Reads what validation_step returns: {"prediction": Prediction, "batch": Batch}. Averages of the weights
     (`WeightAverage`) are scored too, as `val/NAME_AVERAGE`, and each of several validation sets (`Joint`), as
@@ -52,7 +54,10 @@ class ValidationMetrics(L.Callback):
         others: Mapping[str, Metric] | None = None,
         backbones: str | Path | None = None,
     ) -> None:
-        known = {**KNOWN, "lpips": lambda: LPIPS(folder=backbones)}
+        known: dict[str, Callable[[], Metric]] = {**KNOWN, "dists": partial(DISTS, backbones)}
+        known |= {f"lpips_{net}": partial(LPIPS, net, backbones) for net in NETWORKS}
+        for name in names:
+            check_name(name)
         unknown = next((name for name in names if name not in known), None)
         if unknown is not None:
             raise UserError(f"no metric is called {unknown!r}: {nearest(unknown, known)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ class Benchmark:
         dataset: its block of conf/data.
         options: of the dataset, other than there.
         splits: what is reported separately, each with options of the dataset.
-        count: published number of samples of a split; None: not stated.
+        counts: published number of samples of each split; None: not stated.
         sequence_depth: see `Result`.
         root: the folder of its data; None: it needs none, or none was given.
     """
@@ -39,7 +40,7 @@ class Benchmark:
     dataset: Mapping[str, Any]
     options: Mapping[str, Any]
     splits: Mapping[str, Mapping[str, Any] | None]
-    count: int | None
+    counts: Mapping[str, int | None]
     sequence_depth: int | None
     root: Path | None
 
@@ -74,6 +75,7 @@ def open_split(options: Mapping[str, Any], takes_context: bool = False) -> tuple
         data = instantiate(config, _convert_="all")
         if takes_context:
             data.give_context()
+        data.occlusion = data.has_occlusion
         return cache_frames(data.val_source()), list(getattr(data, "notes", ()))
     except (UserError, InstantiationException) as error:
         _, cause = find_cause(error)
@@ -83,8 +85,12 @@ def open_split(options: Mapping[str, Any], takes_context: bool = False) -> tuple
 
 
 def scored_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that scores depend on."""
-    return {key: value for key, value in options.items() if not has_role(f"data.{key}", Role.UNSCORED)}
+    """The options that scores depend on; a list file with its content's hash."""
+    scored = {key: value for key, value in options.items() if not has_role(f"data.{key}", Role.UNSCORED)}
+    path = scored.get("val_list")
+    if path is not None and Path(path).expanduser().is_file():
+        scored["val_list"] = f"{path} (sha256 {sha256(Path(path).expanduser().read_bytes()).hexdigest()[:16]})"
+    return scored
 
 
 def find_root(dataset: Mapping[str, Any], options: Mapping[str, Any], given: str | None, has_many: bool) -> Path | None:

@@ -9,7 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
-from vfi_train.evaluate.columns import COLUMNS
+from vfi_train.evaluate.columns import COLUMNS, plain_options
 from vfi_train.evaluate.results import Result
 
 RESAMPLES = 10_000
@@ -72,13 +72,18 @@ def compare_all(results: Sequence[Result]) -> list[Comparison]:
 
 
 def comparable(first: Result, second: Result, column: str) -> bool:
-    """Whether a column has the same meaning in both: the same variant and average, on the same split."""
+    """Whether a column has the same meaning in both: the same variant and average, on the same split.
+
+    One network by two protocols is no comparison of networks.
+    """
     a, b = first.settings, second.settings
+    networks = [(r.model, r.model_config, r.weights_sha256) for r in (first, second)]
     return (
         first.split_name == second.split_name
+        and (networks[0] != networks[1] or first.protocol == second.protocol)
         and column in a["metrics"]
         and column in b["metrics"]
-        and _variant(a["metrics"][column]) == _variant(b["metrics"][column])
+        and plain_options(a["metrics"][column]) == plain_options(b["metrics"][column])
         and a["average"] == b["average"]
     )
 
@@ -127,8 +132,3 @@ def resampled_means(sums: np.ndarray, counts: np.ndarray, rng: np.random.Generat
 
 def _finite(score: float) -> float:
     return min(score, MAX_SCORE)
-
-
-def _variant(options: dict) -> dict:
-    """The options without those at their defaults."""
-    return {key: value for key, value in options.items() if value and (key, value) != ("variant", "3d")}

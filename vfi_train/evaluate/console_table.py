@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from vfi_train.evaluate.columns import COLUMNS
+from vfi_train.evaluate.columns import COLUMNS, option_text
 from vfi_train.evaluate.published import Distance, distances
 from vfi_train.evaluate.results import Result
-from vfi_train.evaluate.scorer import describe
 
 
 def print_results(results: Sequence[Result], console: Console | None = None) -> None:
@@ -77,7 +76,7 @@ def protocol_text(result: Result) -> str:
     """The protocol and its variants of metrics: "rife: PSNR rounded; SSIM 3d, rounded"."""
     metrics = result.settings["metrics"].items()
     return f"{result.protocol}: " + "; ".join(
-        f"{COLUMNS[c].title} {describe(options)}".strip() for c, options in metrics
+        f"{COLUMNS[c].title} {option_text(options)}".strip() for c, options in metrics
     )
 
 
@@ -90,7 +89,9 @@ def summary(result: Result) -> str:
     ]
     count = sample_count(result).replace("\n", ", ")
     speed = f", {result.samples_per_second:.1f} samples/s" if result.samples_per_second else ""
-    return f"{result.label} on {result.split_name} by {result.protocol}: {', '.join(shown)} ({count} samples{speed})"
+    by = f" by {result.protocol}"
+    what = f"{result.label.removesuffix(by)} on {result.split_name}{by}"
+    return f"{what}: {', '.join(shown)} ({count} samples{speed})"
 
 
 def published_lines(result: Result) -> list[str]:

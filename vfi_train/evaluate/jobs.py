@@ -13,15 +13,16 @@ from typing import Any
 from lightning.fabric import Fabric
 
 from datamodules.core.samples import SampleSource
+from vfi_train.evaluate.averages import averages
 from vfi_train.evaluate.benchmarks import Benchmark, open_split, scored_options
 from vfi_train.evaluate.columns import COLUMNS
 from vfi_train.evaluate.launch import device_name, gather
-from vfi_train.evaluate.measure import check_once, measure, missing, shard
+from vfi_train.evaluate.measure import check_once, measure, missing, pair_of, shard, without_pairs_of
 from vfi_train.evaluate.networks import EvaluatedModel, load_model
 from vfi_train.evaluate.options import Options
 from vfi_train.evaluate.predictor import Predictor, set_up
-from vfi_train.evaluate.protocol import Settings, choose_protocol, resolve
-from vfi_train.evaluate.results import Result, averages
+from vfi_train.evaluate.protocol import Settings, differences, resolve
+from vfi_train.evaluate.results import Result
 from vfi_train.evaluate.resume_log import ResumeLog, Row
 from vfi_train.evaluate.scorer import Scorer
 from vfi_train.runtime.console import say
@@ -44,6 +45,7 @@ class Job:
         source: the samples.
         scorer: of the protocol's columns.
         notes: for the result.
+        by: " by PROTOCOL" where there are several.
     """
 
     model: EvaluatedModel
@@ -54,11 +56,12 @@ class Job:
     source: SampleSource
     scorer: Scorer
     notes: list[str]
+    by: str = ""
 
     @property
     def name(self) -> str:
         """LABEL on BENCHMARK/SPLIT."""
-        return f"{self.model.label} on {self.benchmark.name}/{self.split}"
+        return f"{self.model.label}{self.by} on {self.benchmark.name}/{self.split}"
 
     def predictor(self, backend: str = "torch", precision: str = "fp32") -> Predictor:
         """Predicts the samples' targets."""
@@ -82,7 +85,7 @@ class Job:
     def result(self, device: str, backend: str, precision: str) -> Result:
         """The result, without samples."""
         return Result(
-            label=self.model.label,
+            label=f"{self.model.label}{self.by}",
             model=self.model.name,
             model_config=self.model.config,
             weights=self.model.weights,
@@ -94,7 +97,7 @@ class Job:
             protocol=self.settings.protocol,
             settings=self.settings.as_dict(),
             data=scored_options(self.options),
-            expected=self.benchmark.count,
+            expected=self.benchmark.counts[self.split],
             requested=len(self.source),
             sequence_depth=self.benchmark.sequence_depth,
             backend=backend,
@@ -117,15 +120,27 @@ def make_jobs(options: Options) -> list[Job]:
     for choice in options.models:
         model = load_model(choice, options.runs)
         for benchmark in options.benchmarks:
-            protocol = choose_protocol(options.protocols, model.name, benchmark.name)
+            protocols = options.protocols_for(model.name, benchmark.name)
             for split in benchmark.splits:
-                settings = resolve(protocol, benchmark.name, split, model.name, options.override, options.metrics)
-                data = benchmark.dataset_options(split, settings.data, options.samples)
-                columns = repr(settings.metrics)
-                if columns not in scorers:
-                    scorers[columns] = Scorer(settings.metrics, options.backbones, options.niqe_parameters)
-                source, notes = open_split(data, model.network.takes_context)
-                jobs.append(Job(model, benchmark, split, settings, data, source, scorers[columns], notes))
+                first: Settings | None = None
+                for protocol in protocols:
+                    settings = resolve(protocol, benchmark.name, split, model.name, options.override, options.metrics)
+                    data = benchmark.dataset_options(split, settings.data, options.samples)
+                    columns = repr(settings.metrics)
+                    if columns not in scorers:
+                        scorers[columns] = Scorer(settings.metrics, options.backbones, options.niqe_parameters)
+                    source, notes = open_split(data, model.network.takes_context)
+                    if first is not None:
+                        differing = "; ".join(differences(settings.as_dict(), first.as_dict()))
+                        names = (settings.protocol, first.protocol)
+                        notes.append(
+                            f"{names[0]} differs from {names[1]} in: {differing}"
+                            if differing
+                            else f"{names[0]} measures here as {names[1]} does"
+                        )
+                    first = first or settings
+                    by = f" by {settings.protocol}" if len(protocols) > 1 else ""
+                    jobs.append(Job(model, benchmark, split, settings, data, source, scorers[columns], notes, by))
     return jobs
 
 
@@ -141,12 +156,14 @@ def run_job(job: Job, options: Options, fabric: Fabric) -> Result:
     log = job.resume_log(Path(options.output) / "samples", device, *chosen, fabric.global_rank)
     if fabric.is_global_zero and not options.resume:
         log.clear()
-    done = log.read() if fabric.is_global_zero else []
+    done, pair = log.read() if fabric.is_global_zero else [], pair_of(job.source)
+    if job.scorer.of_sequences:  # which need all targets of a pair
+        done = without_pairs_of(done, missing(len(job.source), done), pair)
     todo: list[int] = fabric.broadcast(missing(len(job.source), done))
     if done:
         say(f"{job.name}: {len(done):,} of {len(job.source):,} samples were measured before")
     block = max(1, min(MAX_BLOCK, len(todo) // (4 * fabric.world_size)))
-    indices = shard(todo, fabric.global_rank, fabric.world_size, block)
+    indices = shard(todo, fabric.global_rank, fabric.world_size, block, pair)
     predictor = job.predictor(*chosen)
     workers = min(8, core_count()) if options.workers is None else options.workers
     began = time.monotonic()
@@ -171,6 +188,9 @@ def run_job(job: Job, options: Options, fabric: Fabric) -> Result:
         result.samples_per_second = len(new) / (time.monotonic() - began) if new else None
         if predictor.recursive and any(row["time"] != 0.5 for row in result.samples):
             result.notes.append("times are reached by halving intervals: the network only predicts the middle frame")
+        if job.scorer.of_sequences and job.options.get("val_samples") is not None:
+            names = ", ".join(COLUMNS[name].title for name in job.scorer.of_sequences)
+            result.notes.append(f"{names}: of the sequences of the chosen samples, which lack the frames between them")
         if (result.backend, result.precision) != ("torch", "fp32") and result.samples:
             result.precision_effect = _precision_effect(job, result)
     return result
@@ -186,9 +206,10 @@ def _precision_effect(job: Job, result: Result) -> dict[str, Any]:
     probed = result.samples[:: max(1, len(result.samples) // PROBED)][:PROBED]
     with set_up(job.model.network, job.settings, "fp32"):
         exact = measure(job.source, [row["index"] for row in probed], job.predictor(), job.scorer)
-    before = averages([row for row in exact if "scores" in row], result.columns)
-    after = averages(probed, result.columns)
-    return {"samples": len(probed), "difference": {c: after[c] - before[c] for c in result.columns}}
+    columns = list(job.scorer.scores)  # those of sequences would need all targets of a pair
+    before = averages([row for row in exact if "scores" in row], columns)
+    after = averages(probed, columns)
+    return {"samples": len(probed), "difference": {c: after[c] - before[c] for c in columns}}
 
 
 class _RunningScores:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.core.samples import SampleSource
+from datamodules.core.samples import HasPairs, SampleSource
 from vfi_train.evaluate.predictor import Predictor
 from vfi_train.evaluate.resume_log import ResumeLog, Row
-from vfi_train.evaluate.samples import Broken, Pair, batches, pairs
+from vfi_train.evaluate.samples import Broken, Pair, batches, pairs, to_8_bit
 from vfi_train.evaluate.scorer import Scorer
+from vfi_train.metrics.motion import Image
 from vfi_train.runtime.devices import core_count
 
 MAX_WAITING = 2  # batches of predictions that wait for their scores
@@ -51,11 +55,14 @@ def measure(
     rows: list[Row] = []
 
     def keep(new: list[Row]) -> None:
+        if not new:
+            return
         if resume_log is not None:
             resume_log.append(new)
         rows.extend(new)
         report(new)
 
+    score = _Scoring(predictor, scorer)
     waiting: deque[Future[list[Row]]] = deque()
     most = MAX_WAITING if _cores_are_free(predictor.device) else 0
     with ThreadPoolExecutor(1, "score") as scoring:
@@ -65,7 +72,7 @@ def measure(
                     keep([{"index": item.index, "key": item.key, "broken": item.reason}])
                     continue
                 for number, frame, timer in _timed(predictor, item):
-                    waiting.append(scoring.submit(_score, predictor, scorer, item, number, frame, timer))
+                    waiting.append(scoring.submit(score, item, number, frame, timer))
                     if len(waiting) > most:
                         keep(waiting.popleft().result())
             while waiting:
@@ -82,10 +89,30 @@ def missing(size: int, rows: Sequence[Row]) -> list[int]:
     return [index for index in range(size) if index not in done]
 
 
-def shard(indices: Sequence[int], process: int, processes: int, block: int) -> list[int]:
-    """The indices of one process: every `processes`-th block of neighbours, which have frames in common."""
-    blocks = [indices[start : start + block] for start in range(0, len(indices), block)]
+def shard(
+    indices: Sequence[int], process: int, processes: int, block: int, pair: Callable[[int], Hashable] = lambda i: i
+) -> list[int]:
+    """The indices of one process: every `processes`-th block of neighbours, which have frames in common.
+
+    A block has at least `block` of them, and ends where a pair of frames does.
+    """
+    blocks: list[list[int]] = []
+    for index in indices:
+        if not blocks or (len(blocks[-1]) >= block and pair(index) != pair(blocks[-1][-1])):
+            blocks.append([])
+        blocks[-1].append(index)
     return [index for own in blocks[process::processes] for index in own]
+
+
+def pair_of(source: SampleSource) -> Callable[[int], Hashable]:
+    """The pair of frames of each sample; samples of a source without `pair` have one each."""
+    return source.pair if isinstance(source, HasPairs) else lambda index: index
+
+
+def without_pairs_of(rows: Sequence[Row], indices: Sequence[int], pair: Callable[[int], Hashable]) -> list[Row]:
+    """The rows of other pairs of frames than those of the indices."""
+    others = {pair(index) for index in indices}
+    return [row for row in rows if pair(row["index"]) not in others]
 
 
 def check_once(size: int, rows: Sequence[Row]) -> list[Row]:
@@ -141,25 +168,59 @@ def _timed(predictor: Predictor, batch: list[Pair]) -> Iterator[tuple[int, Tenso
         yield number, frame, timer
 
 
-def _score(
-    predictor: Predictor, scorer: Scorer, batch: list[Pair], number: int, frame: Tensor, timer: Timer
-) -> list[Row]:
-    """The rows of the `number`-th target of each pair."""
-    targets = [pair.targets[number] for pair in batch]
-    columns = scorer(frame, predictor.to_tensor([target.image for target in targets]).contiguous())
-    ms = timer.milliseconds() / len(batch)
-    return [
-        {
-            "index": target.index,
-            "key": target.key,
-            "pair": pair.name,
-            "time": target.time if isinstance(target.time, float) else None,
-            "size": list(pair.frame0.shape[:2]),
-            "ms": round(ms, 3),
-            "scores": {name: values[i] for name, values in columns.items()},
-        }
-        for i, (pair, target) in enumerate(zip(batch, targets, strict=True))
-    ]
+class _Scoring:
+    """Makes rows of predictions; with metrics of sequences once all targets of a batch are predicted."""
+
+    def __init__(self, predictor: Predictor, scorer: Scorer) -> None:
+        self.predictor, self.scorer = predictor, scorer
+        self._held: list[tuple[list[Row], list[Image]]] = []  # of the targets so far
+
+    def __call__(self, batch: list[Pair], number: int, frame: Tensor, timer: Timer) -> list[Row]:
+        """The rows that are complete with the `number`-th target of each pair."""
+        rows = self._rows(batch, number, frame, timer)
+        if not self.scorer.of_sequences:
+            return rows
+        self._held.append((rows, [to_8_bit(image) for image in frame.permute(0, 2, 3, 1).cpu().numpy()]))
+        if number + 1 < len(batch[0].targets):
+            return []
+        held, self._held = self._held, []
+        for i, pair in enumerate(batch):
+            true = [to_8_bit(target.image) for target in pair.targets]
+            predicted = [images[i] for _, images in held]
+            scores = self.scorer.sequence(to_8_bit(pair.frame0), to_8_bit(pair.frame1), predicted, true)
+            for k, (of_target, _) in enumerate(held):
+                of_target[i]["scores"] |= {name: values[k] for name, values in scores.items()}
+        return [row for of_target, _ in held for row in of_target]
+
+    def _rows(self, batch: list[Pair], number: int, frame: Tensor, timer: Timer) -> list[Row]:
+        targets = [pair.targets[number] for pair in batch]
+        images = self.predictor.to_tensor([target.image for target in targets]).contiguous()
+        columns = self.scorer(frame, images)
+        ms = timer.milliseconds() / len(batch)
+        return [
+            {
+                "index": target.index,
+                "key": target.key,
+                "pair": pair.name,
+                "time": target.time if isinstance(target.time, float) else None,
+                "size": list(pair.frame0.shape[:2]),
+                "ms": round(ms, 3),
+                "motion": round(pair.motion if target.motion is None else target.motion, 4),
+                "motion_from": "dis" if target.motion is None else "data",
+                **_pixels(frame[i], images[i], target.occluded),
+                "scores": {name: values[i] for name, values in columns.items()},
+            }
+            for i, (pair, target) in enumerate(zip(batch, targets, strict=True))
+        ]
+
+
+def _pixels(frame: Tensor, true: Tensor, occluded: NDArray[np.bool_] | None) -> dict[str, Any]:
+    """How many pixels of an image 3 H W are visible and occluded, and the mean squared error of each kind."""
+    if occluded is None:
+        return {}
+    error = (frame.double() - true.double()).square().mean(dim=0).cpu().numpy()
+    kinds = {"visible": error[~occluded], "occluded": error[occluded]}
+    return {"pixels": {name: [e.size, float(e.mean()) if e.size else 0.0] for name, e in kinds.items()}}
 
 
 def _cores_are_free(device: torch.device) -> bool:

@@ -14,7 +14,7 @@ from vfi_train.config.selection import chosen, configured, dataset
 from vfi_train.errors import UserError
 from vfi_train.evaluate.benchmarks import Benchmark, find_root
 from vfi_train.evaluate.networks import ModelChoice, model_of_run, with_unique_labels
-from vfi_train.evaluate.protocol import Protocol
+from vfi_train.evaluate.protocol import Protocol, choose_protocol
 from vfi_train.inference.backend import check_names
 from vfi_train.ranges import Label, Limit, Names, Natural, Positive, Text
 
@@ -54,13 +54,21 @@ class Options(PlainOptions):
         models: of `model=` and `run=`.
         benchmarks: whose data is present.
         absent: of a set of benchmarks those whose data is missing, a sentence each.
-        protocols: the one of `protocol=`, or all.
+        protocols: of `protocol=`; none: of the network's family.
+        is_set: `protocols` are a set (`all`), of which those are used that measure a benchmark.
     """
 
     models: tuple[ModelChoice, ...]
     benchmarks: tuple[Benchmark, ...]
     absent: tuple[str, ...]
     protocols: tuple[Protocol, ...]
+    is_set: bool
+
+    def protocols_for(self, model: str, benchmark: str) -> list[Protocol]:
+        """The protocols that a network is measured by."""
+        if not self.protocols:
+            return [choose_protocol(list(map(read_protocol, protocol_names())), model, benchmark)]
+        return [p for p in self.protocols if not self.is_set or p.measures(benchmark)]
 
 
 def read_options(config: DictConfig) -> Options:
@@ -75,20 +83,24 @@ def read_options(config: DictConfig) -> Options:
         raise UserError(f"batch={plain.batch} is not a number of pairs: give 1 or more")
     models = _models(config)
     benchmarks, absent = _benchmarks(config) if models else ((), ())
-    return Options(**vars(plain), models=models, benchmarks=benchmarks, absent=absent, protocols=_protocols())
+    names, is_set = _expanded("protocol", chosen("protocol"))
+    return Options(
+        **vars(plain), models=models, benchmarks=benchmarks, absent=absent,
+        protocols=tuple(map(read_protocol, names)), is_set=is_set,
+    )  # fmt: skip
 
 
 def read_benchmark(name: str, root: str | None = None, has_many: bool = False) -> Benchmark:
     """A benchmark of conf/benchmark; for `root` and `has_many` see `find_root`."""
     block = _plain(configured("benchmark", name))
-    data = dataset(block["data"])
+    data, count = dataset(block["data"]), block["count"]
     return Benchmark(
         name=block["name"],
         title=block["title"],
         dataset=data,
         options=block["options"],
         splits={str(split): options for split, options in block["splits"].items()},
-        count=block["count"],
+        counts={str(split): count[split] if isinstance(count, dict) else count for split in block["splits"]},
         sequence_depth=block["sequence"],
         root=find_root(data, block["options"], root, has_many),
     )
@@ -103,7 +115,8 @@ def read_protocol(name: str) -> Protocol:
 def protocol_names() -> list[str]:
     """The protocols of conf/protocol."""
     entries = files("conf").joinpath("protocol").iterdir()
-    return sorted(entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml"))
+    names = {entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml")}
+    return sorted(names - {"all"})
 
 
 def _models(config: DictConfig) -> tuple[ModelChoice, ...]:
@@ -119,7 +132,7 @@ def _models(config: DictConfig) -> tuple[ModelChoice, ...]:
 
 def _benchmarks(config: DictConfig) -> tuple[tuple[Benchmark, ...], tuple[str, ...]]:
     """The benchmarks whose data is present; of a set (`all`) those whose data is missing, a sentence each."""
-    names, is_set = _benchmark_names(chosen("benchmark"))
+    names, is_set = _expanded("benchmark", chosen("benchmark"))
     if not names:
         raise UserError("benchmark=... is needed and was not given: give a name of conf/benchmark, or all")
     roots = _one_for_each("root", config.root, len(names), "benchmarks")
@@ -132,12 +145,12 @@ def _benchmarks(config: DictConfig) -> tuple[tuple[Benchmark, ...], tuple[str, .
     return present, absent
 
 
-def _benchmark_names(names: Sequence[str]) -> tuple[list[str], bool]:
-    """Names of benchmarks, those of sets included; and whether there was a set (absent datasets are skipped)."""
+def _expanded(group: str, names: Sequence[str]) -> tuple[list[str], bool]:
+    """Names of a group, those of sets included; and whether there was a set (of which some may not apply)."""
     found: list[str] = []
     is_set = False
     for name in names:
-        config = configured("benchmark", name)
+        config = configured(group, name)
         is_set |= "names" in config
         found += list(config.names) if "names" in config else [name]
     return list(dict.fromkeys(found)), is_set
@@ -153,13 +166,6 @@ def _one_for_each(key: str, value: Any, count: int, of: str) -> list[Any]:
     if len(values) != count:
         raise UserError(f"{key} lists {len(values)} for {count} {of}: give one for each")
     return values
-
-
-def _protocols() -> tuple[Protocol, ...]:
-    names = chosen("protocol")
-    if len(names) > 1:
-        raise UserError(f"protocol lists {len(names)}: give one, and compare=[FOLDER] for results by another")
-    return tuple(map(read_protocol, names or protocol_names()))
 
 
 def _plain(value: Any) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from vfi_train.config.targets import check_value, type_hints
 from vfi_train.errors import UserError, nearest
+from vfi_train.evaluate.columns import COLUMNS, option_text, plain_options
 from vfi_train.inference.padding import PaddingMode, PaddingSide, check_padding
 from vfi_train.ranges import AboveZero, Positive
 
@@ -55,6 +56,9 @@ class Settings:
         return asdict(self)
 
 
+SETTINGS = [f.name for f in fields(Settings) if f.name not in ("protocol", "metrics")]
+
+
 @dataclass(frozen=True)
 class Protocol:
     """A protocol of conf/protocol.
@@ -83,9 +87,7 @@ class Protocol:
 
 
 def choose_protocol(protocols: Sequence[Protocol], model: str, benchmark: str) -> Protocol:
-    """The only protocol; of several the first of the network's family that measures the benchmark, or `common`."""
-    if len(protocols) == 1:
-        return protocols[0]
+    """The first protocol of the network's family that measures the benchmark, or `common`."""
     own = (protocol for protocol in protocols if protocol.is_own(model) and protocol.measures(benchmark))
     return next(own, None) or next(protocol for protocol in protocols if protocol.name == "common")
 
@@ -139,6 +141,35 @@ def resolve(
     changed = ", ".join(f"{key}={value}" for key, value in changes.items())
     name = f"{protocol.name} ({changed})" if changed else protocol.name
     return Settings(protocol=name, metrics=columns, **merged)
+
+
+def differences(ours: Mapping[str, Any], other: Mapping[str, Any], columns: Iterable[str] | None = None) -> list[str]:
+    """What differs between two settings as plain values: "scale 1.0, not 0.5", "PSNR not rounded".
+
+    Args:
+        ours: of our result; see `Settings.as_dict`.
+        other: what it is compared with.
+        columns: whose options count; None: of either.
+    """
+    found = []
+    for key in SETTINGS:
+        values = [list(v) if isinstance(v := s.get(key), tuple) else v for s in (ours, other)]
+        if key in ours and values[0] != values[1]:
+            found.append(f"{key} {_text(values[0])}, not {_text(values[1])}")
+    metrics = ours["metrics"], other["metrics"]
+    for column in {**metrics[0], **metrics[1]} if columns is None else columns:
+        options = [plain_options(m[column]) if column in m else None for m in metrics]
+        if options[0] != options[1]:
+            texts = ["not measured" if o is None else option_text(o) or "plain" for o in options]
+            found.append(f"{COLUMNS[column].title} {texts[0]}, not {texts[1].removeprefix('not ')}")
+    return found
+
+
+def _text(value: Any) -> str:
+    """A setting's value; null: what the network takes by itself."""
+    if isinstance(value, dict):
+        return " ".join(f"{key}={v}" for key, v in value.items()) or "as it is"
+    return "as the network takes it" if value is None else str(value)
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,10 +15,12 @@ from typing import Any
 import yaml
 
 from vfi_train.evaluate.columns import COLUMNS
+from vfi_train.evaluate.options import read_protocol
+from vfi_train.evaluate.protocol import differences, resolve
 from vfi_train.evaluate.results import Result
 
-# Differences of a mean on other hardware and libraries, besides the rounding of the printed number.
-ALLOWANCE = {"psnr": 0.01, "ssim": 0.0002, "ie": 0.005, "lpips": 0.0005, "niqe": 0.01}
+# Differences of a mean on other hardware and libraries, besides the rounding of the printed number; 0.0005 else.
+ALLOWANCE = {"psnr": 0.01, "ssim": 0.0002, "ie": 0.005, "niqe": 0.01}
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,14 @@ class PublishedNumber:
         """The source with the note."""
         return f"{self.source}; {self.note}" if self.note else self.source
 
+    @property
+    def rounding(self) -> float:
+        """Half a unit of the last printed digit."""
+        return 0.5 * 10.0 ** -len(self.text.partition(".")[2])
+
     def tolerance(self, column: str) -> float:
-        """Half a unit of the last printed digit, plus the allowance."""
-        digits = len(self.text.partition(".")[2])
-        return 0.5 * 10.0**-digits + ALLOWANCE[column]
+        """The rounding plus the allowance."""
+        return self.rounding + ALLOWANCE.get(column, 0.0005)
 
 
 @dataclass(frozen=True)
@@ -83,8 +89,9 @@ class Distance:
         if not self.comparable:
             return f"not comparable: {self.reason}"
         if self.within:
-            return "within tolerance"
-        return f"out of tolerance ({'better' if self.better else 'worse'})"
+            is_equal = abs(self.difference) <= self.published.rounding + 1e-9
+            return "within rounding" if is_equal else "within tolerance (rounding, other hardware)"
+        return f"out of tolerance ({'better' if self.better else 'worse'}) by the same protocol"
 
 
 def distances(result: Result) -> dict[str, Distance]:
@@ -92,7 +99,7 @@ def distances(result: Result) -> dict[str, Distance]:
     found = find(result.model, result.benchmark, result.split, result.protocol)
     ours = result.averages()
     return {
-        column: Distance(column, ours[column], number, not (reason := _differs(result, number)), reason)
+        column: Distance(column, ours[column], number, not (reason := _differs(result, number, column)), reason)
         for column, number in found.items()
         if column in ours
     }
@@ -111,9 +118,12 @@ def find(model: str, benchmark: str, split: str, protocol: str | None = None) ->
     return found
 
 
-def _differs(result: Result, number: PublishedNumber) -> str:
+def _differs(result: Result, number: PublishedNumber, column: str) -> str:
     if result.protocol != number.protocol:
-        return f"protocol {result.protocol}, the published one is {number.protocol}"
+        theirs = resolve(read_protocol(number.protocol), result.benchmark, result.split, result.model)
+        differing = differences(result.settings, theirs.as_dict(), [column])
+        if differing:
+            return f"protocol {result.protocol} differs from the published {number.protocol} in: {'; '.join(differing)}"
     if not result.complete:
         return f"{len(result.samples)} of {result.expected or result.requested} samples"
     if result.backend != "torch":

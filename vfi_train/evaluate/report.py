@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
 import jinja2
 
@@ -22,6 +22,7 @@ from vfi_train.evaluate.resume_log import to_plain
 from vfi_train.evaluate.sample_images import SampleImages
 
 MAX_POINTS = 4_000  # of a scatter plot
+AXES = {"motion": "motion between the inputs, pixels", "time": "time"}
 Images = Mapping[tuple[str, str], Sequence[SampleImages]]  # by label and split_name of a result
 
 
@@ -43,7 +44,10 @@ def render_report(
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    helpers = (charts, columns_of, distances, heading, number, sample_count, settings_text, signed)
+    helpers = (
+        charts, columns_of, distances, heading, number, sample_count, scene_rows, settings_text, signed, strata_rows,
+        strata_text,
+    )  # fmt: skip
     environment.globals.update({function.__name__: function for function in helpers}, COLUMNS=COLUMNS)
     filters = {"base64": lambda content: base64.b64encode(content).decode()}
     environment.filters.update(filters, heading=heading, protocol_text=protocol_text)
@@ -105,10 +109,35 @@ class Chart:
 def charts(results: Sequence[Result]) -> Iterator[Chart]:
     """The charts of the networks that were measured on one split."""
     yield from _speed(results)
-    yield from _positions(results)
+    yield from _by_stratum(results)
     for first, second in combinations(results, 2):
         if first.label != second.label and comparable(first, second, first.columns[0]):
             yield from _scatter(first, second)
+
+
+def strata_rows(result: Result) -> list[dict[str, Any]]:
+    """The strata but scenes as rows of a table."""
+    found = result.strata()
+    total = sum(row["pixels"] for row in found.get("pixels", ()))
+    for row in found.get("pixels", ()):
+        row["stratum"] += f" ({100 * row['pixels'] / total:.1f} % of all pixels)"
+    return [{"by": kind, **row} for kind in ("motion", "time", "pixels") for row in found.get(kind, ())]
+
+
+def scene_rows(result: Result) -> list[dict[str, Any]]:
+    """The scenes as rows of a table."""
+    return [{"scene": row["stratum"], **row} for row in result.strata().get("scene", ())]
+
+
+def strata_text(result: Result) -> str:
+    """What the strata are."""
+    given = result.samples[0].get("motion_from") == "data"
+    how = "by the flow of the data" if given else "by OpenCV DIS (ultrafast) in images of at most 256 pixels"
+    pixels = "; pixels: PSNR of all of them together, unrounded; occluded: an input does not show it"
+    return (
+        f"Means over samples. Motion: quartiles of the mean length of the flow between the inputs, {how}"
+        f"{pixels if 'pixels' in result.strata() else ''}."
+    )
 
 
 def settings_text(result: Result) -> str:
@@ -118,6 +147,7 @@ def settings_text(result: Result) -> str:
         "weights": result.weights,
         "sha256 of the weights": result.weights_sha256,
         "protocol": result.settings,
+        "metrics": result.metrics(),
         "data": result.data,
         "backend": result.backend,
         "precision": result.precision,
@@ -141,20 +171,20 @@ def _speed(results: Sequence[Result]) -> Iterator[Chart]:
         yield Chart("speed", caption, "ms per frame", heading(column), Scale(x, log=True), Scale(y), points)
 
 
-def _positions(results: Sequence[Result]) -> Iterator[Chart]:
-    """Averages over the first, second, ... targets between two frames, a line for each network."""
-    tables = [(result, table) for result in results if (table := result.positions())]
-    for column in columns_of([result for result, _ in tables]):
-        lines = {
-            result.label: [(row["position"], row[column], "") for row in table if math.isfinite(row[column])]
-            for result, table in tables
-            if column in result.columns
-        }
-        values = [value for line in lines.values() for _, value, _ in line]
-        if values:
-            x = Scale([1, max(len(table) for _, table in tables)], integer=True)
-            title = "target between the two frames"
-            yield Chart("lines", "By position", title, heading(column), x, Scale(values), lines)
+def _by_stratum(results: Sequence[Result]) -> Iterator[Chart]:
+    """Averages over strata of motion and of time, a line for each network."""
+    for kind, title in AXES.items():
+        tables = {result.label: (result, result.strata()[kind]) for result in results if kind in result.strata()}
+        for column in columns_of([result for result, _ in tables.values()]):
+            lines = {
+                label: [(row["at"], row[column], row["stratum"]) for row in rows if math.isfinite(row[column])]
+                for label, (result, rows) in tables.items()
+                if column in result.columns
+            }
+            points = [point for line in lines.values() for point in line]
+            if points:
+                x, y = (Scale([point[k] for point in points]) for k in (0, 1))
+                yield Chart("lines", f"By {kind}", title, heading(column), x, y, lines)
 
 
 def _scatter(first: Result, second: Result) -> Iterator[Chart]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 
 from datamodules.storage.atomic_write import write_text
 from vfi_train.errors import UserError, make_folder
+from vfi_train.evaluate.averages import averages, strata
+from vfi_train.evaluate.columns import COLUMNS, described
 from vfi_train.evaluate.resume_log import Row, to_plain
 
 FORMAT = 2
@@ -75,6 +76,10 @@ class Result:
         """The metrics."""
         return list(self.settings["metrics"])
 
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """What each column is; see `columns.described`."""
+        return {name: described(name, options) for name, options in self.settings["metrics"].items()}
+
     @property
     def complete(self) -> bool:
         """Whether every sample of the published benchmark was measured."""
@@ -86,27 +91,9 @@ class Result:
         """The mean of each column, as the protocol averages it."""
         return averages(self.samples, self.columns, self._cluster)
 
-    def positions(self) -> list[dict[str, Any]]:
-        """Averages over the first, second, ... targets between two frames; none unless all pairs have equally many."""
-        by_pair: dict[str, list[Row]] = {}
-        for row in self.samples:
-            by_pair.setdefault(row["pair"], []).append(row)
-        counts = set(map(len, by_pair.values()))
-        if len(counts) != 1 or counts == {1}:
-            return []
-        return [
-            {"position": k, **averages(rows, self.columns)}
-            for k, rows in enumerate(zip(*by_pair.values(), strict=True), 1)
-        ]
-
-    def sequences(self) -> list[dict[str, Any]]:
-        """Averages of each sequence, in order."""
-        if self.sequence_depth is None:
-            return []
-        found: dict[str, list[Row]] = {}
-        for row in self.samples:
-            found.setdefault(self.sequence(row), []).append(row)
-        return [{"sequence": n, "samples": len(rows), **averages(rows, self.columns)} for n, rows in found.items()]
+    def strata(self) -> dict[str, list[dict[str, Any]]]:
+        """Averages over parts of the samples; see `averages.strata`."""
+        return strata(self.samples, self.columns, None if self.sequence_depth is None else self.sequence)
 
     def sequence(self, row: Row) -> str:
         """The sequence of a sample; its pair of frames if the benchmark has no sequences."""
@@ -127,30 +114,10 @@ class Result:
         return self.sequence if self.settings["average"] == "sequence" else None
 
 
-def averages(
-    rows: Sequence[Row], columns: Iterable[str], sequence: Callable[[Row], str] | None = None
-) -> dict[str, float]:
-    """The mean of each column over rows, or over sequences of the mean over their rows; NaNs do not count."""
-    found = {}
-    for column in columns:
-        groups: dict[str, list[float]] = {}
-        for row in rows:
-            if not math.isnan(row["scores"][column]):
-                groups.setdefault(sequence(row) if sequence else "", []).append(row["scores"][column])
-        means = [mean(values) for values in groups.values()]
-        found[column] = mean(means) if means else math.nan
-    return found
-
-
-def mean(values: Sequence[float]) -> float:
-    """The mean, without rounding errors of the sum."""
-    return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else sum(values) / len(values)
-
-
 def write_results(folder: Path, results: Sequence[Result], extra: dict[str, Any]) -> None:
     """Write results.json, results.csv (a row for each result) and samples.csv (a row for each sample)."""
     make_folder(folder, "output")
-    listed = [{**asdict(r), "averages": r.averages(), "positions": r.positions()} for r in results]
+    listed = [{**asdict(r), "metrics": r.metrics(), "averages": r.averages(), "strata": r.strata()} for r in results]
     content = {"format": FORMAT, **extra, "results": listed}
     write_text(folder / FILE, json.dumps(to_plain(content), indent=1) + "\n")
     write_text(folder / "results.csv", _table(map(_result_row, results)))
@@ -178,6 +145,8 @@ def read_results(place: str | Path) -> list[Result]:
     known = {f.name for f in fields(Result)}
     results = [Result(**{k: v for k, v in r.items() if k in known}) for r in content["results"]]
     for result in results:
+        if old := next((column for column in result.columns if column not in COLUMNS), None):
+            raise UserError(f"{path} holds the metric {old}, which this version of the program has not: evaluate again")
         for row in result.samples:
             row["scores"] = {name: float(value) for name, value in row["scores"].items()}
     return results
@@ -197,6 +166,7 @@ def _result_row(r: Result) -> dict[str, Any]:
         "backend": r.backend,
         "precision": r.precision,
         "ms_per_frame": r.milliseconds(),
+        "metrics": json.dumps(r.metrics()),
         **r.averages(),
     }
 

@@ -18,8 +18,10 @@ from typing import Any
 from datamodules.storage.atomic_write import write_text
 from vfi_train.errors import make_folder
 
-Row = dict[str, Any]  # "index", "key", "pair", "time", "ms" and "scores"; or "index", "key" and "broken"
-FORMAT = 2  # increased when the same measurement would give other numbers
+# "index", "key", "pair", "time", "size", "ms", "scores", "motion" (pixels), "motion_from" and, where the data has it,
+# "pixels" (how many are visible and occluded, and their mean squared errors); or "index", "key" and "broken".
+Row = dict[str, Any]
+FORMAT = 3  # increased when the same measurement would give other numbers
 
 
 class ResumeLog:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,17 +13,26 @@ from numpy.typing import NDArray
 from datamodules.core.samples import Sample, SampleSource
 from vfi_train.contract import CONTEXT
 from vfi_train.errors import DataError
+from vfi_train.metrics.motion import Image, dis_flow
 from vfi_train.runtime.read_ahead import ReadAhead
+
+MAX_SIDE = 256  # pixels of the images in which motion is estimated
 
 
 @dataclass
 class Target:
-    """A target between two frames: index and key in the source, image H W 3, and time (a number, or a map H W)."""
+    """A target between two frames: index and key in the source, image H W 3, and time (a number, or a map H W).
+
+    `motion` is the mean length of the flow that the data gives, in pixels from frame to frame, and `occluded` says
+    which pixels (H W) an input does not show; None where the data does not say.
+    """
 
     index: int
     key: str
     image: NDArray
     time: float | NDArray
+    motion: float | None = None
+    occluded: NDArray[np.bool_] | None = None
 
 
 @dataclass
@@ -34,6 +44,12 @@ class Pair:
     frame1: NDArray
     targets: list[Target] = field(default_factory=list)
     context: dict[str, NDArray] = field(default_factory=dict)
+
+    @cached_property
+    def motion(self) -> float:
+        """The mean length of the flow between the frames, in pixels, estimated in small images."""
+        flow = dis_flow(to_8_bit(self.frame0), to_8_bit(self.frame1), MAX_SIDE, fast=True)
+        return float(np.linalg.norm(flow, axis=2).mean())
 
     def signature(self, by_time: bool) -> tuple[Hashable, ...]:
         """Pairs of equal signatures fit one batch; `by_time`: only if their times are equal too."""
@@ -78,7 +94,8 @@ def pairs(source: SampleSource, indices: Sequence[int], workers: int) -> Iterato
             if pair is None:
                 pair = Pair(name, s["frame0"], s["frame1"], context={key: s[key] for key in CONTEXT if key in s})
             time = s["time"]
-            pair.targets.append(Target(index, s["key"], s["target"], time if np.ndim(time) else float(time)))
+            at = time if np.ndim(time) else float(time)
+            pair.targets.append(Target(index, s["key"], s["target"], at, _given_motion(s), s.get("occluded")))
     if pair is not None:
         yield pair
 
@@ -96,6 +113,19 @@ def batches(items: Iterable[Pair | Broken], size: int, by_time: bool = False) ->
         held.append(item)
     if held:
         yield held
+
+
+def to_8_bit(image: NDArray) -> Image:
+    """An image, uint8 or float in [0, 1], as uint8."""
+    return image if image.dtype == np.uint8 else (255 * image.clip(0, 1)).round().astype(np.uint8)
+
+
+def _given_motion(sample: Sample) -> float | None:
+    """The mean length of frame0's way to frame1 through the target, by the flow of the data."""
+    if "flow" not in sample:
+        return None
+    to_frame0, to_frame1 = np.split(sample["flow"], 2, axis=2)
+    return float(np.linalg.norm(to_frame1 - to_frame0, axis=2).mean())
 
 
 def _key(source: Any, index: int) -> str:

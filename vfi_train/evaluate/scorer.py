@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,20 @@ import torch
 from torch import Tensor, nn
 
 from losses.backbones import backbone_folder
-from losses.learned import lpips_network
+from losses.learned import NETWORKS, lpips_network
 from vfi_train.errors import UserError, nearest
+from vfi_train.metrics.dists import DISTSNetwork
 from vfi_train.metrics.functional import interpolation_error, psnr, round_to_8_bit
-from vfi_train.metrics.image_metrics import VARIANTS
+from vfi_train.metrics.image_metrics import VARIANTS, check_name
+from vfi_train.metrics.motion import Image, temporal_difference
 from vfi_train.metrics.niqe import niqe, read_pristine
+from vfi_train.metrics.vmaf import find_ffmpeg, vmaf
 
+OfSequence = Callable[[list[Image], list[Image]], list[float]]  # predicted and true, inputs included, to scores between
 Score = Callable[[Tensor, Tensor], Tensor]  # prediction and target B 3 H W, RGB in [0, 1], to B numbers
 PRISTINE = "niqe_pris_params.npz"
+SEQUENCE = ("tof", "vmaf")
+LEAVE_OUT = "(leave it out by metrics=[psnr,ssim])"
 
 
 class Scorer:
@@ -27,12 +34,16 @@ class Scorer:
 
     Args:
         metrics: columns and their options: psnr {rounded, luma}, ssim {variant: 3d, 2d or uniform; rounded}, ie {},
-            lpips {net: alex, vgg or squeeze; rounded}, niqe {rounded}.
-        backbones: folder of LPIPS' networks; None: torch's cache.
+            lpips_alex, lpips_vgg, lpips_squeeze, dists and niqe {rounded}; tof {} and vmaf {} of sequences.
+        backbones: folder of the networks of LPIPS and DISTS; None: torch's cache.
         niqe_parameters: the file of NIQE's statistics; None: in the folder of the backbones.
 
     Raises:
-        UserError: an unknown column or option, or a missing file.
+        UserError: an unknown column or option, or a missing file or program.
+
+    Attributes:
+        scores: by column, of metrics of single images.
+        of_sequences: by column, of metrics of all frames between two inputs.
     """
 
     def __init__(
@@ -43,22 +54,28 @@ class Scorer:
     ) -> None:
         self._networks: list[nn.Module] = []
         self.backbones, self.niqe_parameters = backbones, niqe_parameters
-        makers: dict[str, Callable[..., Score]] = {
+        makers: dict[str, Callable[..., Any]] = {
             "psnr": self._psnr,
             "ssim": self._ssim,
             "ie": self._ie,
-            "lpips": self._lpips,
+            **{f"lpips_{net}": partial(self._lpips, net) for net in NETWORKS},
+            "dists": self._dists,
             "niqe": self._niqe,
+            "tof": self._tof,
+            "vmaf": self._vmaf,
         }
         self.scores: dict[str, Score] = {}
+        self.of_sequences: dict[str, OfSequence] = {}
         for name, options in metrics.items():
+            check_name(name)
             if name not in makers:
                 raise UserError(f"there is no metric {name!r}: {nearest(name, makers)}")
             known = inspect.signature(makers[name]).parameters
             for key in options:
                 if key not in known:
                     raise UserError(f"the metric {name} has no option {key!r}: {nearest(key, known)}")
-            self.scores[name] = makers[name](**options)
+            made = makers[name](**options)
+            (self.of_sequences if name in SEQUENCE else self.scores)[name] = made
 
     def to(self, device: torch.device) -> None:
         """Move the metrics' networks."""
@@ -69,6 +86,13 @@ class Scorer:
     def __call__(self, prediction: Tensor, target: Tensor) -> dict[str, list[float]]:
         """B numbers for each column; NaN where the metric is undefined for an image."""
         return {name: score(prediction, target).tolist() for name, score in self.scores.items()}
+
+    def sequence(
+        self, frame0: Image, frame1: Image, predicted: list[Image], true: list[Image]
+    ) -> dict[str, list[float]]:
+        """A number for each frame between two inputs, H W 3, for each column of sequences."""
+        ends = [[frame0, *frames, frame1] for frames in (predicted, true)]
+        return {name: score(*ends) for name, score in self.of_sequences.items()}
 
     @staticmethod
     def _psnr(rounded: bool = False, luma: bool = False) -> Score:
@@ -84,13 +108,21 @@ class Scorer:
     def _ie() -> Score:
         return interpolation_error
 
-    def _lpips(self, net: str = "alex", rounded: bool = False) -> Score:
-        network = lpips_network(net, self.backbones, reader="LPIPS (leave it out by metrics=[psnr,ssim])")
+    def _lpips(self, net: str, /, rounded: bool = False) -> Score:
+        network = lpips_network(net, self.backbones, reader=f"the metric lpips_{net} {LEAVE_OUT}")
+        return self._network_score(network, rounded, lambda image: 2 * image - 1)
+
+    def _dists(self, rounded: bool = False) -> Score:
+        return self._network_score(DISTSNetwork(self.backbones, f"the metric dists {LEAVE_OUT}"), rounded)
+
+    def _network_score(
+        self, network: nn.Module, rounded: bool, prepare: Callable[[Tensor], Tensor] = lambda image: image
+    ) -> Score:
         self._networks.append(network)
 
         def score(prediction: Tensor, target: Tensor) -> Tensor:
             prediction = round_to_8_bit(prediction) if rounded else prediction
-            distance: Tensor = network(2 * prediction - 1, 2 * target - 1)
+            distance: Tensor = network(prepare(prediction), prepare(target))
             return distance.double().flatten()
 
         return score
@@ -113,8 +145,11 @@ class Scorer:
 
         return score
 
+    @staticmethod
+    def _tof() -> OfSequence:
+        return lambda predicted, true: temporal_difference(predicted[:-1], true[:-1])
 
-def describe(options: Mapping[str, Any]) -> str:
-    """The options of a column as text: "luma, rounded"."""
-    words = [f"{value}" if key in ("variant", "net") else key for key, value in options.items() if value]
-    return ", ".join(words)
+    @staticmethod
+    def _vmaf() -> OfSequence:
+        ffmpeg = find_ffmpeg(f"the metric vmaf {LEAVE_OUT}")
+        return lambda predicted, true: vmaf(predicted, true, ffmpeg)[1:-1]

@@ -11,9 +11,17 @@ from torchmetrics import Metric
 
 from losses.learned import lpips_network
 from vfi_train.errors import UserError
+from vfi_train.metrics.dists import DISTSNetwork
 from vfi_train.metrics.functional import interpolation_error, psnr, ssim2d, ssim3d, ssim_uniform
 
+RENAMED = {"lpips": "lpips_alex (what lpips was), lpips_vgg or lpips_squeeze, each named by its backbone"}
 VARIANTS = {"3d": ssim3d, "2d": ssim2d, "uniform": ssim_uniform}
+
+
+def check_name(name: str) -> None:
+    """Raise a UserError for a name that a metric had before."""
+    if name in RENAMED:
+        raise UserError(f"there is no metric {name!r}: give {RENAMED[name]}")
 
 
 class Mean(Metric):
@@ -125,7 +133,7 @@ class LPIPS(ImageMetric):
     """Mean LPIPS (version 0.1, lower is better).
 
     Args:
-        net: "alex" (reported by VFI papers), "vgg" or "squeeze".
+        net: "alex" (reported by VFI papers), "vgg" or "squeeze"; numbers of different networks do not compare.
         folder: of the backbone's weights; None: torch's cache.
         options: of `torchmetrics.Metric`.
 
@@ -139,9 +147,34 @@ class LPIPS(ImageMetric):
 
     def __init__(self, net: str = "alex", folder: str | Path | None = None, **options: Any) -> None:
         super().__init__(**options)
-        self.network = lpips_network(net, folder, reader="the metric lpips")
+        self.network = lpips_network(net, folder, reader=f"the metric lpips_{net}")
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
         """LPIPS of each image."""
         distance: Tensor = self.network(2 * prediction - 1, 2 * target - 1)
         return distance.flatten()
+
+
+class DISTS(ImageMetric):
+    """Mean DISTS (lower is better).
+
+    Args:
+        folder: of VGG-16's weights; None: torch's cache.
+        options: of `torchmetrics.Metric`.
+
+    Raises:
+        UserError: the weights are missing.
+
+    Source: Ding et al., TPAMI 2020, by torchmetrics.
+    """
+
+    higher_is_better = False
+
+    def __init__(self, folder: str | Path | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.network = DISTSNetwork(folder, reader="the metric dists")
+
+    def score(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """DISTS of each image."""
+        distance: Tensor = self.network(prediction, target)
+        return distance

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from datamodules.storage.frame_cache import Frames
 from datamodules.video import even, usable
+from vfi_train.metrics.motion import dis_flow
 
 MAX_SIDE = 512  # pixels of the frames in which motion is measured
 FASTEST = 95  # percentile of the image's pixels
@@ -104,12 +104,5 @@ def disjoint_starts(triplets: Sequence[int], count: int, gap: int) -> list[int]:
 def measure(frames: Frames, start: int, count: int, gap: int) -> Excerpt:
     """An excerpt with its motion, by OpenCV's DIS flow."""
     numbers = tuple(range(start, start + count * gap, gap))
-    height, width = frames.shape[1:3]
-    scale = min(1.0, MAX_SIDE / max(height, width))
-    size = max(32, round(width * scale)), max(32, round(height * scale))
-    small = [cv2.resize(frames[number], size, interpolation=cv2.INTER_AREA) for number in (numbers[0], numbers[-1])]
-    first, last = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in small)
-    estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flow = estimator.calc(first, last, None)  # type: ignore[call-overload]
-    length = np.linalg.norm(flow * (width / size[0], height / size[1]), axis=2)
+    length = np.linalg.norm(dis_flow(frames[numbers[0]], frames[numbers[-1]], MAX_SIDE), axis=2)
     return Excerpt(frames.name, numbers, float(np.percentile(length, FASTEST)), float(length.mean()))

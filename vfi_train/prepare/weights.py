@@ -13,7 +13,7 @@ from vfi_train.prepare.fetch import fetch
 
 WEIGHTS = {**FILES, "raft": RAFT_FILE}  # as in torchvision, a name ends with the beginning of the file's SHA-256
 ABOUT = {"alexnet": "244 MB", "vgg16": "553 MB", "vgg19": "575 MB", "squeezenet1_1": "5 MB", "raft": "21 MB"}
-GROUPS = {"lpips": ("alexnet", "vgg16", "squeezenet1_1"), "vgg": ("vgg16", "vgg19")}
+GROUPS = {"lpips": ("alexnet", "vgg16", "squeezenet1_1"), "dists": ("vgg16",), "vgg": ("vgg16", "vgg19")}
 TERMS = "BSD 3-Clause as torchvision's; trained on ImageNet, or for raft on FlyingChairs and FlyingThings3D"
 
 

@@ -85,7 +85,8 @@ def read(path: Path, place: Path) -> Iterator[Entry]:
 
 def higher_is_better(metric: str) -> bool:
     """Whether a higher value of a logged metric, or of its weight average (`psnr_ema`), is better."""
-    column = COLUMNS.get(metric.partition("_")[0])
+    kind = metric.partition("_")[0]
+    column = next((column for name, column in COLUMNS.items() if name.partition("_")[0] == kind), None)
     return column.higher_is_better if column else "loss" not in metric
 
 
