@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from datamodules.storage.atomic_write import write_text
-from vfi_train.errors import UserError, make_folder
+from vfi_train.errors import UserError, check_ordinary, make_folder
 from vfi_train.evaluate.resume_log import Row, to_plain
 
 FORMAT = 2
@@ -165,6 +165,7 @@ def read_results(place: str | Path) -> list[Result]:
     """
     path = Path(place)
     path = path / FILE if path.is_dir() else path
+    check_ordinary(path, "compare", "give the folder of an earlier evaluation")
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:

@@ -43,7 +43,7 @@ Quality = Annotated[float, Limit("from 0 to 63", lambda n: 0 <= n <= 63)]  # wha
 class Settings:
     """The keys of conf/interpolate.yaml, which explains them."""
 
-    input: str | list[str]
+    input: Text | list[str]
     output: Text
     weights: Text
     runs: Text
@@ -58,7 +58,7 @@ class Settings:
     deinterlace: str | None
     masks: str | list[str] | None
     curves: list[Any] | None
-    rest: str
+    rest: Literal["fixed", "moves"]
     drop_repeats: bool
     cut_threshold: NonNegative | None
     static_threshold: NonNegative | None
@@ -75,7 +75,7 @@ class Settings:
     tile: int | list[int] | str | None
     tile_overlap: Natural
     memory: AboveZero | None
-    codec: str | None
+    codec: Text | None
     quality: Quality | None
     encoder_options: dict[str, Any] | None
     pixel_format: str | None

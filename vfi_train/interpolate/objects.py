@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from datamodules.storage.image_io import SCALES, ImageArray, read_image
 from datamodules.storage.media import Frame
-from vfi_train.errors import UserError
+from vfi_train.errors import UserError, check_ordinary
 from vfi_train.inference.manipulation import compose, manipulate
 from vfi_train.interpolate.frame_stream import FrameStream, Output
 from vfi_train.interpolate.pairs import Pair
 
-REST = ("fixed", "moves")
 EVEN = (0.0, 1.0)  # the curve of motion at constant speed
 
 
@@ -50,8 +49,6 @@ class Objects:
         Raises:
             UserError: a file that cannot be read or does not fit, or curves that do not.
         """
-        if rest not in REST:
-            raise UserError(f"rest={rest} is not known: give {' or '.join(REST)}")
         files = [str(file) for file in (masks if isinstance(masks, list) else [masks])]
         given = curves if curves is None or (curves and isinstance(curves[0], list)) else [curves]
         given = [list(EVEN)] * len(files) if given is None else given
@@ -110,6 +107,7 @@ class ObjectStream(FrameStream):
 
 
 def _read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
+    check_ordinary(path, "masks", "give an image")
     image = read_image(path)
     if image.shape[:2] != size:
         height, width = image.shape[:2]
