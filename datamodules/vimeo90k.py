@@ -8,6 +8,7 @@ from datamodules.core.samples import SampleSource
 from datamodules.file_dataset import Item, Items, StoredData, evenly_spaced, one_of
 from datamodules.transforms import Compose
 from vfi_train.errors import DataError, UserError
+from vfi_train.ranges import Fraction
 
 COUNTS = {"tri_trainlist.txt": 51_312, "tri_testlist.txt": 3_782}
 FRAMES = ("im1.png", "im2.png", "im3.png")
@@ -37,7 +38,7 @@ class Vimeo90K(StoredData):
         self,
         *,
         flow: bool = False,
-        train_fraction: float = 1.0,
+        train_fraction: Fraction = 1.0,
         val_split: Literal["test", "rest"] = "test",
         **data: Any,
     ) -> None:

@@ -18,6 +18,7 @@ from datamodules.storage.distance_maps import PREPARATIONS, TIME_EPSILON, MapPre
 from datamodules.storage.store import Store
 from datamodules.vimeo90k import check_fraction, split
 from vfi_train.errors import DataError
+from vfi_train.ranges import Fraction
 
 COUNTS = {"sep_trainlist.txt": 64_612, "sep_testlist.txt": 7_824}
 FRAMES = 7
@@ -62,9 +63,9 @@ class VimeoSeptuplet(StoredData):
         *,
         variant: Literal["T", "D", "TR", "DR"] = "T",
         maps: str = "rife",
-        reverse: float = 0.5,
+        reverse: Fraction = 0.5,
         flow: bool = False,
-        train_fraction: float = 1.0,
+        train_fraction: Fraction = 1.0,
         val_split: Literal["test", "rest"] = "test",
         val_targets: Sequence[int] | Literal["random"] = (1, 2, 3, 4, 5),
         val_maps: Literal["stored", "uniform"] = "stored",

@@ -32,6 +32,8 @@ class Term(nn.Module):
 
     def __init__(self, weight: Weight = 1.0) -> None:
         super().__init__()
+        if not isinstance(weight, int | float | PiecewiseLinear):
+            raise UserError(f"weight={weight} is neither a number of 0 or more nor a losses.schedule.PiecewiseLinear")
         self.weight = weight
 
     def forward(self, prediction: Prediction, batch: Batch) -> Tensor:

@@ -329,7 +329,7 @@ def test_a_part_of_the_held_out_samples_is_spread_evenly(roots: dict[str, Path])
     ("name", "options", "message"),
     [
         ("vimeo90k", {"val_split": "rest"}, r"^data\.val_split=rest leaves nothing to validate on: .*train_fraction"),
-        ("vimeo90k", {"train_fraction": 1.5}, r"^data\.train_fraction=1\.5 is not a fraction"),
+        ("vimeo90k", {"train_fraction": 1.5}, r"^data\.train_fraction=1\.5 is not a number from 0 to 1"),
         ("vimeo_septuplet", {"maps": "raft"}, r"^data\.maps=raft is none of amt_s, ema_vfi, ifrnet, rife$"),
         ("vimeo_septuplet", {"val_targets": [6]}, r"^data\.val_targets=6 is none of 1, 2, 3, 4, 5$"),
         ("x4k1000fps", {"gap": [2, 65]}, r"^data\.gap=\[2, 65\] is not a smallest and largest gap"),

@@ -84,7 +84,7 @@ def test_without_curves_motion_is_even_and_the_rest_may_move(place: Path) -> Non
         ({"masks": ["left"], "curves": [[0, 1], [0, 1]]}, "masks= names 1 objects and curves= 2 curves"),
         ({"masks": ["left"], "curves": [[0, 1.5]]}, r"curves=\[0, 1.5\] is no curve: give two heights or more from"),
         ({"masks": ["left"], "curves": [0]}, r"curves=\[0\] is no curve"),
-        ({"masks": ["left"], "rest": "still"}, "rest=still is not known: give fixed or moves"),
+        ({"masks": ["left"], "rest": "still"}, "rest=still is not one of fixed, moves"),
         ({"masks": ["small"]}, r"masks=.*small.png is 4x4 and the images are 64x\d+: give it their size|is 4x4 and"),
         ({"masks": ["black"]}, "black.png is black: paint white where the object is"),
         ({"masks": ["nothing"]}, "nothing.png"),

@@ -74,7 +74,9 @@ def find_cause(error: BaseException) -> tuple[str, BaseException]:
 
 def _refusing_library(error: BaseException) -> str | None:
     """The library whose class Hydra called and that raised before any code of ours or a user's ran: it got options."""
-    if not isinstance(error, (ValueError, TypeError)) and not type(error).__module__.startswith("lightning."):
+    if not isinstance(error, (ValueError, TypeError, ImportError)) and not type(error).__module__.startswith(
+        "lightning."
+    ):
         return None
     modules = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
     calls = [i for i, module in enumerate(modules) if module.startswith(HYDRA_CALLS)]

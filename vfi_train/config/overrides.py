@@ -21,7 +21,7 @@ from omegaconf.errors import InterpolationResolutionError
 
 from vfi_train.config.compose import compose_config
 from vfi_train.config.targets import find_target, fits, phrase, type_hints
-from vfi_train.errors import UserError
+from vfi_train.errors import UserError, nearest
 
 MULTIRUN = {"-m", "--multirun"}
 EXACT = 2**53  # below it, floats hold every integer
@@ -45,7 +45,7 @@ def hydra_arguments(arguments: Sequence[str], patterns_of: str | None = None) ->
     if patterns_of is not None:
         names = group_choices(patterns_of, search_path(overrides))
         overrides = [_expand(a, patterns_of, names) for a in overrides]
-    overrides = [_null_as_deletion(quote(a, is_multirun)) for a in overrides]
+    overrides = [_as_choice(quote(a, is_multirun)) for a in overrides]
     if is_multirun:
         overrides = note_sweep(overrides)
     return [*options, *overrides]
@@ -103,6 +103,10 @@ def check_values(config: DictConfig, overrides: Sequence[str], config_name: str)
     files = compose_files(overrides, config_name)
     for override in values:
         key = override.key_or_group
+        root = key.partition(".")[0]
+        is_used = root in files or root == "hydra" or any(f"${{{root}" in text for text in overrides)
+        if override.is_add() and not is_used:
+            raise UserError(f"there is no key {root!r} in the configuration: {nearest(root, map(str, files))}")
         before = OmegaConf.select(files, key, throw_on_missing=False)
         after = _select(config, key, override)
         if isinstance(after, str) and "${" in str(override.value()) and not isinstance(before, str):
@@ -205,10 +209,12 @@ def _is_choice(override: Override) -> bool:
     return not isinstance(override.value(), dict) and bool(group_choices(override.key_or_group.split("@")[0]))
 
 
-def _null_as_deletion(override: str) -> str:
-    """~GROUP for GROUP=null, which Hydra does not take."""
+def _as_choice(override: str) -> str:
+    """~GROUP for GROUP=null, which Hydra does not take; GROUP='3' for GROUP=3, whose number it does not either."""
     group, _, value = override.partition("=")
-    return f"~{group}" if value == "null" and group_choices(group) else override
+    if value == "null" and group_choices(group):
+        return f"~{group}"
+    return f"{group}='{value}'" if re.fullmatch(r"-?[\d.]+|true|false", value) and group_choices(group) else override
 
 
 def _expand(override: str, group: str, choices: Sequence[str]) -> str:

@@ -97,6 +97,8 @@ def fits(value: Any, hint: Any, strict: bool = False) -> bool:
         return not isinstance(value, bool) and isinstance(value, (int, float))
     kind = origin or hint
     is_sequence = kind in (list, tuple) or getattr(kind, "__module__", "") == "collections.abc"
+    if value is None:
+        return not strict and not is_sequence and kind is not dict
     if isinstance(value, (list, tuple, ListConfig)):
         return (_items_fit(value, kind, arguments, strict) if is_sequence else not strict) and kind is not dict
     if isinstance(kind, type) and isinstance(value, (bool, int, float, str)):
@@ -138,7 +140,9 @@ def find_target(path: str, name: str) -> Any:
         UserError: there is no such object. An error inside of its module is raised as it is: a bug.
     """
     names = name.split(".")
-    for count in range(len(names) - 1 if all(names) else 0, 0, -1):
+    if not all(names):
+        raise UserError(f"{path}._target_={name} names no class: give MODULE.CLASS")
+    for count in range(len(names) - 1, 0, -1):
         module = ".".join(names[:count])
         try:
             found: Any = importlib.import_module(module)
@@ -151,7 +155,7 @@ def find_target(path: str, name: str) -> Any:
         if found is not None:
             return found
         break
-    if importlib.util.find_spec(names[0] or "?") is None:
+    if importlib.util.find_spec(names[0]) is None:
         raise UserError(
             f"{path}._target_={name} needs the package {names[0]}, which is not installed: pip install {names[0]}, or "
             "put its folder in PYTHONPATH"

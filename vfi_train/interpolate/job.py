@@ -43,7 +43,7 @@ Quality = Annotated[float, Limit("from 0 to 63", lambda n: 0 <= n <= 63)]  # wha
 class Settings:
     """The keys of conf/interpolate.yaml, which explains them."""
 
-    input: str | list[str]
+    input: Text | list[str]
     output: Text
     weights: Text
     runs: Text
@@ -58,8 +58,12 @@ class Settings:
     deinterlace: str | None
     masks: str | list[Any] | None
     curves: list[Any] | None
+<<<<<<< HEAD
     rest: str
     sam: Text | None
+=======
+    rest: Literal["fixed", "moves"]
+>>>>>>> h17
     drop_repeats: bool
     cut_threshold: NonNegative | None
     static_threshold: NonNegative | None
@@ -76,7 +80,7 @@ class Settings:
     tile: int | list[int] | str | None
     tile_overlap: Natural
     memory: AboveZero | None
-    codec: str | None
+    codec: Text | None
     quality: Quality | None
     encoder_options: dict[str, Any] | None
     pixel_format: str | None

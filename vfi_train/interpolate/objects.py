@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from datamodules.storage.image_io import SCALES, ImageArray, read_image
 from datamodules.storage.media import Frame
-from vfi_train.errors import UserError
+from vfi_train.errors import UserError, check_ordinary
 from vfi_train.inference.manipulation import compose, manipulate
 from vfi_train.interpolate.frame_stream import FrameStream, Output
 from vfi_train.interpolate.pairs import Pair
 from vfi_train.interpolate.segment import WHERE, Point, SegmentAnything
 
-REST = ("fixed", "moves")
 EVEN = (0.0, 1.0)  # the curve of motion at constant speed
 
 
@@ -67,10 +66,14 @@ class Objects:
         Raises:
             UserError: a file that cannot be read or does not fit, a point without `sam`, or curves that do not fit.
         """
+<<<<<<< HEAD
         if rest not in REST:
             raise UserError(f"rest={rest} is not known: give {' or '.join(REST)}")
         files = masks if isinstance(masks, list) else [masks]
         files = [files] if files and all(isinstance(value, (int, float)) for value in files) else files  # one point
+=======
+        files = [str(file) for file in (masks if isinstance(masks, list) else [masks])]
+>>>>>>> h17
         given = curves if curves is None or (curves and isinstance(curves[0], list)) else [curves]
         given = [list(EVEN)] * len(files) if given is None else given
         if len(given) != len(files):
@@ -144,6 +147,7 @@ def _point(values: list[Any], size: tuple[int, int], sam: str | None) -> Point:
 
 
 def _read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
+    check_ordinary(path, "masks", "give an image")
     image = read_image(path)
     if image.shape[:2] != size:
         height, width = image.shape[:2]

@@ -6,7 +6,7 @@ Files and folders appear when they are complete.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -21,6 +21,8 @@ from vfi_train.interpolate.animation_writer import write_animation
 from vfi_train.interpolate.encoders import Encoding
 from vfi_train.interpolate.video_writer import CONTAINERS, write_video
 
+ENCODER_KEYS = ("codec", "quality", "encoder_options")
+VIDEO_KEYS = (*ENCODER_KEYS, "pixel_format")
 # Bits that an image holds at most, and whether it holds transparency.
 IMAGES = {
     ".png": (16, True), ".jpg": (8, False), ".jpeg": (8, False), ".bmp": (8, False), ".ppm": (16, False),
@@ -115,17 +117,19 @@ class OutputWriter:
 def _target(
     output: str, clip: Clip, encoding: Encoding, frames: str, overwrite: bool
 ) -> AbstractContextManager[Target]:
+    if f".{frames}" not in IMAGES:
+        raise UserError(f"frames={frames} is no kind of image: {nearest(frames, [e[1:] for e in IMAGES])}")
     if output == "-":
+        _refuse(encoding, ENCODER_KEYS, "y4m is not encoded")
         return write_video(None, clip, encoding)
     path = Path(output).expanduser()
     check_ordinary(path, "output", "give the name of a new file or folder, or - for y4m on standard output")
     ending = path.suffix.lower()
     if path.is_dir() or not ending or output.endswith("/"):
-        if f".{frames}" not in IMAGES:
-            raise UserError(f"frames={frames} is no kind of image: {nearest(frames, [e[1:] for e in IMAGES])}")
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             what = "is a folder that holds files" if path.is_dir() else "is a file"
             raise UserError(f"output={output} {what}: give a file such as out.mp4, or a new or empty folder for images")
+        _refuse(encoding, VIDEO_KEYS, f"output={output} is a folder of images")
         return write_folder(path, f".{frames}", clip)
     if path.exists() and not overwrite:
         raise UserError(f"output={path} exists: choose another, or overwrite=true")
@@ -135,9 +139,18 @@ def _target(
             f"output={path} ends in {ending}, which is none of {', '.join(known)}: give one of these, a folder "
             "(no ending), or - for y4m"
         )
+    _refuse(encoding, ENCODER_KEYS if ending == ".y4m" else (), "y4m is not encoded")
+    _refuse(encoding, () if ending in CONTAINERS else VIDEO_KEYS, f"output={output} is no video")
     if ending in CONTAINERS:
         return write_video(path, clip, encoding)
     return write_animation(path, clip) if ending in ANIMATIONS else write_image(path, clip)
+
+
+def _refuse(encoding: Encoding, keys: Sequence[str], reason: str) -> None:
+    """Raise a UserError where a key is given that has no meaning for the output."""
+    for key in keys:
+        if getattr(encoding, key.removeprefix("encoder_")) not in (None, {}):
+            raise UserError(f"{key}= has no meaning, since {reason}: leave it out")
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def build_trainer(plan: TrainingPlan, run: RunDirectory, cluster: ClusterEnviron
     blocks, config = _blocks(plan), plan.config
     check_clipping(blocks.trainer.gradient_clip_val, blocks.trainer.gradient_clip_algorithm)
     given = {"dirpath": str(run.checkpoints), "later_steps": plan.later_steps}
-    callbacks = [_build_with(block, given) for block in blocks.callbacks.values() if block is not None]
+    callbacks = [_build_callback(name, block, given) for name, block in blocks.callbacks.items() if block is not None]
     profiler = blocks.trainer.profiler
     trainer: L.Trainer = instantiate(
         blocks.trainer,
@@ -238,6 +238,16 @@ def _takes_context(plan: TrainingPlan) -> bool:
             return build_network(plan.config).takes_context
     except InstantiationException:  # it reads numbers while it is built
         return build_network(plan.config).takes_context
+
+
+def _build_callback(name: str, block: Any, given: Mapping[str, Any]) -> L.Callback:
+    callback = _build_with(block, given)
+    if not isinstance(callback, L.Callback):
+        raise UserError(
+            f"callbacks.{name}._target_={block['_target_']} makes a {type(callback).__name__}: give a subclass of "
+            "lightning.Callback"
+        )
+    return callback
 
 
 def _build_with(block: Any, given: Mapping[str, Any]) -> Any:

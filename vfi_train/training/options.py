@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from vfi_train.config.overrides import group_choices
-from vfi_train.config.targets import check_arguments, check_value
+from vfi_train.config.targets import check_arguments, check_value, shown
 from vfi_train.errors import UserError, nearest
 from vfi_train.optim.parameters import ParameterGroup
 from vfi_train.ranges import Label, Limit, Natural, Positive, Seed, Text
@@ -82,8 +82,15 @@ def check_options(config: Mapping[str, Any], written: Mapping[str, Any]) -> None
     for option, instead in REPLACED.items():
         if config["trainer"].get(option) is not None:
             raise UserError(f"trainer.{option} is set by the program: give {instead} in its place")
+    for path in ("data.transforms", "data.val_transforms"):
+        blocks = _at(config, path) if path.rpartition(".")[2] in config["data"] else []
+        if not isinstance(blocks, list) or not all(isinstance(b, Mapping) and "_target_" in b for b in blocks):
+            raise UserError(f"{path}={shown(blocks)} is not a list of blocks with a _target_: give one, or [] for none")
+    if config["optimizer"].get("_partial_") is not True:
+        raise UserError("optimizer._partial_ is not true: the optimizer is made when the network is there")
     for path in ("callbacks", "logger", "loss.terms", "data.datasets"):
-        for name, block in (_at(config, path) or {}).items():
+        blocks = _at(config, path)
+        for name, block in blocks.items() if isinstance(blocks, Mapping) else [("*", blocks)]:
             if block is not None and not (isinstance(block, Mapping) and "_target_" in block):
                 raise UserError(f"{path}.{name}={block} is not a block with a _target_: give one, or null for none")
     best, last = (config["callbacks"].get(name) or {} for name in ("best", "last"))
