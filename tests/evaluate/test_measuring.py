@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,22 @@ def test_a_folder_of_many_benchmarks(tmp_path: Path, capsys: pytest.CaptureFixtu
     root = tmp_path / "all" / "ucf101_interp_ours"
     expected = [psnr(predicted(s), s.target) for s in samples("ucf101", "test", root)]
     assert found[0].averages()["psnr"] == pytest.approx(np.mean(expected), abs=2e-4)
+
+
+def test_a_list_of_samples_is_measured_and_its_content_counts(tmp_path: Path, roots: dict[str, Path]) -> None:
+    """Other content of the same file is another measurement."""
+    path, given = tmp_path / "list.txt", [*TOY, "benchmark=snu_film_arb", f"root={roots['snu_film']}"]
+    lines = (roots["snu_film"] / "test-medium.txt").read_text().splitlines()
+    frames = [line.split() for line in lines]
+    for first in (frames[0], frames[1]):
+        path.write_text("/".join(first[0].split("/")[-3:-1]))
+        found = evaluated(tmp_path / "out", *given, f"+benchmark.options.val_list={path}")
+        assert [(r.split, r.expected, r.complete) for r in found] == [
+            ("x4", 930, False), ("x8", 2170, False), ("x16", 4650, False),
+        ]  # fmt: skip
+        videos = {result.sequence(row) for result in found for row in result.samples}
+        assert videos == {f"{split}/{path.read_text()}" for split in ("medium", "hard", "extreme")}
+        assert all(re.search(r"list\.txt \(sha256 [0-9a-f]{16}\)$", result.data["val_list"]) for result in found)
 
 
 def test_overrides_of_a_protocol_are_in_the_result(tmp_path: Path, roots: dict[str, Path]) -> None:

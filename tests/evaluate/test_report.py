@@ -6,6 +6,7 @@ import base64
 import csv
 import hashlib
 import html.parser
+import io
 import json
 import os
 import re
@@ -17,10 +18,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
 
-from tests.helpers.evaluation import composed, evaluated
+from tests.helpers.evaluation import composed, evaluated, result
 from tests.helpers.layouts import fabricate
+from vfi_train.evaluate.columns import COLUMNS
 from vfi_train.evaluate.command import evaluate
+from vfi_train.evaluate.console_table import print_results
 from vfi_train.evaluate.results import read_results
 from vfi_train.weights.load import shipped_folder
 
@@ -183,6 +187,20 @@ def test_earlier_results_are_compared_without_measuring(folder: Path, capsys: py
     assert "snu_film/hard PSNR, ifrnet_s - ifrnet_tiny: " in capsys.readouterr().out
     labels = [r.label for r in read_results(folder.parent / "again")]
     assert labels.count("ifrnet_s #2") == 1  # GoPro is in both
+
+
+def test_many_metrics_fit_a_terminal() -> None:
+    """Every score is there with all of its digits, 80 columns wide."""
+    numbers = {name: 10.123456 + k for k, name in enumerate(COLUMNS)}
+    r = result("a_network_of_some_name", [1.0] * 3, metrics={name: {} for name in COLUMNS})
+    for row in r.samples:
+        row["scores"] = numbers
+    console = Console(width=80, record=True, file=io.StringIO())
+    print_results([r], console)
+    text = console.export_text()
+    for name, value in numbers.items():
+        assert f" {value:.{COLUMNS[name].digits}f} " in text
+    assert "…" not in text
 
 
 def test_results_go_to_wandb(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

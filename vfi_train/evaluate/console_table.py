@@ -12,16 +12,26 @@ from vfi_train.evaluate.columns import COLUMNS, option_text
 from vfi_train.evaluate.published import Distance, distances
 from vfi_train.evaluate.results import Result
 
+MAX_COLUMNS = 3  # metrics in one table
+
 
 def print_results(results: Sequence[Result], console: Console | None = None) -> None:
-    """A row for each network on each split: our score, with the published number and the difference below."""
+    """A row for each network on each split: our score, with the published number and the difference below.
+
+    Many metrics are several tables, so that each fits a terminal.
+    """
+    columns = columns_of(results)
+    for start in range(0, max(1, len(columns)), MAX_COLUMNS):
+        (console or Console()).print(_table(results, columns[start : start + MAX_COLUMNS]))
+
+
+def _table(results: Sequence[Result], columns: Sequence[str]) -> Table:
     table = Table(title="Results", show_lines=any(map(distances, results)))
     for title in ("benchmark", "network", "protocol", "samples"):
         table.add_column(title, overflow="fold")
-    columns = columns_of(results)
     for column in columns:
         table.add_column(heading(column), justify="right")
-    table.add_column("ms/frame", justify="right")
+    table.add_column("ms per frame", justify="right")
     for result in results:
         found = distances(result)
         averages = result.averages()
@@ -35,7 +45,7 @@ def print_results(results: Sequence[Result], console: Console | None = None) -> 
             *cells,
             "" if speed is None else f"{speed:.1f}",
         )
-    (console or Console()).print(table)
+    return table
 
 
 def columns_of(results: Sequence[Result]) -> list[str]:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any, Literal
 
 import jinja2
@@ -173,18 +173,19 @@ def _speed(results: Sequence[Result]) -> Iterator[Chart]:
 
 def _by_stratum(results: Sequence[Result]) -> Iterator[Chart]:
     """Averages over strata of motion and of time, a line for each network."""
-    for kind, title in AXES.items():
-        tables = {result.label: (result, result.strata()[kind]) for result in results if kind in result.strata()}
-        for column in columns_of([result for result, _ in tables.values()]):
-            lines = {
-                label: [(row["at"], row[column], row["stratum"]) for row in rows if math.isfinite(row[column])]
-                for label, (result, rows) in tables.items()
-                if column in result.columns
-            }
-            points = [point for line in lines.values() for point in line]
-            if points:
-                x, y = (Scale([point[k] for point in points]) for k in (0, 1))
-                yield Chart("lines", f"By {kind}", title, heading(column), x, y, lines)
+    strata = [(result, result.strata()) for result in results]
+    for column, (kind, title) in product(columns_of(results), AXES.items()):
+        lines = {
+            result.label: [
+                (row["at"], row[column], row["stratum"]) for row in parts[kind] if math.isfinite(row[column])
+            ]
+            for result, parts in strata
+            if kind in parts and column in result.columns
+        }
+        points = [point for line in lines.values() for point in line]
+        if points:
+            x, y = (Scale([point[k] for point in points]) for k in (0, 1))
+            yield Chart("lines", f"By {kind}", title, heading(column), x, y, lines)
 
 
 def _scatter(first: Result, second: Result) -> Iterator[Chart]:
