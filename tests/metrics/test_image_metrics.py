@@ -81,7 +81,7 @@ def test_unknown_variants_are_refused_and_empty_means_are_nan() -> None:
 def test_uneven_processes_give_the_mean_over_images(tmp_path: Path) -> None:
     """Five images on one process, two on the other."""
     arguments = (str(tmp_path / "meeting"), str(tmp_path))
-    mp.start_processes(process, args=arguments, nprocs=2, start_method="fork")  # fork: no imports again
+    mp.start_processes(process, args=arguments, nprocs=2, start_method="forkserver")
     a, b = images(7)
     for rank in (0, 1):
         got = torch.load(tmp_path / f"{rank}.pt")
