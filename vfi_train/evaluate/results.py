@@ -12,13 +12,9 @@ from statistics import median
 from typing import Any
 
 from datamodules.storage.atomic_write import write_text
-<<<<<<< HEAD
-from vfi_train.errors import UserError, make_folder
+from vfi_train.errors import UserError, check_ordinary, make_folder
 from vfi_train.evaluate.averages import averages, strata
 from vfi_train.evaluate.columns import COLUMNS, described
-=======
-from vfi_train.errors import UserError, check_ordinary, make_folder
->>>>>>> h17
 from vfi_train.evaluate.resume_log import Row, to_plain
 
 FORMAT = 2

@@ -58,12 +58,8 @@ class Settings:
     deinterlace: str | None
     masks: str | list[Any] | None
     curves: list[Any] | None
-<<<<<<< HEAD
-    rest: str
-    sam: Text | None
-=======
     rest: Literal["fixed", "moves"]
->>>>>>> h17
+    sam: Text | None
     drop_repeats: bool
     cut_threshold: NonNegative | None
     static_threshold: NonNegative | None

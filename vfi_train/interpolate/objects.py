@@ -66,14 +66,8 @@ class Objects:
         Raises:
             UserError: a file that cannot be read or does not fit, a point without `sam`, or curves that do not fit.
         """
-<<<<<<< HEAD
-        if rest not in REST:
-            raise UserError(f"rest={rest} is not known: give {' or '.join(REST)}")
         files = masks if isinstance(masks, list) else [masks]
         files = [files] if files and all(isinstance(value, (int, float)) for value in files) else files  # one point
-=======
-        files = [str(file) for file in (masks if isinstance(masks, list) else [masks])]
->>>>>>> h17
         given = curves if curves is None or (curves and isinstance(curves[0], list)) else [curves]
         given = [list(EVEN)] * len(files) if given is None else given
         if len(given) != len(files):
