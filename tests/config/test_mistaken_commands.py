@@ -18,7 +18,7 @@ from vfi_train.config.overrides import check_values, hydra_arguments
 from vfi_train.config.read_settings import read_settings
 
 Row = tuple[str, str, str]  # the mistake, (the begin of) what is said about it, the correction
-FAST = 2  # rows of each program's table that the fast tests have; all are tried by the slow ones
+FAST, SLOW = 2, 20  # rows of each program's table that fast and slow tests have; `make test-long` has the others
 
 LONG = "a" * 300  # longer than file systems take
 
@@ -282,7 +282,7 @@ def cases() -> list[Any]:
     found = []
     for module, (_, table) in PROGRAMS.items():
         for number, row in enumerate(table):
-            marks = [pytest.mark.slow] if number >= FAST else []
+            marks = [pytest.mark.slow] * (number >= FAST) + [pytest.mark.long] * (number >= SLOW)
             found.append(pytest.param(module, *row, marks=marks, id=f"{module.rpartition('.')[2]}-{row[0]}"))
     return found
 

@@ -26,6 +26,14 @@ CONF = Path(conf.__file__).parent
 MODELS, LOSSES = (sorted(path.stem for path in (CONF / group).glob("*.yaml")) for group in ("model", "loss"))
 WITH_BACKBONE = {"atm_vfi_perceptual", "ema_vfi_perceptual", "rife4_perceptual", "rife_lpips"}
 SIZES = ((64, 64), (128, 256))
+OF_FAMILIES = {"amt_s", "atm_vfi_lite", "ema_vfi_small", "ebme", "ifrnet_context", "rife", "rife_v4_25"}
+
+
+def marks_of(model: str) -> list[pytest.MarkDecorator]:
+    """One network is fast, one of each family slow, and the others are for `make test-long`."""
+    if model == "ifrnet_tiny":
+        return []
+    return [pytest.mark.slow] if model in OF_FAMILIES else [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +56,7 @@ def refused_at_first_step(loss_sets: dict[str, LossSet], network: Any, data: Dat
     return found
 
 
-@pytest.mark.parametrize(
-    "model", [pytest.param(name, marks=[] if name == "ifrnet_tiny" else pytest.mark.slow) for name in MODELS]
-)
+@pytest.mark.parametrize("model", [pytest.param(name, marks=marks_of(name)) for name in MODELS])
 def test_the_check_refuses_what_the_first_step_would(model: str, loss_sets: dict[str, LossSet]) -> None:
     network = build_network(compose_config("train", [f"model={model}"])).eval()
     for size in SIZES:
