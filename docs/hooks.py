@@ -48,6 +48,8 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Include files of the repository."""
+    if page.file.abs_src_path is None:  # a generated page
+        return markdown
     found = ((file, m[1]) for file in DOCS.rglob("*.md") for m in INCLUDE.finditer(file.read_text()))
     pages = {(file.parent / included).resolve(): file for file, included in found}
     folder = Path(page.file.abs_src_path).parent

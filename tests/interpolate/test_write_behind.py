@@ -47,9 +47,10 @@ def test_exceptions_are_raised_at_the_end_and_nothing_more_is_written() -> None:
 
 
 def test_after_an_exception_what_waits_is_not_written() -> None:
-    go, written = threading.Event(), []
+    go, begun, written = threading.Event(), threading.Event(), []
 
     def write(item: int) -> None:
+        begun.set()
         go.wait(WAIT)
         written.append(item)
 
@@ -57,6 +58,7 @@ def test_after_an_exception_what_waits_is_not_written() -> None:
         with WriteBehind(write, 3) as writing:
             for item in range(3):
                 writing.put(item)
+            assert begun.wait(WAIT)
             threading.Timer(0.2, go.set).start()
             raise KeyError("elsewhere")
 

@@ -76,7 +76,6 @@ VIMEO = ("model=ifrnet_tiny", "data=vimeo90k", "data.root=nowhere", "data.flow=t
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("loss=amt", "MultiFieldFlowDistillation takes flow fields B N 2 H W"),
         ("loss=rife", "the loss term 'distillation' reads prediction.teacher"),
         (
             "data.transforms=[{_target_: datamodules.transforms.RandomCrop, size: 40}]",

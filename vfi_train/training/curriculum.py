@@ -86,8 +86,8 @@ def validate_phase(plan: TrainingPlan) -> None:
         UserError: naming the phase and the mistake.
     """
     try:
-        check_losses(plan)
         data = build_data(plan)
+        check_losses(plan)
         check_validation_loss(plan, data)
         data.check()
         network = build_module(plan).architecture

@@ -51,8 +51,8 @@ def train_run(plan: TrainingPlan) -> bool:
         run.check("auto")
         say(f"{run.path} is finished: {describe_finish(run)}; train another with name=..., or use weights={plan.name}")
         return True
-    check_losses(plan)
     data = build_data(plan)
+    check_losses(plan)
     check_validation_loss(plan, data)
     data.check()
     plan = count_epoch(plan, data)
