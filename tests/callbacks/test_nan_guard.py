@@ -72,7 +72,13 @@ def test_a_spike_is_what_exceeds_so_many_times_the_running_median() -> None:
     assert spikes.losses.tolist() == [1, 2, 3, 5]
 
 
-@pytest.mark.parametrize("optimizer", [("+optimizer.fused=false",), ()], ids=["by-the-host", "by-the-optimizer"])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        pytest.param(("+optimizer.fused=false",), id="by-the-host"),
+        pytest.param((), id="by-the-optimizer", marks=pytest.mark.slow),
+    ],
+)
 def test_a_spike_is_skipped_and_the_same_after_a_resume(
     optimizer: tuple[str, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -14,6 +14,7 @@ from vfi_train.errors import UserError
 BANDS = "[{step: 4, psnr: [0, 90]}, {step: 1, psnr: [60, 70]}, {step: 5, psnr: [1, 2.5]}, {step: 90, psnr: [0, 1]}]"
 
 
+@pytest.mark.slow
 def test_each_milestone_is_reported_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     published = f"published={{psnr: 35.8, ssim: 0.98, milestones: {BANDS}}}"
     options = ("trainer.max_steps=8", "validate_every=2", "checkpoint_every=1", published)

@@ -163,6 +163,7 @@ def test_the_effect_of_a_precision_is_that_of_measuring_twice(folder: Path) -> N
             assert difference != 0
 
 
+@pytest.mark.slow
 def test_a_backend_is_stated_and_its_effect_measured(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,6 +138,7 @@ def test_stopped_in_both_phases_it_ends_with_the_same_bits(
         assert losses == [[row["step"], row["train/loss"], row["val/psnr"]] for row in rows(run / phase)]
 
 
+@pytest.mark.slow
 def test_only_some_phases(undisturbed: Path, short: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"phase second starts from phase first, which has not been trained"):
         train_short(tmp_path, short, "curriculum.start=second")
@@ -245,6 +246,7 @@ def test_atm_vfis_phases_by_the_author() -> None:
     assert published == [36.2891, 30.2463, 36.3847, 35.9552]
 
 
+@pytest.mark.slow
 def test_a_dry_run_prints_the_phases_as_one_table(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     train(composed("experiment=atmvfi_curriculum", "model=atm_vfi_lite", "dry_run=true", f"runs={tmp_path / 'runs'}"))
     output = capsys.readouterr().out
@@ -302,6 +304,7 @@ def test_atm_vfis_phases_train_what_they_should() -> None:
     assert re.match(r"about [\d.]+ GiB on each device, [\d.]+ GiB of it activations", row[8])
 
 
+@pytest.mark.slow
 def test_atm_vfis_curriculum_trains_on_published_layouts(backbones: Path, tmp_path: Path) -> None:
     roots = [
         f"roots.{name}={fabricate(name, tmp_path / 'data', size=(128, 160), clips=2)}"

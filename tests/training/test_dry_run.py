@@ -249,6 +249,7 @@ def test_what_would_end_the_training_is_found(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_batch_beyond_the_memory_is_refused_with_one_that_fits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,7 @@ def steps(backbones: Path, *requested: str) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_found(backbones: Path) -> None:
     requested = [
         f"experiment=quickstart +loss.terms.wrong._target_=tests.training.test_fake_gpu.{term}"

@@ -49,6 +49,7 @@ def test_what_they_train_for_how_long(overrides: list[str], models: list[str], l
         pytest.param(
             ["experiment=distance_finetune", "curriculum.lr=1e-5"],
             {"vimeo_septuplet": "data.root"}, "distance_finetune-rife", 1e-5, id="distance",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             ["experiment=emavfi_x4k_curriculum", "curriculum.recipe=emavfi_small_vimeo"],

@@ -65,6 +65,7 @@ def test_the_log_has_every_step_once_and_the_published_learning_rate(undisturbed
     assert [row["step"] for row in rows if row["val/psnr"]] == ["10", "20"]
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_an_epoch_it_ends_with_the_same_bits(undisturbed: Path, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "quickstart"
     command = [sys.executable, "-m", "vfi_train", *TINY]

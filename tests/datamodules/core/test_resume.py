@@ -39,7 +39,7 @@ def test_resumed_from_each_checkpoint_of_a_run(tmp_path: Path, hook: str, length
         assert rest == full[done:], f"resumed after {done}"
 
 
-@pytest.mark.parametrize("done", [2, 5, 8])
+@pytest.mark.parametrize("done", [pytest.param(2, marks=pytest.mark.slow), 5, pytest.param(8, marks=pytest.mark.slow)])
 def test_resumed_with_workers_and_several_times(tmp_path: Path, done: int) -> None:
     full = micro_batches(run(tmp_path, "on_train_batch_end", data={"num_workers": 2}))
     path = dict(saved(tmp_path, "on_train_batch_end"))[done]
