@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,12 @@ from losses import LossSet
 from vfi_train.architectures import Architecture
 from vfi_train.config.build_network import build_network
 from vfi_train.config.program import run
+from vfi_train.config.read_settings import read_settings
 from vfi_train.config.trust import check_trusted
 from vfi_train.contract import Batch
 from vfi_train.errors import UserError
 from vfi_train.modules.forward import in_network_order, predict, seed_rng
+from vfi_train.ranges import Text
 from vfi_train.runtime.devices import find_device
 from vfi_train.training.recipe import takes
 from vfi_train.weights import load_weights
@@ -37,23 +40,36 @@ from vfi_train.weights.safe_load import safe_load
 KEYS = {"step", "position", "processes", "batches", "state_dict", "config"}
 
 
+@dataclass(frozen=True)
+class Settings:
+    """The keys of conf/replay.yaml."""
+
+    file: Text
+    weights: str | None
+    backbones: str | None
+    device: str | None
+    runs: Text
+    trust: bool
+
+
 def replay(config: DictConfig) -> None:
     """Repeat the step of `config.file`; print its losses and the first tensor that is not finite."""
-    path = Path(config.file)
+    settings = read_settings(Settings, config)
+    path = Path(settings.file)
     kept = read_fault(path)
     training = yaml.safe_load(kept["config"])
     for name in ("model", "loss"):
-        check_trusted(training[name], name, path, config.trust is True)
+        check_trusted(training[name], name, path, settings.trust)
     terms = [term for term in training["loss"]["terms"].values() if term is not None]
-    for term in terms if config.backbones is not None else ():
+    for term in terms if settings.backbones is not None else ():
         if takes(term, "folder"):
-            term["folder"] = config.backbones
-    device = find_device(config.device or "auto")
+            term["folder"] = settings.backbones
+    device = find_device(settings.device or "auto")
     network = build_network(training).to(device).train()
     prefix = "architecture."
     network.load_state_dict({k.removeprefix(prefix): v for k, v in kept["state_dict"].items() if k.startswith(prefix)})
-    if config.weights is not None:
-        load_weights(network, config.weights, config.runs)
+    if settings.weights is not None:
+        load_weights(network, settings.weights, settings.runs)
     losses: LossSet = instantiate(training["loss"], _convert_="all").to(device)
     console = Console()
     for number, batch in enumerate(kept["batches"]):

@@ -189,6 +189,7 @@ EVALUATE: list[Row] = [
     ("metrics=[]", "metrics=[] is not a list of one or more", "metrics=psnr"),
     ("override.scale=abc", "protocol=common: scale=abc is not a number above 0", "override.scale=0.5"),
     ("samples=0", "samples=0 is not an integer of 1 or more", "samples=1.0"),
+    ("trust=3", "trust=3 is not true or false", "trust=true"),
     ("workers=-1", "workers=-1 is not an integer from 1 to 512", "workers=1"),
     ("samples=-5", "samples=-5 is not an integer of 1 or more", "samples=2"),
     ("workers=0", "workers=0 is not an integer from 1 to 512", "workers=null"),

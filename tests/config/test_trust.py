@@ -76,7 +76,9 @@ def test_a_fault_file_runs_no_code(block: str, tmp_path: Path, planted: Path) ->
     )
     from omegaconf import OmegaConf
 
-    given = OmegaConf.create({"file": str(path), "trust": False, "backbones": None, "device": "cpu"})
+    given = OmegaConf.create(
+        {"file": str(path), "trust": False, "backbones": None, "device": "cpu", "weights": None, "runs": "runs"}
+    )
     with pytest.raises(UserError, match=rf"fault.pt says {block}\._target_=planted.Network, and that may run any code"):
         replay(given)
     assert not planted.exists()

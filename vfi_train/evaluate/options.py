@@ -28,6 +28,7 @@ class PlainOptions:
     override: dict[str, Any]
     metrics: Names | None
     runs: Text
+    trust: bool
     samples: Positive | None
     compare: list[str]
     backbones: str | None
@@ -81,7 +82,7 @@ def read_options(config: DictConfig) -> Options:
     plain = replace(plain, precision=check_names(plain.backend, plain.precision))
     if not isinstance(plain.batch, int) or plain.batch < 1:
         raise UserError(f"batch={plain.batch} is not a number of pairs: give 1 or more")
-    models = _models(config)
+    models = _models(config, plain.trust)
     benchmarks, absent = _benchmarks(config) if models else ((), ())
     names, is_set = _expanded("protocol", chosen("protocol"))
     return Options(
@@ -119,7 +120,7 @@ def protocol_names() -> list[str]:
     return sorted(names - {"all"})
 
 
-def _models(config: DictConfig) -> tuple[ModelChoice, ...]:
+def _models(config: DictConfig, trust: bool) -> tuple[ModelChoice, ...]:
     names = chosen("model")
     if len(names) == 1 and OmegaConf.is_list(config.weights):
         names *= len(config.weights)  # one network with several weights
@@ -127,7 +128,7 @@ def _models(config: DictConfig) -> tuple[ModelChoice, ...]:
     blocks = [configured("model", name) if len(set(names)) > 1 else config.model for name in names]
     models = [ModelChoice(*given) for given in zip(names, map(_plain, blocks), weights, strict=True)]
     runs = [] if config.run is None else config.run if OmegaConf.is_list(config.run) else [config.run]
-    return with_unique_labels([*models, *(model_of_run(str(run), config.runs, config.trust is True) for run in runs)])
+    return with_unique_labels([*models, *(model_of_run(str(run), config.runs, trust) for run in runs)])
 
 
 def _benchmarks(config: DictConfig) -> tuple[tuple[Benchmark, ...], tuple[str, ...]]:
