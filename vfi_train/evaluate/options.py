@@ -25,7 +25,7 @@ Threads = Annotated[int, Limit("from 1 to 512", lambda n: 1 <= n <= 512)]
 class PlainOptions:
     """Keys of conf/evaluate.yaml, which explains them."""
 
-    override: dict[str, Any]
+    override: dict[str, Any] | None
     metrics: Names | None
     runs: Text
     trust: bool
