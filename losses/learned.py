@@ -71,3 +71,18 @@ def lpips_network(net: str = "alex", folder: str | Path | None = None, reader: s
     features = nn.ModuleDict({str(number): slices[number] for number in sorted(slices)})
     load_backbone(features, NETWORKS[net], folder, reader)
     return network.requires_grad_(False).eval()
+
+
+def distance_maps(network: Any, x: Tensor, y: Tensor) -> list[Tensor]:
+    """The distance at each pixel of each layer, B 1 h w, of which LPIPS is the sum of the means.
+
+    Args:
+        network: see `lpips_network`.
+        x: B 3 H W, RGB in [-1, 1].
+        y: what it is compared with.
+    """
+    from lpips import normalize_tensor
+
+    pairs = zip(*(network.net(network.scaling_layer(image)) for image in (x, y)), strict=True)
+    differences = [(normalize_tensor(a) - normalize_tensor(b)).square() for a, b in pairs]
+    return [layer(difference) for layer, difference in zip(network.lins, differences, strict=True)]

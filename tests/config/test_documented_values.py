@@ -59,7 +59,7 @@ LISTED = {
         "compare=beside", "compare=below", "frames=tif", "tta=flip_hw", "tta=flip_h", "tta=true", "input=[a.png,b.png]",
     ],
     "evaluate": [
-        "metrics=[psnr,ssim,ie,lpips_alex,lpips_vgg,lpips_squeeze,dists,niqe,tof,vmaf]",
+        "metrics=[psnr,ssim,ie,lpips_alex,lpips_vgg,lpips_squeeze,dists,niqe,tof,flolpips_dis,vmaf]",
         "metrics=psnr", "devices=2", "samples=10", "compare=[a,b]", "compare=a",
     ],
     "profile": ["modes=[eager,channels_last+bf16]", "sizes=[256x256,720x1280]", "output=table"],

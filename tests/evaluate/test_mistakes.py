@@ -32,6 +32,7 @@ UCF = ("model=ifrnet_tiny", "weights=ifrnet_tiny_synthetic", "benchmark=ucf101")
         ((*UCF, "+benchmark.options.val_sample=3"), "there is no key 'val_sample' in benchmark.options"),
         ((*UCF, "metrics=[psnr,lpips_alex]", "backbones=/nowhere"), "by metrics=[psnr,ssim]) needs alexnet-owt-7be5be"),
         ((*UCF, "metrics=[psnr,lpips_squeeze]", "backbones=/nowhere"), "[psnr,ssim]) needs squeezenet1_1-b8a52dc0.pth"),
+        ((*UCF, "metrics=[flolpips_dis]", "backbones=/nowhere"), "metric flolpips_dis (leave it out by metrics="),
         ((*UCF, "metrics=[dists]", "backbones=/nowhere"), "the metric dists (leave it out by metrics=[psnr,ssim]) n"),
         ((*UCF, "metrics=[psnr,lpips]"), "there is no metric 'lpips': give lpips_alex (what lpips was), lpips_vgg or"),
         ((*UCF, "metrics=[niqe]", "niqe_parameters=/nowhere.npz"), "there is no file /nowhere.npz: give the path of"),

@@ -33,11 +33,11 @@ def scores(folder: Path) -> dict[str, dict[str, float]]:
     return {row["key"]: row["scores"] for row in result.samples}
 
 
-def test_batches_and_processes_change_nothing(tmp_path: Path) -> None:
+def test_batches_and_processes_change_nothing(tmp_path: Path, backbones: Path) -> None:
     """Seven times between 13 pairs, one in two processes: an odd number of samples and of pairs."""
     root = fabricate("gopro", tmp_path / "data", size=(32, 48))
     given = [*TINY, "benchmark=gopro", f"root={root}", "+benchmark.options.val_transforms=[]", "name=x"]
-    given += ["metrics=[psnr,ssim,tof]"]
+    given += ["metrics=[psnr,ssim,tof,flolpips_dis]", f"backbones={backbones}"]
     evaluated(tmp_path / "one", *given)
     evaluated(tmp_path / "four", *given, "batch=4", "workers=1")
     done = run_program(
@@ -55,7 +55,8 @@ def test_batches_and_processes_change_nothing(tmp_path: Path) -> None:
     assert list(four) == list(two) == list(one)
     for key, row in one.items():
         assert two[key] == pytest.approx(four[key], abs=1e-6)
-        assert four[key].pop("tof") == pytest.approx(row.pop("tof"), abs=1e-3)  # of predictions rounded to 8 bit
+        for name in ("tof", "flolpips_dis"):  # of predictions rounded to 8 bit
+            assert four[key].pop(name) == pytest.approx(row.pop(name), abs=1e-3)
         assert four[key] == pytest.approx(row, abs=1e-6)
 
 
@@ -85,11 +86,11 @@ def test_a_stopped_evaluation_resumes(tmp_path: Path, roots: dict[str, Path]) ->
     assert ToyInterrupted.calls_left == 1_000_000 - 28
 
 
-def test_sequences_are_measured_as_a_whole(tmp_path: Path) -> None:
+def test_sequences_are_measured_as_a_whole(tmp_path: Path, backbones: Path) -> None:
     """The error of motion needs the target before: processes and a stop within a pair change nothing."""
     root = fabricate("gopro", tmp_path / "data", size=(40, 48))
     given = [*TINY, "benchmark=gopro", f"root={root}", "+benchmark.options.val_transforms=[]", "name=x"]
-    given += ["metrics=[psnr,tof]"]
+    given += ["metrics=[psnr,tof,flolpips_dis]", f"backbones={backbones}"]
     evaluated(tmp_path / "one", *given)
     evaluated(tmp_path / "stopped", *given)
     source = open_split(read_benchmark("gopro", str(root)).dataset_options("test", {"val_transforms": []}, None))[0]

@@ -52,6 +52,12 @@ COLUMNS = {
         method="mean length of the difference of the flows into the frame from the one before it, of the predicted and "
         "of the true sequence; flow by OpenCV DIS (medium)",
     ),
+    "flolpips_dis": Column(
+        "FloLPIPS DIS", False, 4, images="RGB, -1 to 1, both rounded to 8 bit", backbone="alexnet",
+        method="LPIPS version 0.1, each pixel weighted by the length of the difference of the flows from the frame to "
+        "the one before it, of the predicted and of the true sequence; flow by OpenCV DIS (medium), not by PWC-Net as "
+        "in published numbers",
+    ),
     "vmaf": Column(
         "VMAF", True, 2, values="0 to 100", images="luma (BT.709), 16 to 235, 8 bit",
         method="model vmaf_v0.6.1 by ffmpeg's libvmaf, on the sequence of both inputs and the frames between",

@@ -16,6 +16,7 @@ from losses.backbones import backbone_folder
 from losses.learned import NETWORKS, lpips_network
 from vfi_train.errors import UserError, nearest
 from vfi_train.metrics.dists import DISTSNetwork
+from vfi_train.metrics.flolpips import flolpips
 from vfi_train.metrics.functional import interpolation_error, psnr, round_to_8_bit
 from vfi_train.metrics.image_metrics import VARIANTS, check_name
 from vfi_train.metrics.motion import Image, temporal_difference
@@ -25,7 +26,7 @@ from vfi_train.metrics.vmaf import find_ffmpeg, vmaf
 OfSequence = Callable[[list[Image], list[Image]], list[float]]  # predicted and true, inputs included, to scores between
 Score = Callable[[Tensor, Tensor], Tensor]  # prediction and target B 3 H W, RGB in [0, 1], to B numbers
 PRISTINE = "niqe_pris_params.npz"
-SEQUENCE = ("tof", "vmaf")
+SEQUENCE = ("tof", "flolpips_dis", "vmaf")
 LEAVE_OUT = "(leave it out by metrics=[psnr,ssim])"
 
 
@@ -34,7 +35,8 @@ class Scorer:
 
     Args:
         metrics: columns and their options: psnr {rounded, luma}, ssim {variant: 3d, 2d or uniform; rounded}, ie {},
-            lpips_alex, lpips_vgg, lpips_squeeze, dists and niqe {rounded}; tof {} and vmaf {} of sequences.
+            lpips_alex, lpips_vgg, lpips_squeeze, dists and niqe {rounded}; tof {}, flolpips_dis {} and vmaf {} of
+            sequences.
         backbones: folder of the networks of LPIPS and DISTS; None: torch's cache.
         niqe_parameters: the file of NIQE's statistics; None: in the folder of the backbones.
 
@@ -62,6 +64,7 @@ class Scorer:
             "dists": self._dists,
             "niqe": self._niqe,
             "tof": self._tof,
+            "flolpips_dis": self._flolpips,
             "vmaf": self._vmaf,
         }
         self.scores: dict[str, Score] = {}
@@ -148,6 +151,11 @@ class Scorer:
     @staticmethod
     def _tof() -> OfSequence:
         return lambda predicted, true: temporal_difference(predicted[:-1], true[:-1])
+
+    def _flolpips(self) -> OfSequence:
+        network = lpips_network("alex", self.backbones, reader=f"the metric flolpips_dis {LEAVE_OUT}")
+        self._networks.append(network)
+        return lambda predicted, true: flolpips(predicted[:-1], true[:-1], network)
 
     @staticmethod
     def _vmaf() -> OfSequence:
