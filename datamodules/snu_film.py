@@ -25,7 +25,8 @@ class SNUFilm(EvalData):
         root: the folder that holds the lists and `test`.
         split: easy, medium, hard or extreme.
         between: every frame between the two inputs, not only the middle one (SNU-FILM-arb).
-        val_list: a file that names the samples to take; see `listed`. None: all.
+        val_list: a file that names the samples to take; see `listed`, whose lines may name those of other splits. None:
+            all.
         **data: see `StoredData`.
     """
 
@@ -44,9 +45,11 @@ class SNUFilm(EvalData):
 
     def val_items(self) -> list[Item]:
         """The samples of the split."""
-        items = self._items(self.split)
-        items = self._all_between(items) if self.between else items
-        return items if self.val_list is None else listed(items, self.val_list)
+        items = self._split_items(self.split)
+        if self.val_list is None:
+            return items
+        others = [split for split in SPLITS if split != self.split]
+        return listed(items, self.val_list, lambda: [item for split in others for item in self._split_items(split)])
 
     def counts(self) -> dict[str, int]:
         """The lengths of the four lists."""
@@ -55,6 +58,10 @@ class SNUFilm(EvalData):
     def file_groups(self) -> list[Files]:
         """See `StoredData`: of all four splits."""
         return [files_of(partial(self._items, split)) for split in SPLITS]
+
+    def _split_items(self, split: str) -> list[Item]:
+        items = self._items(split)
+        return self._all_between(items, split) if self.between else items
 
     def _items(self, split: str) -> list[Item]:
         name = f"test-{split}.txt"
@@ -72,9 +79,9 @@ class SNUFilm(EvalData):
             items.append(Item(key, frame0, frame1, target))
         return items
 
-    def _all_between(self, triplets: list[Item]) -> list[Item]:
+    def _all_between(self, triplets: list[Item], split: str) -> list[Item]:
         """An item for each frame of the folder between the inputs of each triplet."""
-        interval, names = INTERVALS[self.split], cache(self.store.listed)
+        interval, names = INTERVALS[split], cache(self.store.listed)
         items = []
         for triplet in triplets:
             frames = names(triplet.frame0.rpartition("/")[0])
@@ -86,7 +93,7 @@ class SNUFilm(EvalData):
             if last - first != interval:
                 raise DataError(
                     f"{triplet.frame1} is {last - first} frames after {triplet.frame0}, not {interval}: "
-                    f"fetch test-{self.split}.txt and SNU-FILM_test.zip again (from {self.origin})"
+                    f"fetch test-{split}.txt and SNU-FILM_test.zip again (from {self.origin})"
                 )
             start, end = (PurePosixPath(name).stem for name in (triplet.frame0, triplet.frame1))
             pair = f"{triplet.key.rpartition('/')[0]}/{start}-{end}"

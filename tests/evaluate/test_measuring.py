@@ -138,6 +138,25 @@ def test_a_list_of_samples_is_measured_and_its_content_counts(tmp_path: Path, ro
         assert all(re.search(r"list\.txt \(sha256 [0-9a-f]{16}\)$", result.data["val_list"]) for result in found)
 
 
+@pytest.mark.parametrize(("benchmark", "name"), [("snu_film", "hard"), ("snu_film_arb", "x8")])
+def test_splits_of_which_a_list_names_nothing_are_left_out(
+    benchmark: str, name: str, tmp_path: Path, roots: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A list as of the "-L" subsets: triplets of one split."""
+    path, given = tmp_path / "list.txt", [*TOY, f"benchmark={benchmark}", f"root={roots['snu_film']}"]
+    given.append(f"+benchmark.options.val_list={path}")
+    first, second = (roots["snu_film"] / "test-hard.txt").read_text().splitlines()[:2]
+    path.write_text(f"{second}\n")
+    (result,) = evaluated(tmp_path / "out", *given)
+    assert (result.split, len(result.samples)) == (name, 1 if benchmark == "snu_film" else 7)
+    output = " ".join(capsys.readouterr().out.split())
+    assert output.count(f"left out: {benchmark}/") == (3 if benchmark == "snu_film" else 2)
+    assert "list.txt only names samples of other splits" in output
+    path.write_text(f"{second}\n{first.replace('0', '7')}\n")
+    with pytest.raises(DataError, match=r"^line 2 of \+\+benchmark.options.val_list=.* names no sample of the "):
+        evaluated(tmp_path / "out", *given)
+
+
 def test_overrides_of_a_protocol_are_in_the_result(tmp_path: Path, roots: dict[str, Path]) -> None:
     root = f"root={roots['ucf101']}"
     (result,) = evaluated(

@@ -13,6 +13,7 @@ from typing import Any
 from lightning.fabric import Fabric
 
 from datamodules.core.samples import SampleSource
+from datamodules.sample_list import NothingListedError
 from vfi_train.evaluate.averages import averages
 from vfi_train.evaluate.benchmarks import Benchmark, open_split, scored_options
 from vfi_train.evaluate.columns import COLUMNS
@@ -108,7 +109,7 @@ class Job:
 
 
 def make_jobs(options: Options) -> list[Job]:
-    """Every network on every split, in the order of the networks.
+    """Every network on every split, in the order of the networks; splits that a list names nothing of are left out.
 
     Raises:
         UserError: missing weights or files of a metric, a protocol that does not measure a benchmark, or a benchmark
@@ -116,6 +117,7 @@ def make_jobs(options: Options) -> list[Job]:
         DataError: missing samples.
     """
     scorers: dict[str, Scorer] = {}
+    left_out: dict[str, NothingListedError] = {}
     jobs = []
     for choice in options.models:
         model = load_model(choice, options.runs)
@@ -129,7 +131,11 @@ def make_jobs(options: Options) -> list[Job]:
                     columns = repr(settings.metrics)
                     if columns not in scorers:
                         scorers[columns] = Scorer(settings.metrics, options.backbones, options.niqe_parameters)
-                    source, notes = open_split(data, model.network.takes_context)
+                    try:
+                        source, notes = open_split(data, model.network.takes_context)
+                    except NothingListedError as error:
+                        left_out[f"{benchmark.name}/{split}"] = error
+                        continue
                     if first is not None:
                         differing = "; ".join(differences(settings.as_dict(), first.as_dict()))
                         names = (settings.protocol, first.protocol)
@@ -141,6 +147,10 @@ def make_jobs(options: Options) -> list[Job]:
                     first = first or settings
                     by = f" by {settings.protocol}" if len(protocols) > 1 else ""
                     jobs.append(Job(model, benchmark, split, settings, data, source, scorers[columns], notes, by))
+    if left_out and not jobs:
+        raise next(iter(left_out.values()))
+    for name, reason in left_out.items():
+        say(f"left out: {name}: {reason}")
     return jobs
 
 
