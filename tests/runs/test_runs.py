@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import fcntl
 import json
 import os
@@ -49,7 +50,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def listed(place: Path, *overrides: str) -> dict[str, Any]:
     """What `json=true` prints."""
     text = printed(place, "json=true", *overrides)
-    found: dict[str, Any] = json.loads(text)
+    found: dict[str, Any] = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     return found
 
 
@@ -148,9 +149,37 @@ def test_the_best_of_each_kind(place: Path, metric: str) -> None:
     assert {run["kind"] for run in best} == {"training", "evaluation"}
 
 
+def test_part_of_a_benchmark_is_no_rival_of_the_whole(place: Path, tmp_path: Path) -> None:
+    """Nor is a number that is none; infinite ones are text, as JSON has none."""
+    (tmp_path / "evaluations").mkdir()
+    table = (place / "evaluations" / "both" / "results.csv").read_text().splitlines()
+    titles, first, _ = csv.reader(table)
+    cells = {"fewer": ("psnr", "99", "6"), "equal": ("psnr", "inf", "12"), "flat": ("psnr", "nan", "12")}
+    for name, (column, value, samples) in cells.items():
+        folder = Path(shutil.copytree(place / "evaluations" / "both", tmp_path / "evaluations" / name))
+        row = {**dict(zip(titles, first, strict=True)), column: value, "samples": samples}
+        with (folder / "results.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([titles, list(row.values())])
+    folders = f"folders=[{tmp_path / 'evaluations'},{place / 'evaluations'}]"
+    best = {run["name"]: run for run in listed(place, folders, "best=true")["runs"]}
+    assert {name: run["samples"] for name, run in best.items()} == {"fewer": 6, "equal": 12}
+    assert best["equal"]["metrics"]["psnr"] == "inf"
+    flat = next(run for run in listed(place, folders)["runs"] if run["name"] == "flat")
+    assert set(flat["metrics"]) == {"ssim"}
+
+
 @pytest.mark.parametrize(
     ("metric", "higher"),
-    [("psnr_ema", True), ("ssim", True), ("lpips_vgg", False), ("lpips_alex_ema", False), ("dists", False)],
+    [
+        ("psnr_ema", True),
+        ("ssim", True),
+        ("lpips_vgg", False),
+        ("lpips_alex_ema", False),
+        ("dists", False),
+        ("flolpips_dis", False),
+        ("tof", False),
+        ("vmaf", True),
+    ],
 )
 def test_directions(metric: str, higher: bool) -> None:
     assert higher_is_better(metric) is higher

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from vfi_train.config.read_settings import read_settings
 from vfi_train.errors import UserError, nearest
+from vfi_train.evaluate.resume_log import to_plain
 from vfi_train.runs.commands import commands
 from vfi_train.runs.comparison import Standing, choose, compare
 from vfi_train.runs.entries import Entry, best_of, checkpoint_hash, find_entries, higher_is_better
@@ -63,7 +64,7 @@ def list_runs(config: DictConfig) -> None:
         entries = [dataclasses.replace(e, sha256=e.sha256 or trained.get(e.name)) for e in entries]
     entries = sort(entries, s.sort, s.metric)
     if s.json:
-        print(json.dumps(_as_json(entries, standing), indent=1))
+        print(json.dumps(to_plain(_as_json(entries, standing)), indent=1))
         return
     _print_entries(entries, s.metric, s.limit)
     if standing is not None:
@@ -92,7 +93,7 @@ def _comparable(entries: Sequence[Entry], metric: str) -> list[list[Entry]]:
     groups: dict[tuple[Any, ...], list[Entry]] = {}
     for entry in entries:
         if metric in entry.metrics:
-            groups.setdefault((entry.kind, entry.on, entry.protocol), []).append(entry)
+            groups.setdefault((entry.kind, entry.on, entry.protocol, entry.samples), []).append(entry)
     return list(groups.values())
 
 
@@ -102,15 +103,15 @@ def _as_json(entries: Sequence[Entry], standing: Standing | None) -> dict[str, A
 
 
 def _print_entries(entries: Sequence[Entry], metric: str, limit: int | None) -> None:
-    rows = [("name", "status", "steps", metric, "on", "recipe", "weights", "protocol", "date")]
+    rows = [("name", "status", "steps", metric, "on", "recipe", "weights", "protocol", "samples", "date")]
     for e in entries[:limit]:
         steps = "" if e.step is None else f"{e.step:,}" + (f" of {e.steps:,}" if e.steps else "")
         date = datetime.fromtimestamp(e.date).strftime("%Y-%m-%d %H:%M")
         sha256 = (e.sha256 or "")[:8]
-        rows.append(
-            (e.name, e.status, steps, _value(e.metrics.get(metric)), e.on, e.recipe, sha256, e.protocol or "", date)
-        )
-    _print_columns(rows, ("steps", metric))
+        samples = "" if e.samples is None else f"{e.samples:,}"
+        value = _value(e.metrics.get(metric))
+        rows.append((e.name, e.status, steps, value, e.on, e.recipe, sha256, e.protocol or "", samples, date))
+    _print_columns(rows, ("steps", metric, "samples"))
     if limit is not None and len(entries) > limit:
         print(f"{limit} of {len(entries)}: limit=null shows all")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -41,7 +42,7 @@ class Entry:
         on: what the metrics were measured on: the data's class, or BENCHMARK/SPLIT.
         metrics: by name: the best of all validations, or the average.
         weights: as given to an evaluation. sha256: of the file that it read.
-        protocol: of an evaluation.
+        protocol: of an evaluation. samples: how many it measured.
         date: seconds since 1970 of the last change.
     """
 
@@ -59,6 +60,7 @@ class Entry:
     weights: str | None = None
     sha256: str | None = None
     protocol: str | None = None
+    samples: int | None = None
 
 
 def find_entries(folders: Sequence[str | Path]) -> list[Entry]:
@@ -155,12 +157,13 @@ def _evaluations(path: Path, name: str) -> Iterator[Entry]:
     table = path / "results.csv"
     rows, date = read_table(table), table.stat().st_mtime
     for row in rows:
-        numbers = {column: float(row[column]) for column in COLUMNS if row.get(column)}
+        numbers = {c: value for c in COLUMNS if row.get(c) and not math.isnan(value := float(row[c]))}
         split, broken = f"{row['benchmark']}/{row['split']}", int(row["broken"])
         yield Entry(
             "evaluation", path, name if len(rows) == 1 else f"{name}:{row['label']}:{split}",
             f"{broken} broken" if broken else "finished", row["label"], row["model"], split, numbers, date,
             weights=row["weights"] or None, sha256=row["weights_sha256"] or None, protocol=row["protocol"],
+            samples=int(row["samples"]),
         )  # fmt: skip
 
 
