@@ -111,6 +111,16 @@ def test_sequences_are_measured_as_a_whole(tmp_path: Path, backbones: Path) -> N
     assert [one[key]["tof"] for key in first] == pytest.approx(temporal_difference(predicted, frames[:8]), abs=1e-4)
 
 
+def test_sequences_that_lack_frames_are_noted(tmp_path: Path, roots: dict[str, Path]) -> None:
+    """Not where there is one frame between two inputs."""
+    given = [*TOY, "metrics=[tof]", "samples=2"]
+    (pair,) = evaluated(tmp_path, *given, "benchmark=ucf101", f"root={roots['ucf101']}")
+    eighths = ["benchmark=adobe240", f"root={roots['adobe240']}", "+benchmark.options.val_transforms=[]"]
+    (few,) = evaluated(tmp_path, *given, *eighths)
+    assert not pair.notes
+    assert few.notes[-1] == "tOF: of the sequences of the chosen samples, which lack the frames between them"
+
+
 def test_another_measurement_has_another_log(tmp_path: Path) -> None:
     names = set()
     for identity in ({"a": 1}, {"a": 2}, {"a": 1, "settings": {"scale": 0.5}}):

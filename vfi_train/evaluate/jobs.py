@@ -198,7 +198,11 @@ def run_job(job: Job, options: Options, fabric: Fabric) -> Result:
         result.samples_per_second = len(new) / (time.monotonic() - began) if new else None
         if predictor.recursive and any(row["time"] != 0.5 for row in result.samples):
             result.notes.append("times are reached by halving intervals: the network only predicts the middle frame")
-        if job.scorer.of_sequences and job.options.get("val_samples") is not None:
+        if (
+            job.scorer.of_sequences
+            and job.options.get("val_samples") is not None
+            and any(row["time"] != 0.5 for row in result.samples)  # else there is one frame between two inputs
+        ):
             names = ", ".join(COLUMNS[name].title for name in job.scorer.of_sequences)
             result.notes.append(f"{names}: of the sequences of the chosen samples, which lack the frames between them")
         if (result.backend, result.precision) != ("torch", "fp32") and result.samples:
