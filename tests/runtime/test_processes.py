@@ -20,7 +20,8 @@ from vfi_train.callbacks.sample_scores import check_count
 from vfi_train.runtime.distributed import device_count, process_count, strategy
 
 TINY = (
-    "experiment=quickstart", "trainer.max_steps=12", "data.size=32", "data.batch_size=4", "data.num_workers=0",
+    "experiment=quickstart", "optimizer=adamw", "optimizer.lr=1e-3", "trainer.max_steps=12", "data.size=32",
+    "data.batch_size=4", "data.num_workers=0",
     "data.train_samples=40", "data.val_samples=7", "data.val_batch_size=2", "validate_every=6", "checkpoint_every=5",
     "log_every=1", "schedule.warmup_steps=2", "schedule.steps=12",
 )  # fmt: skip

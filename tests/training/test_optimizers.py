@@ -41,7 +41,7 @@ def assert_same(found: Any, wanted: Any) -> None:
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_each_one_resumes_to_the_bit(name: str, tmp_path: Path) -> None:
     schedule = "constant" if name == "schedule_free" else "one_cycle"
-    options = (*OPTIONS, f"optimizer={name}", f"schedule={schedule}", "~schedule.steps", "~schedule.warmup_steps")
+    options = (*OPTIONS, f"optimizer={name}", f"schedule={schedule}", "~schedule.warmup_steps")
     whole = train_tiny(tmp_path / "a", *options, "validate_every=3")
     half = tmp_path / "b" / "runs" / whole.name
     shutil.copytree(whole, half)
@@ -56,7 +56,7 @@ def test_each_one_resumes_to_the_bit(name: str, tmp_path: Path) -> None:
 
 
 def test_schedule_free_evaluates_its_average(tmp_path: Path) -> None:
-    options = (*OPTIONS, "optimizer=schedule_free", "schedule=constant", "~schedule.steps", "~schedule.warmup_steps")
+    options = (*OPTIONS, "optimizer=schedule_free", "schedule=constant", "~schedule.warmup_steps")
     often = last(train_tiny(tmp_path / "often", *options, "validate_every=1"))
     rarely = last(train_tiny(tmp_path / "rarely", *options, "validate_every=4"))
     assert_same(often["training_weights"], rarely["training_weights"])  # a validation changes nothing

@@ -53,8 +53,8 @@ def card(run: Path, name: str, step: int) -> str:
         f"- architecture: `{config['model']['_target_'].rpartition('.')[2]}`, weights in half precision, RGB",
         *time,
         f"- recipe: `conf/experiment/{experiment}.yaml`, {config['trainer']['max_steps']:,} steps, batch "
-        f"{data['batch_size']} of {data['size']}x{data['size']}, learning rate {optimizer['lr']:g} to "
-        f"{schedule['floor']:g}, {schedule['warmup_steps']} steps of warm-up, "
+        f"{data['batch_size']} of {data['size']}x{data['size']}, {optimizer['_target_'].rpartition('.')[2]}, "
+        f"learning rate {optimizer['lr']:g} to {schedule['floor']:g}, {schedule['warmup_steps']} steps of warm-up, "
         f"seed {config['seed']}; these are the weights of step {step:,}",
         "- losses: "
         + ", ".join(f"{term} x {block.get('weight', 1)}" for term, block in config["loss"]["terms"].items()),
