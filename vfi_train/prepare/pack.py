@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from datamodules.file_dataset import StoredData
+from datamodules.file_dataset import StoredData, evenly_spaced
 from datamodules.storage import flow_io
 from datamodules.storage.atomic_write import atomic_file, write_text
 from datamodules.storage.file_endings import IMAGES
@@ -124,8 +124,8 @@ def read_any(store: Store, name: str) -> np.ndarray:
 
 def estimate(store: Store, names: Sequence[str]) -> int:
     """Bytes that files take when they are packed, from a sample of them."""
-    chosen = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, SAMPLED).round().astype(int))]
-    return int(np.mean([_unpacked_size(store, name) for name in chosen]) * len(names))
+    sizes = [_unpacked_size(store, name) for name in evenly_spaced(names, SAMPLED)]
+    return int(np.mean(sizes) * len(names))
 
 
 def unpacked_files(store: Store, files: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from datamodules.file_dataset import evenly_spaced
 from datamodules.storage.atomic_write import atomic_folder, write_bytes, write_text
 from datamodules.storage.frame_cache import Frames
 from datamodules.video import Video
@@ -134,8 +135,7 @@ def write(
         pass
     for name, val_split in zip(LISTS[len(chosen[0].excerpt.numbers)], (False, True), strict=True):
         write_text(output / name, "".join(f"{c.clip}\n" for c in chosen if c.val_split == val_split))
-    shown = [chosen[i] for i in np.unique(np.linspace(0, len(chosen) - 1, MAX_CLIPS).round().astype(int))]
-    sheet = contact_sheet([_for_sheet(c, by_name[c.excerpt.video]) for c in shown])
+    sheet = contact_sheet([_for_sheet(c, by_name[c.excerpt.video]) for c in evenly_spaced(chosen, MAX_CLIPS)])
     write_bytes(output / "contact_sheet.png", _png(sheet))
 
 
