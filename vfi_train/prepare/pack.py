@@ -109,10 +109,10 @@ def begin(folder: Path, plan: Mapping[str, Any]) -> None:
     write_text(folder / PLAN, json.dumps(plan) + "\n")
 
 
-def pack_shard(store: Store, folder: Path, job: tuple[int, Sequence[str]]) -> int:
-    """Write one shard; returns its bytes."""
+def pack_shard(store: Store, folder: Path, job: tuple[int, Sequence[str]]) -> None:
+    """Write one shard: its number, and the names of its files."""
     number, names = job
-    return write_shard(folder, number, ((name, read_any(store, name)) for name in names))
+    write_shard(folder, number, ((name, read_any(store, name)) for name in names))
 
 
 def read_any(store: Store, name: str) -> np.ndarray:
