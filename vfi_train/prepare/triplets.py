@@ -17,7 +17,7 @@ from datamodules.file_dataset import evenly_spaced
 from datamodules.storage.atomic_write import atomic_folder, write_bytes, write_text
 from datamodules.storage.frame_cache import Frames
 from datamodules.storage.image_io import encode_image
-from datamodules.video import Video
+from datamodules.video import Video, val_clips
 from vfi_train.errors import UserError, make_folder
 from vfi_train.prepare import disk
 from vfi_train.prepare.contact_sheet import MAX_CLIPS, contact_sheet
@@ -90,8 +90,7 @@ def choose(results: Sequence[MiningResult], fraction: float) -> list[ChosenClip]
     """
     used = [number for number, result in enumerate(results) if result.excerpts]
     if len(used) > 1:
-        count = max(1, round(fraction * len(used)))
-        val_videos = {used[i] for i in np.linspace(0, len(used) - 1, count + 2).round().astype(int)[1:-1]}
+        val_videos = {used[i] for i in val_clips(len(used), fraction)}
         first_val = {number: 0 if number in val_videos else len(results[number].excerpts) for number in used}
     else:
         first_val = {n: len(results[n].excerpts) - max(1, round(fraction * len(results[n].excerpts))) for n in used}
