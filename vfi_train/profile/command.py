@@ -24,7 +24,7 @@ from vfi_train.architectures.base import count_parameters
 from vfi_train.config.build_network import build_network
 from vfi_train.config.read_settings import read_settings
 from vfi_train.config.selection import chosen, configured
-from vfi_train.errors import UserError, make_folder, nearest, no_empty_folders
+from vfi_train.errors import UserError, first_line, make_folder, nearest, no_empty_folders
 from vfi_train.inference.padding import padded_size
 from vfi_train.profile.inference_cost import multiply_accumulates, peak_memory
 from vfi_train.ranges import Limit, Names, Natural, Positive
@@ -160,11 +160,7 @@ def measure(
                 torch.cuda.reset_peak_memory_stats(device)
             first, *seconds = time_calls(lambda: call(*frames), max(warmup, 1), repeats, device)
             memory = _memory(model, padded, batch, device)
-    except (
-        RuntimeError,
-        MemoryError,
-        UserError,
-    ) as error:  # it does not fit or does not compile
+    except (RuntimeError, MemoryError, UserError) as error:  # it does not fit or does not compile
         return dataclasses.replace(row, failure=_reason(error))
     per_frame = sorted(1000 * s / batch for s in seconds)
     low, middle, high = (
@@ -272,8 +268,7 @@ def _by_model(rows: Sequence[Row], size: tuple[int, int]) -> Iterator[tuple[str,
 
 
 def _reason(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return "out of memory" if "memory" in str(error).lower() else (lines[0][:80] if lines else type(error).__name__)
+    return "out of memory" if "memory" in str(error).lower() else first_line(error)[:80]
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from rich.table import Table
 from datamodules.core.samplers import split_batch
 from vfi_train.callbacks.optimizer_state import OptimizerState
 from vfi_train.config.mistakes import explain
-from vfi_train.errors import UserError
+from vfi_train.errors import UserError, first_line
 from vfi_train.loggers.wandb import resolved_mode
 from vfi_train.profile.training_cost import state_per_parameter
 from vfi_train.runtime.console import format_bytes, is_first_process
@@ -271,9 +271,8 @@ def try_wandb(plan: TrainingPlan) -> str:
     try:
         name = wandb.Api(timeout=SECONDS).viewer.username
     except (wandb.errors.Error, OSError, ValueError) as error:  # of W&B, of requests, of JSON
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"W&B does not respond ({reason}): log in by wandb login, or logger.wandb.mode=offline"
+            f"W&B does not respond ({first_line(error)}): log in by wandb login, or logger.wandb.mode=offline"
         ) from error
     return f"online as {name}"
 

@@ -12,7 +12,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from datamodules.storage.atomic_write import atomic_file
-from vfi_train.errors import UserError, is_disk_full
+from vfi_train.errors import UserError, first_line, is_disk_full
 from vfi_train.runtime.console import format_bytes
 from vfi_train.weights.checksums import check_archive
 from vfi_train.weights.load import BEST, LAST, PREVIOUS
@@ -93,7 +93,7 @@ def resume_point(folder: Path) -> tuple[Path, int] | None:
             check_archive(path)
             step = int(torch.load(path, map_location="cpu", weights_only=True)["global_step"])
         except Exception as error:  # torch.load raises many kinds
-            broken.append(f"{path} ({(str(error).splitlines() or [type(error).__name__])[0]})")
+            broken.append(f"{path} ({first_line(error)})")
             continue
         if broken:
             log.warning(f"resuming from {path} of step {step}; skipped, because broken: {', '.join(broken)}")

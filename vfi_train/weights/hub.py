@@ -9,7 +9,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from vfi_train.errors import UserError
+from vfi_train.errors import UserError, first_line
 
 SCHEME = "hf://"
 CONFIG, TENSORS = "config.json", "model.safetensors"
@@ -49,10 +49,9 @@ def hub_folder(name: str) -> Path:
     except HFValidationError as error:
         raise UserError(f"weights={name} is no name on the Hugging Face Hub: {error}") from None
     except OSError as error:  # of the Hub and of the way to it
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"weights={name} is not in the local cache and can't be fetched ({reason}): check the name and the "
-            "network, or give a folder that was downloaded elsewhere"
+            f"weights={name} is not in the local cache and can't be fetched ({first_line(error)}): check the name and "
+            "the network, or give a folder that was downloaded elsewhere"
         ) from None
 
 
