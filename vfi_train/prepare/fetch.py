@@ -14,9 +14,10 @@ from typing import Any
 from datamodules.storage.atomic_write import partial_path, write_text
 from vfi_train.errors import UserError, make_folder
 from vfi_train.prepare import disk
+from vfi_train.runtime.console import MIB
 from vfi_train.runtime.progress import ProgressReporter
 
-BLOCK = 2**20  # bytes
+BLOCK = MIB
 TIMEOUT = 30.0  # seconds without a response
 TRIES = 5  # without progress
 PAUSE = 2.0  # seconds after a broken connection, times the tries so far
@@ -117,15 +118,15 @@ def _resume(url: str, part: Path, title: str) -> bool:
         if total is not None:
             disk.require(part.parent, total - done, url)
         write_text(_note(part), json.dumps({"version": response.headers["ETag"] or response.headers["Last-Modified"]}))
-        mib = None if total is None else total // disk.MIB
+        mib = None if total is None else total // MIB
         with (
             part.open("ab" if done else "wb") as file,
-            ProgressReporter(f"{title}, MiB", mib, completed=done // disk.MIB) as progress,
+            ProgressReporter(f"{title}, MiB", mib, completed=done // MIB) as progress,
         ):
             while block := response.read(BLOCK):
                 file.write(block)
                 done += len(block)
-                progress.update(done // disk.MIB, lambda: f"{progress.rate():.1f} MiB/s")
+                progress.update(done // MIB, lambda: f"{progress.rate():.1f} MiB/s")
     return total is None or done == total
 
 

@@ -17,6 +17,7 @@ from PIL import Image
 from datamodules.file_dataset import StoredData, evenly_spaced
 from datamodules.storage import flow_io
 from datamodules.storage.atomic_write import atomic_file, write_text
+from datamodules.storage.disk import free_bytes
 from datamodules.storage.file_endings import IMAGES
 from datamodules.storage.pack_writer import finish, is_complete, write_shard
 from datamodules.storage.store import Store, open_store
@@ -25,6 +26,7 @@ from vfi_train.prepare import disk
 from vfi_train.prepare.dataset_issue import name_of
 from vfi_train.prepare.workers import parallel_map
 from vfi_train.ranges import AboveZero, FileName
+from vfi_train.runtime.console import GIB, MIB
 
 SAMPLED = 400  # files whose sizes give an estimate of all sizes
 PLAN = "plan.json"
@@ -62,13 +64,13 @@ def write_pack(store: Store, names: Sequence[str], folder: Path, shard: float, p
     """Write the pack `folder`, or what is missing of it; see `pack`."""
     began = time.monotonic()
     size = estimate(store, names)
-    per_shard = max(1, round(shard * disk.MIB * len(names) / size))
+    per_shard = max(1, round(shard * MIB * len(names) / size))
     jobs = [(i, names[s : s + per_shard]) for i, s in enumerate(range(0, len(names), per_shard))]
     plan = plan_of(folder, names, per_shard)
     left = [job for job in jobs if not is_complete(folder, job[0])]
     print(
-        f"{len(names):,} files take about {size / disk.GIB:,.2f} GiB in {len(jobs):,} shards; {len(left):,} are to be "
-        f"written to {folder}, where {disk.free_bytes(folder) / disk.GIB:,.1f} GiB are free",
+        f"{len(names):,} files take about {size / GIB:,.2f} GiB in {len(jobs):,} shards; {len(left):,} are to be "
+        f"written to {folder}, where {free_bytes(folder) / GIB:,.1f} GiB are free",
         flush=True,
     )
     disk.require(folder, size * len(left) // len(jobs), f"the pack {folder.name}")

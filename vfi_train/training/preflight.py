@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from datamodules.core.samplers import split_batch
+from datamodules.storage.disk import existing_folder, free_bytes
 from vfi_train.callbacks.optimizer_state import OptimizerState
 from vfi_train.config.mistakes import explain
 from vfi_train.errors import UserError, first_line
@@ -38,7 +38,7 @@ from vfi_train.training.build import (
 from vfi_train.training.dry_run import memory_on_device
 from vfi_train.training.frozen import check_frozen
 from vfi_train.training.plan import TrainingPlan
-from vfi_train.training.rehearsal import existing_folder, rehearse
+from vfi_train.training.rehearsal import rehearse
 from vfi_train.training.run import count_epoch
 from vfi_train.training.run_directory import RunDirectory
 from vfi_train.weights import load_weights
@@ -235,7 +235,7 @@ def try_disk(plan: TrainingPlan) -> str:
         raise UserError(f"runs={plan.runs}: {folder} cannot be written to: give another folder")
     weights = sum(t.numel() * t.element_size() for t in build_trainable(plan).state_dict().values())
     copies = 1 + state_per_parameter(build_optimizer_factory(plan)) + len(plan.averages)
-    need, free = CHECKPOINTS * weights * copies, shutil.disk_usage(folder).free
+    need, free = CHECKPOINTS * weights * copies, free_bytes(folder)
     if free < need:
         raise UserError(
             f"{folder} has {format_bytes(free)} free, and {CHECKPOINTS} checkpoints take {format_bytes(need)}"
