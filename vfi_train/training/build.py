@@ -223,7 +223,7 @@ def check_validation_loss(plan: TrainingPlan, data: VFIDataModule) -> None:
     """Refuse a loss of validation samples that reads labels which those do not have, before there is any data."""
     if data.gives_val_flow or not validates_loss(plan.config["callbacks"]):
         return
-    losses = build_losses(plan, without=tuple(loss.name for loss in plan.losses if loss.has_backbone))
+    losses = build_losses(plan, plan.backbone_losses)
     for name, term in losses.named_terms():
         if "batch.flow" in term.reads:
             raise UserError(

@@ -95,6 +95,11 @@ class TrainingPlan:
         """
         return split_batch(self.batch_size, self.device_count or 1, self.micro_batch_size)
 
+    @property
+    def backbone_losses(self) -> tuple[str, ...]:
+        """The names of the loss terms that read a file of pretrained weights."""
+        return tuple(loss.name for loss in self.losses if loss.has_backbone)
+
     def with_epoch(self, steps_per_epoch: int) -> TrainingPlan:
         """The plan with its lengths in epochs as optimizer steps."""
         if self.epoch_resolver is None:

@@ -139,8 +139,7 @@ def try_data(plan: TrainingPlan) -> str:
 
 def try_network(plan: TrainingPlan) -> str:
     """Build the network with its optimizer's groups, and compare what it takes with what the data gives."""
-    backbones = tuple(loss.name for loss in plan.losses if loss.has_backbone)
-    module = build_module(plan.with_epoch(1), without=backbones)  # the length does not matter here
+    module = build_module(plan.with_epoch(1), plan.backbone_losses)  # the length does not matter here
     network = module.architecture
     check_pairing(network, build_data(plan))
     module.configure_optimizers()
@@ -151,8 +150,8 @@ def try_losses(plan: TrainingPlan) -> str:
     """Make every loss term, with its backbone's weights, and compute it."""
     check_losses(plan)
     check_validation_loss(plan, build_data(plan))
-    names = [loss.name for loss in plan.losses if loss.has_backbone]
-    return f"{', '.join(names)} found its backbone" if names else "no auxiliary weights are needed"
+    names = ", ".join(plan.backbone_losses)
+    return f"{names} found its backbone" if names else "no auxiliary weights are needed"
 
 
 def try_weights(plan: TrainingPlan, coming: Collection[str] = ()) -> str:
@@ -210,7 +209,7 @@ def try_memory(plan: TrainingPlan) -> str:
         memory = memory_on_device(smaller, build_trainable(plan), losses)
         return None if memory is None else float(memory.total)
 
-    losses = build_losses(plan, tuple(loss.name for loss in plan.losses if loss.has_backbone))
+    losses = build_losses(plan, plan.backbone_losses)
     total = needed(plan.micro_batch_size)
     if total is None:
         return "not known without the size of the images"
