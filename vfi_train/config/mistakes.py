@@ -6,7 +6,8 @@ import errno
 import re
 import subprocess
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from hydra.errors import (
@@ -61,6 +62,22 @@ def explain(error: BaseException, overrides: Sequence[str], config_name: str) ->
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return _explain_config(error, overrides, config_name)
     return None
+
+
+@contextmanager
+def naming_phase(name: str, overrides: Sequence[str] = ()) -> Iterator[None]:
+    """Name a phase of a curriculum in a mistake of the user.
+
+    Raises:
+        UserError: in place of any mistake that `explain` knows.
+    """
+    try:
+        yield
+    except Exception as error:
+        message = explain(error, overrides, "train")
+        if message is None:
+            raise
+        raise UserError(f"phase {name}: {message}") from error
 
 
 def find_cause(error: BaseException) -> tuple[str, BaseException]:
