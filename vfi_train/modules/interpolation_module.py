@@ -126,8 +126,7 @@ class InterpolationModule(L.LightningModule):
 
     def compute_losses(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
         """Every loss term of a prediction for a prepared batch, weighted, and their `total`."""
-        values: dict[str, Tensor] = self.compiled["losses"](prediction, batch, self.global_step)
-        return values
+        return self.compiled["losses"](prediction, batch, self.global_step)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Predict; callbacks compute metrics and draw images."""

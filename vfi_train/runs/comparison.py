@@ -69,8 +69,7 @@ def compare(entries: Sequence[Entry], metric: str) -> Standing:
 
 def _config(entry: Entry) -> dict[str, Any]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    config: dict[str, Any] = yaml.load((entry.path / CONFIG).read_text(), loader)
-    return config
+    return yaml.load((entry.path / CONFIG).read_text(), loader)
 
 
 def _samples(config: Mapping[str, Any]) -> str:

@@ -60,20 +60,17 @@ def build_losses(plan: TrainingPlan, without: tuple[str, ...] = ()) -> LossSet:
     """The loss set, without some of its terms."""
     blocks = _blocks(plan)
     blocks.loss.terms = {name: term for name, term in blocks.loss.terms.items() if term and name not in without}
-    losses: LossSet = instantiate(blocks.loss, _convert_="all")
-    return losses
+    return instantiate(blocks.loss, _convert_="all")
 
 
 def build_optimizer_factory(plan: TrainingPlan) -> partial[Optimizer]:
     """A partial of the optimizer's class, which takes parameter groups."""
-    factory: partial[Optimizer] = _build(plan, "optimizer")
-    return factory
+    return _build(plan, "optimizer")
 
 
 def build_schedule(plan: TrainingPlan) -> Schedule:
     """The learning rate by optimizer step."""
-    schedule: Schedule = _build(plan, "schedule")
-    return schedule
+    return _build(plan, "schedule")
 
 
 def parameter_groups(plan: TrainingPlan) -> list[ParameterGroup]:
@@ -84,7 +81,7 @@ def parameter_groups(plan: TrainingPlan) -> list[ParameterGroup]:
 def build_module(plan: TrainingPlan, without: tuple[str, ...] = ()) -> InterpolationModule:
     """The LightningModule with network, losses, optimizer and schedule; `without` some of the loss terms."""
     make = _build(plan, "module", _partial_=True)  # objects given to instantiate would be made configs
-    module: InterpolationModule = make(
+    return make(
         architecture=build_trainable(plan),
         loss=build_losses(plan, without),
         optimizer=build_optimizer_factory(plan),
@@ -93,7 +90,6 @@ def build_module(plan: TrainingPlan, without: tuple[str, ...] = ()) -> Interpola
         parameter_groups=parameter_groups(plan),
         seed=plan.seed,
     )
-    return module
 
 
 def build_trainer(plan: TrainingPlan, run: RunDirectory, cluster: ClusterEnvironment | None = None) -> L.Trainer:
