@@ -33,8 +33,8 @@ def main() -> None:
     papers: dict[str, list[str]] = {}
     for path in sorted((ROOT / "conf" / "experiment").glob("*.yaml")):
         config = composed(path.stem)
-        if config.published is None:
-            continue
+        if not (config.published or {}).get("paper"):
+            continue  # one of ours
         lines.append("| " + " | ".join(row(path.stem, config)) + " |")
         papers.setdefault(config.published.paper, []).append(path.stem)
     sources = [f"- {paper}: {', '.join(f'`{name}`' for name in names)}" for paper, names in papers.items()]
