@@ -1,4 +1,4 @@
-"""Reading, predicting and writing in parallel, until the input ends or a signal asks to stop."""
+"""Reading, predicting and writing in parallel, until the input ends or a signal stops it."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ class Tracks:
         return copy
 
     def _as_text(self, packet: Any, index: int) -> Any:
-        """A packet of subtitles with its text alone, as the target's codec holds it."""
+        """A packet of subtitles with only its text, as the target's codec holds it."""
         content = plain_text(bytes(packet), self._source.streams[index].codec_context.name).encode()
         header = len(content).to_bytes(2, "big") if index in self._timed_texts else b""
         return _with_content(packet, header + content)

@@ -38,7 +38,7 @@ class Settings:
 
 
 def list_runs(config: DictConfig) -> None:
-    """Print what `config` asks for; see conf/runs.yaml.
+    """Print what `config` requests; see conf/runs.yaml.
 
     Raises:
         UserError: a folder, a name or a metric that does not exist.

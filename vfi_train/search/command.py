@@ -63,7 +63,7 @@ def search(config: DictConfig) -> None:
         str(o.input_line) for o in parse(HydraConfig.get().overrides.task) if not o.key_or_group.startswith("search.")
     ]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    check_trial([*fixed, *suggest(optuna.create_study().ask(), space)])  # a mistake is told before there is a study
+    check_trial([*fixed, *suggest(optuna.create_study().ask(), space)])  # a mistake is reported before there is a study
     study = open_study(s, Path(config.runs))
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # through `run_trial`, which ends its run
     failures = 0
@@ -142,7 +142,7 @@ def check_trial(overrides: list[str]) -> str:
     """The name of a trial's run.
 
     Raises:
-        UserError: its configuration has a mistake, which is told before the run begins.
+        UserError: its configuration has a mistake, which is reported before the run begins.
     """
     config = compose_config("train", overrides, with_hydra=True)
     check_values(config, overrides, "train")

@@ -41,7 +41,7 @@ OURS = ("datamodules.", "losses.", "vfi_train.")
 
 
 def build_data(plan: TrainingPlan) -> VFIDataModule:
-    """The datamodule, which gives what the network asks for; its files are not looked at."""
+    """The datamodule, which gives what the network takes; its files are not read."""
     data: VFIDataModule = _build(plan, "data")
     data.position.uncount_step = uncount_step
     if _takes_context(plan):

@@ -47,7 +47,7 @@ OPTIONS: dict[str, Any] = {
     "trainer.precision": Precision,
     "trainer.max_time": Duration | dict[str, Any] | None,
 }
-# Options of Lightning's Trainer that the program sets, and what it is told instead.
+# Options of Lightning's Trainer that the program sets, and what to give instead.
 REPLACED = {
     "max_epochs": "trainer.max_steps=${epochs:N}", "min_epochs": "trainer.max_steps=${epochs:N}",
     "min_steps": "trainer.max_steps=N", "accumulate_grad_batches": "data.micro_batch_size=N",
