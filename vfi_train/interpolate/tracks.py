@@ -14,15 +14,8 @@ from datamodules.storage.media import Clip
 from vfi_train.errors import UserError
 
 OWN_TAGS = (
-    "encoder",
-    "duration",
-    "major_brand",
-    "minor_version",
-    "compatible_brands",
-    "alpha_mode",
-    "timecode",
-    "software",
-)
+    "encoder", "duration", "major_brand", "minor_version", "compatible_brands", "alpha_mode", "timecode", "software",
+)  # fmt: skip
 MP4_TAGS = (
     "title", "artist", "album_artist", "album", "composer", "comment", "copyright", "creation_time", "date",
     "description", "disc", "episode_id", "episode_sort", "genre", "grouping", "keywords", "lyrics", "network",

@@ -33,18 +33,8 @@ from vfi_train.runtime.devices import find_device, keep_freed_memory
 
 PARTS = ("channels_last", "bf16", "fp16", "compiled")  # of a mode
 HEADINGS = (
-    "model",
-    "parameters (M)",
-    "size",
-    "GMACs",
-    "mode",
-    "ms per frame",
-    "spread (ms)",
-    "first run (s)",
-    "memory (MiB)",
-)
-
-
+    "model", "parameters (M)", "size", "GMACs", "mode", "ms per frame", "spread (ms)", "first run (s)", "memory (MiB)",
+)  # fmt: skip
 Sizes = Annotated[list[Any], Limit("of one or more", bool)]
 
 

@@ -14,23 +14,14 @@ from vfi_train.training.plan import TrainingPlan
 from vfi_train.training.recipe import DataRecipe
 from vfi_train.training.run_directory import RunDirectory
 
+COLUMNS = ("phase", "data", "steps", "learning rate", "losses", "trains", "starts from", "validation", "memory")
 WIDTH = 160  # characters; narrower terminals scroll
 
 
 def print_table(plans: Sequence[TrainingPlan]) -> None:
     """Print what each phase trains, on what, for how long, from what, and what was decided. Needs no data."""
     table = Table(title=f"{plans[0].folder.parent}: {len(plans)} phases", show_lines=True)
-    for column in (
-        "phase",
-        "data",
-        "steps",
-        "learning rate",
-        "losses",
-        "trains",
-        "starts from",
-        "validation",
-        "memory",
-    ):
+    for column in COLUMNS:
         table.add_column(column, overflow="fold")
     for plan in plans:
         table.add_row(*describe(plan))
