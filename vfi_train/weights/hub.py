@@ -5,11 +5,11 @@ A folder holds `model.safetensors` and `config.json`, which has the hash of the 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
 from vfi_train.errors import UserError, first_line
+from vfi_train.runtime.file_hash import hash_file
 
 SCHEME = "hf://"
 CONFIG, TENSORS = "config.json", "model.safetensors"
@@ -72,9 +72,3 @@ def hub_file(folder: Path) -> Path:
     if hash_file(folder / TENSORS) != expected:
         raise UserError(f"{folder / TENSORS} is not the file that was exported (its SHA-256 differs): fetch it again")
     return folder / TENSORS
-
-
-def hash_file(path: Path) -> str:
-    """The SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
