@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import re
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from datamodules.storage.atomic_write import atomic_file, write_text
 from vfi_train.architectures import Architecture
 from vfi_train.architectures.base import count_parameters
 from vfi_train.config.build_network import build_network
-from vfi_train.config.read_settings import read_settings
+from vfi_train.config.read_settings import parse_size, read_settings
 from vfi_train.config.selection import chosen, configured
 from vfi_train.errors import UserError, first_line, make_folder, nearest, no_empty_folders
 from vfi_train.inference.padding import padded_size
@@ -94,7 +93,7 @@ def profile(config: DictConfig) -> list[Row]:
 def measure_all(models: Mapping[str, Callable[[], Architecture]], config: DictConfig) -> list[Row]:
     """Measure networks, by name; print rows as they are measured, and write the table to `config.output`."""
     s = read_settings(Settings, config)
-    sizes, modes = [parse_size(size) for size in s.sizes], [parse_mode(mode) for mode in s.modes]
+    sizes, modes = [parse_size(size, f"sizes: {size}") for size in s.sizes], [parse_mode(mode) for mode in s.modes]
     device = find_device(s.device)
     output = None if s.output is None else Path(s.output).expanduser()
     if device.type == "cpu":
@@ -213,14 +212,6 @@ def plot(rows: Sequence[Row], path: Path, title: str) -> None:
     figure.suptitle(title, fontsize=9)
     figure.savefig(path, dpi=110)
     plt.close(figure)
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Height and width of a text like 720x1280."""
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", str(text))
-    if match is None:
-        raise UserError(f"sizes: {text} is not HEIGHTxWIDTH: give for example 720x1280")
-    return int(match[1]), int(match[2])
 
 
 def parse_mode(text: str) -> tuple[str, ...]:
