@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from datamodules.storage.atomic_write import write_bytes
+from datamodules.storage.image_io import encode_image
 from vfi_train.architectures.layers.splat import coverage
 from vfi_train.contract import Batch, Prediction
-from vfi_train.errors import UserError
 from vfi_train.inference.conversion import quantise
 from vfi_train.metrics.functional import psnr
 
@@ -127,10 +127,7 @@ def save_png(path: str | Path, image: np.ndarray) -> Path:
     """Write an image (uint8 H W 3, RGB) atomically; its folder is made."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    if not done:
-        raise UserError(f"an image of shape {image.shape} and {image.dtype} cannot be written as {path}")
-    write_bytes(path, data.tobytes())
+    write_bytes(path, encode_image(image, ".png"))
     return path
 
 
