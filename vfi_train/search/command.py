@@ -20,7 +20,7 @@ from vfi_train.config.overrides import check_values, parse
 from vfi_train.config.read_settings import read_settings
 from vfi_train.config.replaced_choices import drop_options_of_replaced
 from vfi_train.config.targets import check_targets
-from vfi_train.errors import UserError, make_folder, nearest
+from vfi_train.errors import UserError, first_line, make_folder, nearest
 from vfi_train.ranges import FileName, Natural, Positive, Text
 from vfi_train.runtime.console import say
 from vfi_train.search.space import read_space, suggest
@@ -111,8 +111,9 @@ def open_study(s: Settings, runs: Path) -> optuna.Study:
             load_if_exists=True,
         )
     except (SQLAlchemyError, ImportError) as error:  # ImportError: the driver of a database
-        reason = str(error).splitlines()[0]
-        raise UserError(f"search.storage={storage} cannot be opened ({reason}): give sqlite:///FILE") from error
+        raise UserError(
+            f"search.storage={storage} cannot be opened ({first_line(error)}): give sqlite:///FILE"
+        ) from error
     if study.direction.name.lower() != s.direction:
         raise UserError(f"the study {s.study} has the direction {study.direction.name.lower()}: give it another name")
     return study
