@@ -17,6 +17,7 @@ from datamodules.file_dataset import Files, StoredData, evenly_spaced, one_of, r
 from datamodules.storage.distance_maps import PREPARATIONS, TIME_EPSILON, MapPreparation, is_map, time_index
 from datamodules.storage.store import Store
 from datamodules.vimeo90k import check_fraction, split
+from vfi_train.contract import TIMES
 from vfi_train.errors import DataError
 from vfi_train.ranges import Fraction
 
@@ -161,7 +162,7 @@ class RandomTriples:
         rng = rng or np.random.default_rng((0, index))
         for _ in range(MAX_TRIES):
             sample = self._draw(self.clips[index], rng)
-            if all(np.isfinite(sample[name]).all() for name in ("time", "reference_time") if name in sample):
+            if all(np.isfinite(sample[name]).all() for name in TIMES if name in sample):
                 return sample
             index = int(rng.integers(len(self.clips)))
         raise DataError(

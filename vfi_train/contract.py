@@ -24,6 +24,8 @@ FLOW_KINDS = {
     "flow": "labels: flow from the target time to frame0, then to frame1",  # of a batch
 }
 CONTEXT = ("before", "after")  # the frames at the times -1 and 2; where a clip ends, the nearest frame again
+FRAMES = ("frame0", "frame1", "target", "reference", *CONTEXT)  # entries of a batch that are frames
+TIMES = ("time", "reference_time")
 
 
 class Batch(TypedDict, total=False):
