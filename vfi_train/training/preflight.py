@@ -49,7 +49,7 @@ SECONDS = 10  # that W&B's server may take
 
 
 @dataclass
-class Finding:
+class CheckResult:
     """The result of one trial."""
 
     name: str
@@ -66,19 +66,19 @@ def preflight(plan: TrainingPlan, coming: Collection[str] = ()) -> None:
     """
     if not is_first_process():
         return
-    findings = try_all(plan, coming)
+    results = try_all(plan, coming)
     table = Table(title=f"{plan.name}: is everything available?", show_header=False)
     table.add_column(style="bold")
     table.add_column()
     table.add_column(overflow="fold")
-    for finding in findings:
-        table.add_row(finding.name, "[green]good[/]" if finding.good else "[red]FAILS[/]", finding.text)
+    for result in results:
+        table.add_row(result.name, "[green]good[/]" if result.good else "[red]FAILS[/]", result.text)
     Console().print(table)
-    if not all(finding.good for finding in findings):
+    if not all(result.good for result in results):
         raise SystemExit(1)
 
 
-def try_all(plan: TrainingPlan, coming: Collection[str] = ()) -> list[Finding]:
+def try_all(plan: TrainingPlan, coming: Collection[str] = ()) -> list[CheckResult]:
     """Every trial, also after one that failed; the rehearsal only after all others were good."""
     trials: dict[str, Callable[[TrainingPlan], str]] = {
         "run": try_run,
@@ -93,15 +93,15 @@ def try_all(plan: TrainingPlan, coming: Collection[str] = ()) -> list[Finding]:
         "W&B": try_wandb,
         "SLURM": try_slurm,
     }
-    findings = [_try(name, trial, plan) for name, trial in trials.items()]
+    results = [_try(name, trial, plan) for name, trial in trials.items()]
     later: dict[str, Callable[[TrainingPlan], str]] = {
         "trainer": try_trainer,
         "rehearsal": partial(try_rehearsal, coming=coming),
     }
     for name, trial in later.items():
-        if all(finding.good for finding in findings):
-            findings.append(_try(name, trial, plan))
-    return findings
+        if all(result.good for result in results):
+            results.append(_try(name, trial, plan))
+    return results
 
 
 def try_run(plan: TrainingPlan) -> str:
@@ -289,11 +289,11 @@ def _is_coming(source: str, coming: Collection[str]) -> bool:
     return source.partition(":")[0] in coming
 
 
-def _try(name: str, trial: Callable[[TrainingPlan], str], plan: TrainingPlan) -> Finding:
+def _try(name: str, trial: Callable[[TrainingPlan], str], plan: TrainingPlan) -> CheckResult:
     try:
-        return Finding(name, True, trial(plan))
+        return CheckResult(name, True, trial(plan))
     except Exception as error:
         message = explain(error, (), "train")
         if message is None:
             raise  # a bug
-        return Finding(name, False, " ".join(message.split()))
+        return CheckResult(name, False, " ".join(message.split()))
