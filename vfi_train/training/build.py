@@ -16,10 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torch.optim import Optimizer
 
-from datamodules.core.datamodule import VFIDataModule, split_batch
+from datamodules.core.datamodule import VFIDataModule
+from datamodules.core.samplers import split_batch
 from losses import LossSet
 from vfi_train.architectures import Architecture
 from vfi_train.config.build_network import build_network
+from vfi_train.config.targets import OUR_MODULES
 from vfi_train.contract import Prediction
 from vfi_train.errors import UserError
 from vfi_train.inference.padding import padded_size
@@ -36,8 +38,6 @@ from vfi_train.training.plan import TrainingPlan
 from vfi_train.training.recipe import DataRecipe, batch_shapes, takes, validates_loss
 from vfi_train.training.run_directory import RunDirectory
 from vfi_train.weights.checkpoint_io import AtomicCheckpointIO
-
-OURS = ("datamodules.", "losses.", "vfi_train.")
 
 
 def build_data(plan: TrainingPlan) -> VFIDataModule:
@@ -190,7 +190,7 @@ def check_loss_inputs(losses: LossSet, network: Architecture, data: DataRecipe) 
     prediction = predict(network, batch)
     losses.check(prediction, [*batch, *keys])
     kinds = (data.kind, type(network), *map(type, losses.terms.values()))
-    is_ours = all(kind.__module__.startswith(OURS) for kind in kinds)
+    is_ours = all(kind.__module__.startswith(OUR_MODULES) for kind in kinds)
     if data.size is None or keys or not is_ours:
         return
     batch = _black(data, network, data.size)
