@@ -31,6 +31,7 @@ from vfi_train.optim.parameters import ParameterGroup, frozen_modules
 from vfi_train.optim.schedules import Schedule
 from vfi_train.runtime.devices import keep_freed_memory
 from vfi_train.runtime.lightning_internals import attached_trainer
+from vfi_train.weights.load import NETWORK_PREFIX
 
 TRAINING_WEIGHTS = "training_weights"  # of a checkpoint: name -> tensor
 
@@ -242,7 +243,7 @@ class InterpolationModule(L.LightningModule):
         """Save the evaluation weights, and beside them the training weights, to resume to the bit."""
         if self.modes is not None:
             evaluation, checkpoint[TRAINING_WEIGHTS] = self.modes.weights()
-            checkpoint["state_dict"].update({f"architecture.{name}": value for name, value in evaluation.items()})
+            checkpoint["state_dict"].update({f"{NETWORK_PREFIX}{name}": value for name, value in evaluation.items()})
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The inverse of `on_save_checkpoint`."""
