@@ -184,10 +184,7 @@ class JointBatches(GlobalBatchSampler):
     """
 
     def __init__(
-        self,
-        parts: list[GlobalBatchSampler],
-        every: Literal["epoch", "step"],
-        position: Callable[[], tuple[int, int]],
+        self, parts: list[GlobalBatchSampler], every: Literal["epoch", "step"], position: Callable[[], tuple[int, int]]
     ) -> None:
         self.parts, self.every, self.position = parts, every, position
         self.starts = [0, *accumulate(part.size for part in parts)][:-1]

@@ -149,10 +149,7 @@ def run(settings: Settings, model: Architecture) -> Summary:
             s.codec, s.quality, s.encoder_options or {}, s.pixel_format, True, s.audio and speed == 1, speed
         )
         output = _output_clip(clip, plan, speed, s)
-        with (
-            pipeline.StopSignal() as stop,
-            OutputWriter(s.output, output, encoding, s.frames, s.overwrite) as writer,
-        ):
+        with pipeline.StopSignal() as stop, OutputWriter(s.output, output, encoding, s.frames, s.overwrite) as writer:
             said = list(writer.target.notes)
             for line in (*_notes(s, interpolator, plan, clip, speed), *said):
                 progress.note(line)

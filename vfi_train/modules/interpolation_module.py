@@ -18,13 +18,7 @@ from vfi_train.contract import Batch, Prediction
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.modules.forward import in_network_order, predict, seed_rng, validation_prediction
 from vfi_train.modules.gradients import Gradients, propagate_nonfinite
-from vfi_train.modules.step_options import (
-    Compile,
-    checkpointed,
-    compiled,
-    set_channels_last,
-    to_channels_last,
-)
+from vfi_train.modules.step_options import Compile, checkpointed, compiled, set_channels_last, to_channels_last
 from vfi_train.optim.modes import OptimizerModes
 from vfi_train.optim.optimizers import build_optimizer, build_scheduler, learning_rate
 from vfi_train.optim.parameters import ParameterGroup, frozen_modules
@@ -147,10 +141,7 @@ class InterpolationModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Measure and clip the gradients; a step that is not finite changes nothing."""
         self.gradients.prepare(optimizer, gradient_clip_val, gradient_clip_algorithm, self._is_scaled)
