@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,8 +28,11 @@ import yaml
 from hydra.utils import instantiate
 
 from benchmarks.learning import versions
+from benchmarks.results import table_row
+from vfi_train.config.build_network import build_network
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.metrics.functional import psnr
+from vfi_train.runtime.devices import core_count
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -72,8 +74,8 @@ def measured(runs: Path, size: int) -> dict[str, list[Scores]]:
     made: dict[str, list[np.ndarray]] = {}
     for seed in SEEDS:
         by_time, by_map = (network(runs / f"synthetic_{variant}-seed{seed}") for variant in "td")
-        for row, ask, time in zip(ROWS, (by_time, by_map, by_map), ("number", "number", "time"), strict=True):
-            frames = [ask(s["frame0"], s["frame1"], [s[time]])[0] for s in samples]
+        for row, predict, time in zip(ROWS, (by_time, by_map, by_map), ("number", "number", "time"), strict=True):
+            frames = [predict(s["frame0"], s["frame1"], [s[time]])[0] for s in samples]
             found[row].append(scores(frames, samples))
             made.setdefault(row, frames)
             print(f"{size} pixels, seed {seed}, {row}: {found[row][-1]}", flush=True)
@@ -92,7 +94,7 @@ def config_of(run: Path) -> dict[str, Any]:
 
 def network(run: Path) -> Interpolator:
     """The best checkpoint of a run."""
-    return Interpolator(instantiate(config_of(run)["model"], _convert_="all").eval(), weights=run)
+    return Interpolator(build_network(config_of(run)).eval(), weights=run)
 
 
 def val_split(config: dict[str, Any], size: int) -> list[Sample]:
@@ -121,13 +123,13 @@ def scores(frames: list[np.ndarray], samples: list[Sample]) -> Scores:
     rows = []
     for frame, sample in zip(frames, samples, strict=True):
         target, moving = sample["target"], sample["moving"]
-        whole = psnr(tensor(frame)[None], tensor(target)[None]).item()
+        full = psnr(tensor(frame)[None], tensor(target)[None]).item()
         if not moving.any():
-            rows.append((whole, *[np.nan] * 3))
+            rows.append((full, *[np.nan] * 3))
             continue
         part = 10 * np.log10(255**2 / np.mean((frame[moving].astype(float) - target[moving]) ** 2))
         there, wanted = (laplacian(image)[moving] for image in (frame, target))
-        rows.append((whole, part, there.var() / wanted.var(), (there * wanted).sum() / (wanted**2).sum()))
+        rows.append((full, part, there.var() / wanted.var(), (there * wanted).sum() / (wanted**2).sum()))
     return Scores(*(float(mean) for mean in np.nanmean(rows, axis=0)))
 
 
@@ -189,7 +191,7 @@ def page(found: dict[int, dict[str, list[Scores]]], config: dict[str, Any]) -> s
             samples=SAMPLES,
             moving=MOVING,
             when=datetime.date.today(),
-            cores=len(os.sched_getaffinity(0)),
+            cores=core_count(),
             **versions(),
         ),
     ]
@@ -203,11 +205,6 @@ def page(found: dict[int, dict[str, list[Scores]]], config: dict[str, Any]) -> s
             lines.append(table_row(f"maps over time, seed {seed}", *(f"{gain:+.3f}" for gain in gains)))
         lines += ["", f"![[T] and [D] beside the target, {size} pixels](images/clearer_{size}.png)", ""]
     return "\n".join([*lines, TAIL])
-
-
-def table_row(*cells: str) -> str:
-    """A line of a table."""
-    return "| " + " | ".join(cells) + " |"
 
 
 def draw(samples: list[Sample], made: dict[str, list[np.ndarray]], path: Path) -> None:

@@ -14,7 +14,7 @@ import time
 import torch
 from torch._dynamo.utils import counters
 
-from benchmarks.results import write_section
+from benchmarks.results import table_row, write_section
 from benchmarks.steps import RECIPES, SMALL, Step, draw_batch, recipe
 from benchmarks.worker import Clock
 from vfi_train.runtime.devices import keep_freed_memory
@@ -66,15 +66,14 @@ def row(name: str, given: argparse.Namespace) -> str:
             step.batch = batches[number % 2]
             seconds[way].append(clock.parts(step)["whole"])
     medians = {way: statistics.median(values) for way, values in seconds.items()}
-    cells = [
+    return table_row(
         f"`{RECIPES[name]}`",
         *(f"{medians[way]:.3f}" for way in medians),
         f"**{statistics.median(e / c for e, c in zip(*seconds.values(), strict=True)):.2f}**",
         f"{graphs}",
         f"{counters['stats']['unique_graphs'] - graphs}",
         f"{first:.0f} s",
-    ]
-    return "| " + " | ".join(cells) + " |"
+    )
 
 
 if __name__ == "__main__":

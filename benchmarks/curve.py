@@ -88,8 +88,7 @@ def rows(experiment: str, ways: dict[str, tuple[str, list[str]]], count: int, de
 def to_floats(data: Any, batch: Any, device: str) -> Batch:
     """A batch of the loader as training sees it."""
     moved = {name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
-    done: Batch = data.on_after_batch_transfer(moved, 0)
-    return done
+    return data.on_after_batch_transfer(moved, 0)
 
 
 def smoothed(curve: list[float], width: int = 25) -> list[float]:

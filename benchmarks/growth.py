@@ -22,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from benchmarks.peak import peaks
 from benchmarks.steps import RECIPES, Step, draw_batch, recipe
 from benchmarks.worker import Clock
+from vfi_train.runtime.console import MIB
 from vfi_train.runtime.devices import keep_freed_memory
 
 PLOT = Path(__file__).parents[1] / "docs" / "images" / "growth.png"
@@ -59,7 +60,7 @@ def cost(given: argparse.Namespace, samples: int, side: int) -> dict[str, float]
     for _ in range(2):
         step.run(lambda part: None)
     seconds = statistics.median(clock.parts(step)["whole"] for _ in range(given.rounds))
-    return {"seconds": seconds, "memory": peaks(step)["whole"] / 2**20}
+    return {"seconds": seconds, "memory": peaks(step)["whole"] / MIB}
 
 
 def together(given: argparse.Namespace, count: int) -> dict[str, float]:

@@ -12,18 +12,18 @@ import argparse
 import torch
 from torch import Tensor
 
-from benchmarks.results import write_section
+from benchmarks.results import table_row, write_section
 from benchmarks.steps import texture
 from vfi_train.architectures import create_model
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.profile.command import measure, parse_mode, time_calls
 from vfi_train.profile.inference_cost import peak_memory
+from vfi_train.runtime.console import MIB
 from vfi_train.runtime.devices import find_device, keep_freed_memory
 
 MODELS = ("ifrnet_s", "amt_s", "ema_vfi_small_t", "rife_m", "atm_vfi_lite_t")
 MODES = ("eager", "channels_last", "bf16", "channels_last+bf16", "compiled", "channels_last+compiled")
 LARGE = "ifrnet_s"
-MIB = 2**20
 
 
 def main() -> None:
@@ -43,8 +43,8 @@ def main() -> None:
     lines = [
         f"Milliseconds of a frame of {size[1]}x{size[0]}, medians of {given.repeats}.",
         "",
-        f"| model | {first}, memory not kept | " + " | ".join(given.modes) + " |",
-        "| --- " * (len(given.modes) + 2) + "|",
+        table_row("model", f"{first}, memory not kept", *given.modes),
+        table_row(*["---"] * (len(given.modes) + 2)),
     ]
 
     def cell(name: str, mode: str) -> str:
@@ -56,7 +56,7 @@ def main() -> None:
     if device.type == "cpu":
         keep_freed_memory()
     for name in given.models:
-        lines.append(f"| `{name}` | " + " | ".join([before[name], *(cell(name, mode) for mode in given.modes)]) + " |")
+        lines.append(table_row(f"`{name}`", before[name], *(cell(name, mode) for mode in given.modes)))
         print(lines[-1], flush=True)
     lines += ["", *tiles(given, device, before_large)]
     if given.results:

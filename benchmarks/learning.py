@@ -15,15 +15,18 @@ import argparse
 import csv
 import datetime
 import json
-import os
 import platform
 import shutil
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import yaml
+
+from benchmarks.results import table_row
+from vfi_train.architectures.base import count_parameters
+from vfi_train.config.build_network import build_network
+from vfi_train.runtime.devices import core_count
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -41,9 +44,9 @@ def main() -> None:
     folders = [parser.parse_args().runs / name for name in RUNS]
     folders = [folder for folder in folders if (folder / "report.json").is_file()]
     draw_curves(folders, DOCS / "images" / "learning.png")
-    lines = [HEAD.format(when=datetime.date.today(), cores=len(os.sched_getaffinity(0)), **versions())]
-    lines += ["| " + " | ".join(COLUMNS) + " |", "| --- " * len(COLUMNS) + "|"]
-    lines += ["| " + " | ".join(row(folder)) + " |" for folder in folders]
+    lines = [HEAD.format(when=datetime.date.today(), cores=core_count(), **versions())]
+    lines += [table_row(*COLUMNS), table_row(*["---"] * len(COLUMNS))]
+    lines += [table_row(*row(folder)) for folder in folders]
     lines += ["", "![PSNR on held-out scenes against steps](images/learning.png)", ""]
     for folder in folders:
         shutil.copyfile(folder / "images" / "latest.png", DOCS / "images" / f"learning_{folder.name}.png")
@@ -75,7 +78,7 @@ def row(run: Path) -> list[str]:
     return [
         f"`{run.name}`",
         next(iter(report)).split(" ")[0],
-        f"{parameters(config['model']):,}",
+        f"{count_parameters(build_network(config)):,}",
         ", ".join(config["loss"]["terms"]),
         f"{summary['steps']:,}",
         f"{summary['minutes_since_start']:.0f}",
@@ -83,13 +86,6 @@ def row(run: Path) -> list[str]:
         f"{mean['PSNR']:.2f}",
         f"{ours['PSNR'] - mean['PSNR']:+.2f} dB",
     ]
-
-
-def parameters(model: dict[str, Any]) -> int:
-    """Of a configured network."""
-    from hydra.utils import instantiate
-
-    return sum(p.numel() for p in instantiate(model, _convert_="all").parameters())
 
 
 def draw_curves(runs: list[Path], path: Path) -> None:

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.results import table_row
 from vfi_train.architectures import create_model, list_models
 from vfi_train.architectures.base import count_parameters
 from vfi_train.profile.inference_cost import multiply_accumulates
@@ -77,7 +78,7 @@ def by_family(rows: dict[str, list[str]]) -> list[list[str]]:
 def table(columns: tuple[str, ...], rows: list[list[str]]) -> str:
     """Markdown."""
     lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join(table_row(*line) for line in lines)
 
 
 def replace(path: Path, name: str, text: str) -> None:

@@ -10,10 +10,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, OmegaConf
 
-import vfi_train.config.epochs  # noqa: F401 (its import makes ${epochs:N} known)
+from benchmarks.results import table_row
+from vfi_train.config.compose import compose_config
+from vfi_train.config.epochs import length_as_written
 
 ROOT = Path(__file__).parents[1]
 COLUMNS = ("experiment", "published PSNR / SSIM", "where", "global batch", "steps", "learning rate", "losses", "status")
@@ -29,22 +30,16 @@ learning rates with the published trainer's, where there are such numbers.
 
 def main() -> None:
     """Write docs/recipes.md."""
-    lines = ["| " + " | ".join(COLUMNS) + " |", "| --- " * len(COLUMNS) + "|"]
+    lines = [table_row(*COLUMNS), table_row(*["---"] * len(COLUMNS))]
     papers: dict[str, list[str]] = {}
     for path in sorted((ROOT / "conf" / "experiment").glob("*.yaml")):
-        config = composed(path.stem)
-        if config.published is None:
-            continue
-        lines.append("| " + " | ".join(row(path.stem, config)) + " |")
+        config = compose_config("train", [f"experiment={path.stem}"])
+        if not (config.published or {}).get("paper"):
+            continue  # one of ours
+        lines.append(table_row(*row(path.stem, config)))
         papers.setdefault(config.published.paper, []).append(path.stem)
     sources = [f"- {paper}: {', '.join(f'`{name}`' for name in names)}" for paper, names in papers.items()]
     (ROOT / "docs" / "recipes.md").write_text(HEAD + "\n".join(lines) + "\n\n## Papers\n\n" + "\n".join(sources) + "\n")
-
-
-def composed(name: str) -> DictConfig:
-    """The configuration of `experiment=NAME`."""
-    with initialize_config_module("conf", version_base="1.3"):
-        return compose("train", overrides=[f"experiment={name}"])
 
 
 def row(name: str, config: DictConfig) -> list[str]:
@@ -56,7 +51,7 @@ def row(name: str, config: DictConfig) -> list[str]:
         numbers,
         published.table or "",
         str(config.data.batch_size),
-        length(config),
+        length_as_written(config) or f"{config.trainer.max_steps:,}",
         f"{config.optimizer.lr:g} to {config.schedule.floor:g}" + warmup(config),
         ", ".join(f"{term} {weight(block)}" for term, block in config.loss.terms.items()),
         measured(name),
@@ -66,12 +61,6 @@ def row(name: str, config: DictConfig) -> list[str]:
 def stated(value: float | None) -> str:
     """A published number as it is written."""
     return "not stated" if value is None else f"{value:g}"
-
-
-def length(config: DictConfig) -> str:
-    """Steps, or the epochs that they are counted from."""
-    written = OmegaConf.to_container(config.trainer, resolve=False)["max_steps"]  # type: ignore[index, call-overload]
-    return f"{written:,}" if isinstance(written, int) else f"{written.removeprefix('${epochs:').rstrip('}')} epochs"
 
 
 def warmup(config: DictConfig) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import os
 import platform
 import shlex
 import sys
 from pathlib import Path
 
 import torch
+
+from vfi_train.runtime.devices import core_count
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -35,11 +36,15 @@ def write_section(name: str, title: str, text: str) -> None:
     RESULTS.write_text(page)
 
 
+def table_row(*cells: str) -> str:
+    """A line of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
 def machine() -> str:
     """The day, the hardware and the versions in one sentence."""
     device = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    processor = f"{cores} CPU cores ({platform.machine()}, {_model_name()})"
+    processor = f"{core_count()} CPU cores ({platform.machine()}, {_model_name()})"
     versions = f"Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}"
     return f"{datetime.date.today()}, {device}{processor}, {versions}."
 

@@ -20,8 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.results import write_section
+from benchmarks.results import table_row, write_section
 from vfi_train.architectures.layers.splat import splat
+from vfi_train.runtime.console import MIB
 
 Way = Callable[[Tensor, Tensor], Tensor]
 # Frames of a benchmark, of a training crop's batch and of 720p; EBME's context features at a crop of 256x256.
@@ -53,7 +54,7 @@ def main() -> None:
         held_plain, held_ours = numbers["mebibytes"]
         cells = ["x".join(map(str, shape)), f"{plain:.1f}", f"{ours:.1f}", f"**{numbers['faster']:.2f}**"]
         cells += [f"{held_plain:.1f}", f"{held_ours:.1f}", f"**{numbers['memory']:.2f}**"]
-        lines.append("| " + " | ".join((*cells, f"{numbers['difference']:.0e}")) + " |")
+        lines.append(table_row(*cells, f"{numbers['difference']:.0e}"))
     print("\n".join(lines))
     if given.json:
         given.json.write_text(json.dumps(found, indent=1) + "\n")
@@ -81,7 +82,7 @@ def compare(shape: tuple[int, ...], device: str, rounds: int, cpu_time: bool) ->
         "shape": list(shape),
         "milliseconds": [1000 * statistics.median(times) for times in taken],
         "faster": statistics.median(plain / ours for plain, ours in zip(*taken, strict=True)),
-        "mebibytes": [size / 2**20 for size in held],
+        "mebibytes": [size / MIB for size in held],
         "memory": held[1] / held[0],
         "difference": difference,
     }

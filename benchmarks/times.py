@@ -17,7 +17,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.results import write_section
+from benchmarks.results import table_row, write_section
 from vfi_train.architectures import Architecture, create_model
 from vfi_train.runtime.devices import keep_freed_memory
 
@@ -55,7 +55,7 @@ def main() -> None:
         limit, gain = bound(name, size), best["single"] / min(best["shared"], best["batched"])
         cells = [f"`{name}`", f"{limit:.2f}", f"{best['single']:.2f}", f"{best['shared']:.2f}", f"**{gain:.2f}**"]
         cells += [f"{gain / limit:.0%}", f"{best['batched']:.2f}", f"{kept[name]['batched']:.2f}"]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(table_row(*cells))
         print(lines[-1], flush=True)
     if given.results:
         write_section("times", "Eight times from one encoding", "\n".join(lines))
@@ -94,15 +94,15 @@ def single(model: Architecture, frame0: Tensor, frame1: Tensor) -> Tensor:
 def shared(model: Architecture, frame0: Tensor, frame1: Tensor) -> Tensor:
     """One encoding, decoded for one time after the other."""
     encoding = model.encode(frame0, frame1)
-    return torch.cat([model.decode(encoding, moment([at], frame0)).frame for at in TIMES])
+    return torch.cat([model.decode(encoding, time_tensor([at], frame0)).frame for at in TIMES])
 
 
 def batched(model: Architecture, frame0: Tensor, frame1: Tensor) -> Tensor:
     """One encoding, decoded for all times in one call."""
-    return model.decode(model.encode(frame0, frame1).repeated(len(TIMES)), moment(TIMES, frame0)).frame
+    return model.decode(model.encode(frame0, frame1).repeated(len(TIMES)), time_tensor(TIMES, frame0)).frame
 
 
-def moment(times: list[float], like: Tensor) -> Tensor:
+def time_tensor(times: list[float], like: Tensor) -> Tensor:
     return torch.tensor(times, device=like.device, dtype=like.dtype).view(-1, 1, 1, 1)
 
 
@@ -115,7 +115,7 @@ def bound(name: str, size: tuple[int, int]) -> float:
             do(model, torch.rand(1, 3, *size))
             return int(counter.get_total_flops())
 
-    whole = count(lambda model, frame: model(frame, frame, moment([0.5], frame)))
+    whole = count(lambda model, frame: model(frame, frame, time_tensor([0.5], frame)))
     encoding = count(lambda model, frame: model.encode(frame, frame))
     return len(TIMES) * whole / (encoding + len(TIMES) * (whole - encoding))
 

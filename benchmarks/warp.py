@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.results import write_section
+from benchmarks.results import table_row, write_section
 from benchmarks.splat import peak, seconds, step
 from vfi_train.architectures.layers.warp import warp
 
@@ -40,7 +40,7 @@ def main() -> None:
         ratio = statistics.median(b / a for a, b in times)
         memory = peak(warp, *inputs) / peak(unchecked, *inputs)
         cells = ["x".join(map(str, shape)), f"{before:.1f}", f"{after:.1f}", f"{ratio:.2f}", f"{memory:.2f}", differs]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(table_row(*cells))
     print("\n".join(lines))
     if given.results:
         write_section("warp", "Coordinates that are checked", "\n".join(lines))

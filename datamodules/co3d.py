@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from datamodules.core.samples import Sample, SampleSource
-from datamodules.file_dataset import Files, Item, StoredData, Triplet
+from datamodules.file_dataset import Files, Item, StoredData, Triplet, random_triplet
 from datamodules.storage.store import Store
 from datamodules.transforms import Compose
 from vfi_train.errors import DataError, UserError
@@ -90,7 +90,7 @@ class CO3D(StoredData):
 
 
 class RandomTriplets:
-    """A `SampleSource`: three random images of each pack, in order."""
+    """A `SampleSource`: three random images of each pack, in order ("multi" in the source)."""
 
     def __init__(self, store: Store, packs: list[list[str]], transforms: Compose) -> None:
         self.store, self.packs, self.transforms = store, packs, transforms
@@ -102,7 +102,7 @@ class RandomTriplets:
         """Draw a triplet of pack `index`."""
         rng = rng or np.random.default_rng((0, index))
         pack = self.packs[index]
-        triplet = random_triplet(len(pack), rng)
+        triplet = random_triplet(rng, len(pack))
         key = key_of(pack, triplet)
         names = zip(("frame0", "target", "frame1"), triplet, strict=True)
         sample: Sample = {name: self.store.read(pack[i], key) for name, i in names}
@@ -115,7 +115,7 @@ def key_of(pack: list[str], triplet: Triplet) -> str:
     return f"{paths[0].parents[1].name}/{'-'.join(path.stem for path in paths)}"
 
 
-def packs(images: int, wanted: int = 18, *, drop_last_exact: bool = False) -> list[range]:
+def packs(images: int, wanted: int, *, drop_last_exact: bool = False) -> list[range]:
     """An object's packs: neighbouring images, floor(images / wanted) each; a rest shorter than that is left out.
 
     Args:
@@ -125,12 +125,7 @@ def packs(images: int, wanted: int = 18, *, drop_last_exact: bool = False) -> li
 
     Returns:
         Positions; none where a pack would be a single image.
-
-    Raises:
-        UserError: `wanted` is not positive.
     """
-    if wanted < 1:
-        raise UserError(f"an object has one pack or more; got wanted={wanted}")
     size = images // wanted
     if size < 2:
         return []
@@ -138,21 +133,9 @@ def packs(images: int, wanted: int = 18, *, drop_last_exact: bool = False) -> li
     return [range(start, start + size) for start in range(0, end, size)]
 
 
-def random_triplet(size: int, rng: np.random.Generator) -> Triplet:
-    """Three different positions in a pack of this size, in order, uniformly ("multi" in the source)."""
-    _check(size)
-    return Triplet(*sorted(int(i) for i in rng.choice(size, 3, replace=False)))
-
-
 def middle_triplet(size: int) -> Triplet:
     """Both ends of a pack and the image in the middle, floor(size / 2).
 
     The source gives it the time 0.5, also in an even pack where the image is past the middle.
     """
-    _check(size)
     return Triplet(0, size // 2, size - 1)
-
-
-def _check(size: int) -> None:
-    if size < 3:
-        raise UserError(f"a pack of {size} images has no triplet: give 3 or more (fewer packs per object)")

@@ -82,6 +82,11 @@ class Triplet(NamedTuple):
         return before if before in frames else self.frame0, after if after in frames else self.frame1
 
 
+def random_triplet(rng: np.random.Generator, count: int) -> Triplet:
+    """Three different positions in a sequence of `count` frames, in order, uniformly."""
+    return Triplet(*sorted(int(i) for i in rng.choice(count, 3, replace=False)))
+
+
 class Items:
     """A `SampleSource` of items: only the augmentation is random."""
 

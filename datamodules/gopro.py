@@ -18,7 +18,7 @@ from datamodules.core.samples import Sample, SampleSource
 from datamodules.file_dataset import Item, Items, StoredData, Triplet, check_numbers, one_of
 from datamodules.storage.store import Store
 from datamodules.transforms import Compose
-from vfi_train.errors import DataError, UserError
+from vfi_train.errors import DataError
 
 GROUP = 9  # frames, both ends included
 COUNTS = {"train": 22, "test": 11}  # videos
@@ -115,7 +115,7 @@ class Groups:
         return samples
 
 
-def video_items(store: Store, folder: str, context: bool = False, size: int = GROUP) -> list[Item]:
+def video_items(store: Store, folder: str, context: bool = False) -> list[Item]:
     """Every target of a video, a folder of frames in the order of their names, with `context` if it is wanted.
 
     Raises:
@@ -123,14 +123,14 @@ def video_items(store: Store, folder: str, context: bool = False, size: int = GR
     """
     frames = store.listed(folder)
     check_numbers(store, frames)
-    if len(frames) < size:
+    if len(frames) < GROUP:
         raise DataError(
-            f"{store.root}/{folder} has {len(frames)} frames, fewer than a group of {size}: extract it again"
+            f"{store.root}/{folder} has {len(frames)} frames, fewer than a group of {GROUP}: extract it again"
         )
     video = PurePosixPath(folder).name
     stems = [PurePosixPath(name).stem for name in frames]
     items = []
-    for triplet in video_triplets(len(frames), size):
+    for triplet in video_triplets(len(frames)):
         first, target, last = triplet
         pair = f"{video}/{stems[first]}-{stems[last]}"
         item = Item(f"{pair}/{stems[target]}", frames[first], frames[last], frames[target], triplet.time, pair)
@@ -141,15 +141,9 @@ def video_items(store: Store, folder: str, context: bool = False, size: int = GR
     return items
 
 
-def groups(frames: int, size: int = GROUP) -> list[range]:
-    """The complete groups of a video of so many frames: positions 0 to 8, 8 to 16, ...
-
-    Raises:
-        UserError: a group of fewer than three frames, which has no target.
-    """
-    if size < 3:
-        raise UserError(f"a group is two inputs and the targets between them, 3 frames or more; got size={size}")
-    return [range(start, start + size) for start in range(0, frames - size + 1, size - 1)]
+def groups(frames: int) -> list[range]:
+    """The complete groups of a video of so many frames: positions 0 to 8, 8 to 16, ..."""
+    return [range(start, start + GROUP) for start in range(0, frames - GROUP + 1, GROUP - 1)]
 
 
 def group_triplets(group: Sequence[int]) -> list[Triplet]:
@@ -157,6 +151,6 @@ def group_triplets(group: Sequence[int]) -> list[Triplet]:
     return [Triplet(group[0], target, group[-1]) for target in group[1:-1]]
 
 
-def video_triplets(frames: int, size: int = GROUP) -> list[Triplet]:
+def video_triplets(frames: int) -> list[Triplet]:
     """Every target of every group of a video: the items of AMT's training, 7 x group + (target - 1)."""
-    return [triplet for group in groups(frames, size) for triplet in group_triplets(group)]
+    return [triplet for group in groups(frames) for triplet in group_triplets(group)]

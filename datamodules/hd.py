@@ -64,8 +64,8 @@ class HD(EvalData):
         for name in self._names(self.groups):
             count = min(len(self.video(name)), MAX_FRAMES)
             for start in range(0, count - self.factor, self.factor):
-                ends = start, start + self.factor
-                triplets += [(name, Triplet(ends[0], target, ends[1])) for target in range(start + 1, ends[1])]
+                end = start + self.factor
+                triplets += [(name, Triplet(start, target, end)) for target in range(start + 1, end)]
         return RawTriplets(self, evenly_spaced(self.found(triplets, "pair"), self.val_samples), self.val_transforms)
 
     def video(self, name: str) -> YUVFile:

@@ -66,21 +66,20 @@ class Joint(VFIDataModule):
         self.val_names = tuple(name for name in self.val_sets if name)
         if self.val_batch_size is None and not self.val_names:
             self.val_batch_size = self.val_sets[""].val_batch_size
-        parts = (*self.datasets.values(), *self.val_sets.values())
-        self.arbitrary_time = any(data.arbitrary_time for data in parts)
-        self.gives_maps = any(data.gives_maps for data in parts)
-        self.gives_reference = any(data.gives_reference for data in parts)
+        self._parts = (*self.datasets.values(), *self.val_sets.values())
+        self.arbitrary_time = any(data.arbitrary_time for data in self._parts)
+        self.gives_maps = any(data.gives_maps for data in self._parts)
+        self.gives_reference = any(data.gives_reference for data in self._parts)
         self.gives_flow = all(data.gives_flow for data in self.datasets.values())
         self.gives_val_flow = all(data.gives_val_flow for data in self.val_sets.values())
-        self.has_context = all(data.has_context for data in parts)
+        self.has_context = all(data.has_context for data in self._parts)
 
     def give_context(self) -> None:
         """See `VFIDataModule`: each dataset."""
         super().give_context()
-        parts = (*self.datasets.values(), *self.val_sets.values())
-        for data in parts:
+        for data in self._parts:
             data.give_context()
-        self.arbitrary_time = any(data.arbitrary_time for data in parts)
+        self.arbitrary_time = any(data.arbitrary_time for data in self._parts)
 
     def check(self) -> None:
         """Check the training samples of each dataset, and the validation samples."""
@@ -89,7 +88,7 @@ class Joint(VFIDataModule):
 
     def prepare_data(self) -> None:
         """Prepare each dataset."""
-        for data in (*self.datasets.values(), *self.val_sets.values()):
+        for data in self._parts:
             data.prepare_data()
 
     def train_source(self) -> JointSource:
@@ -185,10 +184,7 @@ class JointBatches(GlobalBatchSampler):
     """
 
     def __init__(
-        self,
-        parts: list[GlobalBatchSampler],
-        every: Literal["epoch", "step"],
-        position: Callable[[], tuple[int, int]],
+        self, parts: list[GlobalBatchSampler], every: Literal["epoch", "step"], position: Callable[[], tuple[int, int]]
     ) -> None:
         self.parts, self.every, self.position = parts, every, position
         self.starts = [0, *accumulate(part.size for part in parts)][:-1]

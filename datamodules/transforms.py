@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 
 from datamodules.core.fast_copy import fast_copy
 from datamodules.core.samples import Sample
+from vfi_train.contract import FRAMES, TIMES
 from vfi_train.errors import DataError, UserError
 from vfi_train.ranges import AboveZero, Positive
 
-FRAMES = ("frame0", "frame1", "target", "reference", "before", "after")
 BACKWARDS = {"frame0": "frame1", "frame1": "frame0", "before": "after", "after": "before"}
-MAPS = ("time", "reference_time")  # where they are H W
 ROTATIONS: list[Callable[[NDArray, NDArray], tuple[NDArray, NDArray]]] = [  # of the components x and y
     lambda x, y: (x, y),
     lambda x, y: (y, -x),
@@ -85,7 +84,7 @@ class Compose:
 def _check_sizes(sample: Sample) -> None:
     """A crop would hide that frames, flow and maps do not belong together."""
     size = sample["frame0"].shape[:2]
-    for name in (*FRAMES, *MAPS, "flow"):
+    for name in (*FRAMES, *TIMES, "flow"):
         found = np.shape(sample.get(name, 0.0))
         if found and found[:2] != size:
             raise DataError(
@@ -311,7 +310,7 @@ def _on_maps(sample: Sample, change: Callable[[NDArray], NDArray]) -> Sample:
 
 def _reverse_times(sample: Sample) -> Sample:
     """Each time t becomes 1 - t."""
-    return {**sample, **{name: 1 - sample[name] for name in MAPS if name in sample}}
+    return {**sample, **{name: 1 - sample[name] for name in TIMES if name in sample}}
 
 
 def _on_flow(sample: Sample, change: Callable[[NDArray, NDArray], tuple[NDArray, NDArray]]) -> Sample:

@@ -171,8 +171,7 @@ class Video(ClipData):
             self.report()
         starts = [(frames, firsts) for frames, firsts in starts if firsts]
         if len(starts) > 1:
-            count = max(1, round(self.val_split * len(starts)))
-            chosen = set(np.linspace(0, len(starts) - 1, count + 2).round().astype(int)[1:-1].tolist())
+            chosen = val_clips(len(starts), self.val_split)
             train = [clip for i, clip in enumerate(starts) if i not in chosen]
             val = [starts[i] for i in sorted(chosen)]
         else:
@@ -201,6 +200,12 @@ class Video(ClipData):
         reach = (6 if self.context else 2) * self.gap  # from the first frame to the last, both with what is around
         train = [first for first in firsts if first + reach < val[0]]
         return [(frames, train)], [(frames, val)]
+
+
+def val_clips(clips: int, fraction: float) -> set[int]:
+    """The numbers of the clips for validation, of several: a fraction of them, at least one, evenly spaced."""
+    count = max(1, round(fraction * clips))
+    return set(np.linspace(0, clips - 1, count + 2).round().astype(int)[1:-1].tolist())
 
 
 class ClipTriplets:

@@ -13,10 +13,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from datamodules.core.samples import Sample, SampleSource
-from datamodules.file_dataset import Files, StoredData, evenly_spaced, one_of, read_labels
+from datamodules.file_dataset import Files, StoredData, evenly_spaced, one_of, random_triplet, read_labels
 from datamodules.storage.distance_maps import PREPARATIONS, TIME_EPSILON, MapPreparation, is_map, time_index
 from datamodules.storage.store import Store
 from datamodules.vimeo90k import check_fraction, split
+from vfi_train.contract import TIMES
 from vfi_train.errors import DataError
 from vfi_train.ranges import Fraction
 
@@ -105,7 +106,7 @@ class VimeoSeptuplet(StoredData):
             targets = [(clip, WITH_CONTEXT) for clip in clips]
         elif self.val_targets == "random":
             targets = [
-                (clip, random_triple(np.random.default_rng((0, i)), self.frames)) for i, clip in enumerate(clips)
+                (clip, random_triplet(np.random.default_rng((0, i)), self.frames)) for i, clip in enumerate(clips)
             ]
         else:
             triples = [(0, int(target), self.frames - 1) for target in self.val_targets]
@@ -161,7 +162,7 @@ class RandomTriples:
         rng = rng or np.random.default_rng((0, index))
         for _ in range(MAX_TRIES):
             sample = self._draw(self.clips[index], rng)
-            if all(np.isfinite(sample[name]).all() for name in ("time", "reference_time") if name in sample):
+            if all(np.isfinite(sample[name]).all() for name in TIMES if name in sample):
                 return sample
             index = int(rng.integers(len(self.clips)))
         raise DataError(
@@ -170,7 +171,7 @@ class RandomTriples:
         )
 
     def _draw(self, clip: str, rng: np.random.Generator) -> Sample:
-        start, middle, end = WITH_CONTEXT if self.context else random_triple(rng, self.frames)
+        start, middle, end = WITH_CONTEXT if self.context else random_triplet(rng, self.frames)
         between = int(rng.integers(start, end + 1)) if self.reference else None
         if rng.random() < self.reverse:
             start, end = end, start
@@ -232,12 +233,6 @@ class ClipTargets:
             time = stored_map(self.store, clip, triple, key, self.maps, sample["frame0"].shape, time)
         sample.update(key=key, pair=clip, time=time)
         return self.transforms(sample, rng or np.random.default_rng((0, index)))
-
-
-def random_triple(rng: np.random.Generator, count: int = FRAMES) -> Triple:
-    """Three different frames of a clip in order, uniformly."""
-    start, middle, end = sorted(int(i) for i in rng.choice(count, 3, replace=False))
-    return start, middle, end
 
 
 def stored_map(

@@ -7,36 +7,30 @@ so that they read on a light and on a dark page; they are narrow, so that they r
 from __future__ import annotations
 
 import tomllib
+from functools import partial
 from html import escape
 from pathlib import Path
+from typing import NamedTuple
 
 FOLDER = Path(__file__).with_name("drawings")
 WIDTH, MARGIN, GAP, ARROW, LINE = 480, 8, 12, 26, 17  # pixels
 FILLS = {"compute": "#dbe7fb", "disk": "#fbeacb", "decision": "#d9f0dd"}
 STROKES = {"compute": "#4a6fb0", "disk": "#b07a1e", "decision": "#3d8a4e"}
 
-Box = tuple[str, str, str]  # kind, title, lines of text
+
+class Box(NamedTuple):
+    """What is computed ("compute"), what lies on disk ("disk"), or what is decided or agreed on ("decision")."""
+
+    kind: str
+    title: str
+    text: str = ""  # lines
 
 
-def compute(title: str, text: str = "") -> Box:
-    """Something that is computed."""
-    return "compute", title, text
+compute, disk, decision = (partial(Box, kind) for kind in ("compute", "disk", "decision"))
 
-
-def disk(title: str, text: str = "") -> Box:
-    """Something that lies on disk."""
-    return "disk", title, text
-
-
-def decision(title: str, text: str = "") -> Box:
-    """A decision, or an agreement of the processes."""
-    return "decision", title, text
-
-
-DRAWINGS: dict[str, tuple[str, bool, list[list[Box]]]] = {
+DRAWINGS: dict[str, tuple[str, list[list[Box]]]] = {
     "contract": (
         "The contract: a batch goes through an architecture, its prediction and the batch go into the losses",
-        True,
         [
             [compute("Batch", "frame0, frame1, target: B 3 H W\ntime: B 1 1 1 or B 1 H W\nflow, reference: optional")],
             [compute("Architecture", "encode(frame0, frame1) once\ndecode(encoding, time) for each time")],
@@ -49,7 +43,6 @@ DRAWINGS: dict[str, tuple[str, bool, list[list[Box]]]] = {
     ),
     "batch": (
         "The way of one batch from disk to the gradients",
-        True,
         [
             [disk("image files", "as published"), disk("packed frames", "memory-mapped, uint8")],
             [compute("Store.read", "datamodules/storage/store.py: H W 3, uint8")],
@@ -64,7 +57,6 @@ DRAWINGS: dict[str, tuple[str, bool, list[list[Box]]]] = {
     ),
     "run": (
         "The life of a run",
-        True,
         [
             [compute("compose", "conf/train.yaml + experiment + command line")],
             [decision("check", "unknown keys, values, data, weights, pairing:\none sentence before any hour is spent")],
@@ -82,7 +74,6 @@ DRAWINGS: dict[str, tuple[str, bool, list[list[Box]]]] = {
     ),
     "stop": (
         "What happens on SIGTERM, and on the next start",
-        True,
         [
             [compute("SIGTERM, SIGUSR1, SIGUSR2, Ctrl-C", "the handler notes the number, nothing else")],
             [compute("the optimizer step ends", "")],
@@ -99,7 +90,6 @@ DRAWINGS: dict[str, tuple[str, bool, list[list[Box]]]] = {
     ),
     "guard": (
         "The guard against losses and gradients that are not finite",
-        True,
         [
             [compute("loss of a micro-batch", "not finite: its gradient becomes NaN")],
             [compute("DDP averages gradients", "NaN on one process is NaN on all")],
@@ -116,7 +106,6 @@ DRAWINGS: dict[str, tuple[str, bool, list[list[Box]]]] = {
     ),
     "evaluation": (
         "How an evaluation on two processes counts each sample once",
-        True,
         [
             [compute("samples 0 ... n-1", "the benchmark's list, in its order")],
             [disk("rows of an earlier start", "same network, weights and protocol: not measured again")],
@@ -154,7 +143,7 @@ ROOMS = {
 }
 
 
-def rooms() -> tuple[str, bool, list[list[Box]]]:
+def rooms() -> tuple[str, list[list[Box]]]:
     """The rooms as pyproject.toml orders them for import-linter."""
     project = tomllib.loads((FOLDER.parents[1] / "pyproject.toml").read_text())
     contract = next(c for c in project["tool"]["importlinter"]["contracts"] if c["type"] == "layers")
@@ -165,17 +154,18 @@ def rooms() -> tuple[str, bool, list[list[Box]]]:
         else [compute("the other commands", f"{', '.join(row)}:\nnone imports another")]
         for row in names
     ]
-    return "The rooms of the code: each imports only rooms below it", False, rows
+    return "The rooms of the code: each imports only rooms below it", rows
 
 
 def main() -> None:
     """Write every drawing."""
     FOLDER.mkdir(exist_ok=True)
-    for name, (title, arrows, rows) in (*DRAWINGS.items(), ("rooms", rooms())):
-        (FOLDER / f"{name}.svg").write_text(draw(title, arrows, rows))
+    for name, (title, rows) in DRAWINGS.items():
+        (FOLDER / f"{name}.svg").write_text(draw(title, rows))
+    (FOLDER / "rooms.svg").write_text(draw(*rooms(), arrows=False))
 
 
-def draw(title: str, arrows: bool, rows: list[list[Box]]) -> str:
+def draw(title: str, rows: list[list[Box]], arrows: bool = True) -> str:
     """One SVG document."""
     parts: list[str] = []
     top = MARGIN
@@ -202,7 +192,7 @@ def _targets(x: float, centres: list[float], count: int) -> list[float]:
 
 
 def _height(box: Box) -> float:
-    return 14 + LINE * (1 + (box[2].count("\n") + 1 if box[2] else 0))
+    return 14 + LINE * (1 + len(box.text.splitlines()))
 
 
 def _box(box: Box, left: float, top: float, width: float, height: float) -> str:

@@ -24,6 +24,8 @@ FLOW_KINDS = {
     "flow": "labels: flow from the target time to frame0, then to frame1",  # of a batch
 }
 CONTEXT = ("before", "after")  # the frames at the times -1 and 2; where a clip ends, the nearest frame again
+FRAMES = ("frame0", "frame1", "target", "reference", *CONTEXT)  # entries of a batch that are frames
+TIMES = ("time", "reference_time")
 
 
 class Batch(TypedDict, total=False):
@@ -49,7 +51,7 @@ class Prediction:
     merged: list[Tensor] | None = None  # B 3 h w: warped frames blended, before any residual
     flow0: list[Tensor] | None = None  # B 2 h w (AMT's many fields: B N 2 h w), target time to frame0
     flow1: list[Tensor] | None = None  # the same to frame1
-    forward_flow0: list[Tensor] | None = None  # B 2 h w, frame0 to frame1 over the whole interval (networks that splat)
+    forward_flow0: list[Tensor] | None = None  # B 2 h w, frame0 to frame1 over the full interval (networks that splat)
     forward_flow1: list[Tensor] | None = None  # B 2 h w, frame1 to frame0
     warped0: list[Tensor] | None = None  # B 3 h w, frame0 warped to the target time
     warped1: list[Tensor] | None = None  # the same of frame1

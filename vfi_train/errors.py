@@ -83,6 +83,12 @@ def check_ordinary(path: Path, key: str, instead: str = "give a file") -> None:
             raise UserError(f"{key}={path} is {kind}: {instead}")
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text that is not blank; its class where there is none."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[0].strip() if lines else type(error).__name__
+
+
 def nearest(name: str, known: Iterable[str], most: int = 3) -> str:
     """The known names most like `name`, or the first of all, as a phrase for a message."""
     names = sorted({str(k) for k in known})

@@ -35,6 +35,7 @@ from vfi_train.runtime.devices import find_device
 from vfi_train.training.recipe import takes
 from vfi_train.weights import load_weights
 from vfi_train.weights.checksums import check_archive
+from vfi_train.weights.load import NETWORK_PREFIX
 from vfi_train.weights.safe_load import safe_load
 
 KEYS = {"step", "position", "processes", "batches", "state_dict", "config"}
@@ -66,8 +67,8 @@ def replay(config: DictConfig) -> None:
             term["folder"] = settings.backbones
     device = find_device(settings.device or "auto")
     network = build_network(training).to(device).train()
-    prefix = "architecture."
-    network.load_state_dict({k.removeprefix(prefix): v for k, v in kept["state_dict"].items() if k.startswith(prefix)})
+    tensors = {k: v for k, v in kept["state_dict"].items() if k.startswith(NETWORK_PREFIX)}
+    network.load_state_dict({k.removeprefix(NETWORK_PREFIX): v for k, v in tensors.items()})
     if settings.weights is not None:
         load_weights(network, settings.weights, settings.runs)
     losses: LossSet = instantiate(training["loss"], _convert_="all").to(device)

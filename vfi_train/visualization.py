@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -13,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from datamodules.storage.atomic_write import write_bytes
+from datamodules.storage.image_io import encode_image
 from vfi_train.architectures.layers.splat import coverage
 from vfi_train.contract import Batch, Prediction
-from vfi_train.errors import UserError
 from vfi_train.inference.conversion import quantise
 from vfi_train.metrics.functional import psnr
 
@@ -23,6 +22,7 @@ TILE_HEIGHT = 224  # smaller frames are enlarged by an integer factor, at most t
 TILE_WIDTH = 640  # wider frames are shrunk to this
 LINE = 22  # height of a line of text
 GAP = 4
+LARGE_ERROR = 0.2
 # The Middlebury colour wheel (Baker et al., IJCV 2011): red to yellow in 15 steps, yellow to green in 6, ...
 CORNERS = ((255, 0, 0), (255, 255, 0), (0, 255, 0), (0, 255, 255), (0, 0, 255), (255, 0, 255), (255, 0, 0))
 STEPS = (15, 6, 4, 11, 13, 6)
@@ -78,10 +78,10 @@ def overlay(frame0: Tensor, frame1: Tensor) -> np.ndarray:
     return frame_image((frame0.float() + frame1.float()) / 2)
 
 
-def error_image(prediction: Tensor, target: Tensor, full: float = 0.2) -> np.ndarray:
-    """The largest error of a pixel's three channels, black to yellow; errors from `full` on are brightest."""
+def error_image(prediction: Tensor, target: Tensor) -> np.ndarray:
+    """The largest error of a pixel's three channels, black to yellow; errors from 0.2 on are brightest."""
     error = (prediction.detach().float() - target.float()).abs().amax(dim=0)
-    grey = quantise(error / full).cpu().numpy()
+    grey = quantise(error / LARGE_ERROR).cpu().numpy()
     return cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
 
 
@@ -101,26 +101,19 @@ def arrival_image(flow0: Tensor, flow1: Tensor) -> np.ndarray:
     return frame_image(torch.cat((first, first & second, second)).float())
 
 
-def flow_image(
-    flow: Tensor, longest: float | None = None, style: Literal["middlebury", "rife"] = "middlebury"
-) -> np.ndarray:
+def flow_image(flow: Tensor, longest: float | None = None) -> np.ndarray:
     """A flow 2 H W (pixels, x then y) as colours: direction is hue, length is saturation.
 
     Args:
         flow: of any length; non-finite vectors are black.
-        longest: the length in pixels of full saturation ("middlebury"; longer vectors are darker); None: the
-            longest of this image.
-        style: "middlebury" is the wheel of Baker et al. (IJCV 2011); "rife" is that of RIFE's training log
-            (red 1 + u, green 1 - (u + v) / 2, blue 1 + v, u and v over the largest component).
+        longest: the length in pixels of full saturation (longer vectors are darker); None: the longest of this image.
+
+    Source: the colour wheel of Baker et al. (IJCV 2011).
     """
     flow = flow.detach().float().cpu()
     valid = flow.isfinite().all(dim=0)
     flow = torch.where(valid, flow, 0)
-    if style == "rife":
-        u, v = flow / flow.abs().amax().clamp(min=1e-12)
-        image = torch.stack((1 + u, 1 - (u + v) / 2, 1 + v)).clamp(0, 1).movedim(0, -1).numpy()
-    else:
-        image = _on_wheel(flow.numpy(), _longest(flow) if longest is None else longest)
+    image = _on_wheel(flow.numpy(), _longest(flow) if longest is None else longest)
     return np.where(valid.numpy()[..., None], np.round(255 * image), 0).astype(np.uint8)
 
 
@@ -134,10 +127,7 @@ def save_png(path: str | Path, image: np.ndarray) -> Path:
     """Write an image (uint8 H W 3, RGB) atomically; its folder is made."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    done, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    if not done:
-        raise UserError(f"an image of shape {image.shape} and {image.dtype} cannot be written as {path}")
-    write_bytes(path, data.tobytes())
+    write_bytes(path, encode_image(image, ".png"))
     return path
 
 

@@ -16,11 +16,10 @@ from torch.utils.data import get_worker_info
 from datamodules.core.fast_copy import fast_copy
 from datamodules.core.samples import Sample
 from datamodules.core.shared_memory import SharedBatch
-from vfi_train.contract import Batch
+from vfi_train.contract import FRAMES, TIMES, Batch
 from vfi_train.errors import DataError
 
-IMAGES = ("frame0", "frame1", "target", "reference", "before", "after", "flow")
-TIMES = ("time", "reference_time")
+IMAGES = (*FRAMES, "flow")
 ALIGNMENT = 64  # bytes
 
 

@@ -166,10 +166,6 @@ class VFIDataModule(LightningDataModule):
         """Which validation samples make up the batches of this process, of `batch_size` where nothing else is said."""
         return ShardedEvalSampler(self.val_size, batch_size, self._rank, self._world_size)
 
-    def test_dataloader(self) -> DataLoader:
-        """As `val_dataloader`."""
-        return self.val_dataloader()
-
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
         """uint8 frames become float32 in [0, 1]; skipped samples are counted."""
         self._count(batch.pop("skipped", []))  # type: ignore[typeddict-item]

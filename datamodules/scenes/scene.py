@@ -7,7 +7,7 @@ rendered by mapping pixels to layers, and a flow by mapping them on to another t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil, floor, hypot, pi
 from typing import Any, NamedTuple
 
@@ -82,11 +82,6 @@ class Motion:
         x0 = self.centre[0] + p * self.shift[0] + (1 - p**2) * self.bend[0]
         y0 = self.centre[1] + p * self.shift[1] + (1 - p**2) * self.bend[1]
         return Affine(1 + p * self.grow, -p * self.turn, x0, p * self.turn, 1 + p * self.grow, y0)
-
-    def reversed(self) -> Motion:
-        """The same path, backwards."""
-        back = (-self.shift[0], -self.shift[1])
-        return replace(self, shift=back, grow=-self.grow, turn=-self.turn, speedup=-self.speedup)
 
 
 class Texture:
@@ -207,10 +202,6 @@ class Scene:
         """The image at `time`: H W 3, in [0, 1]."""
         return self.at(time).image()
 
-    def flow(self, time: float, other: float) -> Floats:
-        """The flow from `time` to the `other` time: H W 2, pixels, x then y."""
-        return self.at(time).flow(other)
-
     def occlusion(self, time: float, other: float) -> NDArray[np.bool_]:
         """Which pixels at `time` are hidden, or out of the image, at the `other` time: H W."""
         snapshot = self.at(time)
@@ -221,10 +212,6 @@ class Scene:
         for number, layer in enumerate(self.layers[1:], start=1):
             hidden |= (topmost < number) & (layer.opacity(layer.motion.at(other).inverse(), x, y) >= OPAQUE)
         return hidden
-
-    def reversed(self) -> Scene:
-        """The scene played backwards: its image at time t is this one's at 1 - t."""
-        return replace(self, layers=tuple(replace(la, motion=la.motion.reversed()) for la in self.layers))
 
 
 def _pixels(rows: range, columns: range) -> tuple[Floats, Floats]:

@@ -22,12 +22,11 @@ def partial_path(path: Path) -> Path:
 
 
 @contextmanager
-def atomic_file(path: Path, *, durable: bool = False, keep_suffix: bool = False) -> Iterator[Path]:
+def atomic_file(path: Path, *, keep_suffix: bool = False) -> Iterator[Path]:
     """A path to write to, which replaces `path` after the block; after an exception it is removed.
 
     Args:
         path: the file to make or replace; its folder must exist.
-        durable: wait until the disk holds the content, so that it survives a crash of the machine.
         keep_suffix: the path to write to ends as `path` does (it lies in a folder of its own), for libraries that
             choose a format by the ending.
 
@@ -41,8 +40,6 @@ def atomic_file(path: Path, *, durable: bool = False, keep_suffix: bool = False)
         if keep_suffix:
             partial.mkdir(exist_ok=True)
         yield written
-        if durable:
-            _flush_to_disk(written)
         os.replace(written, path)
     finally:
         _remove(partial)
@@ -94,23 +91,15 @@ def is_process_alive(pid: int) -> bool:
     return True
 
 
-def write_text(path: Path, text: str, *, durable: bool = False) -> None:
+def write_text(path: Path, text: str) -> None:
     """Write a text file (UTF-8) atomically."""
-    write_bytes(path, text.encode(), durable=durable)
+    write_bytes(path, text.encode())
 
 
-def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
+def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically."""
-    with atomic_file(path, durable=durable) as partial:
+    with atomic_file(path) as partial:
         partial.write_bytes(content)
-
-
-def _flush_to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove(path: Path) -> None:

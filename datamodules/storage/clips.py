@@ -85,14 +85,9 @@ class ImageFiles:
 
 
 class AnimatedImage:
-    """A WebP with more than one frame, which FFmpeg does not read. See `FrameSource`.
+    """A WebP with more than one frame, which FFmpeg does not read: H W 4 where it is transparent. See `FrameSource`."""
 
-    Args:
-        path: the file.
-        alpha: images are H W 4 where the file has transparency; otherwise it is laid over black.
-    """
-
-    def __init__(self, path: Path, alpha: bool = True) -> None:
+    def __init__(self, path: Path) -> None:
         self.path, self.problems = path, list[str]()
         with Image.open(path) as image:
             seconds, count = [], getattr(image, "n_frames", 1)
@@ -100,10 +95,10 @@ class AnimatedImage:
                 image.seek(number)
                 image.load()
                 seconds.append(Fraction(round(image.info.get("duration") or 100), 1000))
-            transparent = alpha and "A" in image.convert("RGBA" if image.has_transparency_data else "RGB").mode
             self._seconds, self.clip = seconds, Clip(
-                path.name, image.height, image.width, alpha=transparent, rate=count / sum(seconds, Fraction(0)),
-                tick=Fraction(1, 1000), count=count, icc=image.info.get("icc_profile"),
+                path.name, image.height, image.width, alpha=image.has_transparency_data,
+                rate=count / sum(seconds, Fraction(0)), tick=Fraction(1, 1000), count=count,
+                icc=image.info.get("icc_profile"),
             )  # fmt: skip
 
     @staticmethod

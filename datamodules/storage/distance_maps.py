@@ -72,8 +72,6 @@ def enlarge(stored: NDArray, size: tuple[int, int]) -> Array:
 
 def blur(distance: Array, taps: int) -> Array:
     """Smooth a map H W with OpenCV's Gaussian of 5 or 9 taps; borders mirrored without repeating the edge."""
-    if taps not in BLURS:
-        raise UserError(f"a map is blurred with 5 or 9 taps; got {taps}")
     kernel = BLURS[taps]
     smooth = cv2.sepFilter2D(distance, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)
     return np.asarray(smooth, np.float32)
@@ -149,15 +147,3 @@ def time_index(start: int, middle: int, end: int, epsilon: float = TIME_EPSILON)
             "give two different frames and one from the first to the last"
         )
     return (middle - start) / (end - start + epsilon)
-
-
-def time_indices(count: int, epsilon: float = 0.0) -> list[float]:
-    """The times of `count` frames evenly between two: j / (count + 1 + epsilon), j = 1..count.
-
-    The published [T] commands give `epsilon` 1e-6, those with uniform maps 0.
-
-    Source: InterpAny-Clearer's inference and test commands.
-    """
-    if count < 1:
-        raise UserError(f"the number of frames between two is 1 or more; got {count}")
-    return [j / (count + 1 + epsilon) for j in range(1, count + 1)]

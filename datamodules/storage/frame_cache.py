@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from datamodules.storage import scene_cuts
 from datamodules.storage.atomic_write import atomic_folder, remove_abandoned
 from datamodules.storage.clips import ClipPath, FrameSource, scaled_size
+from datamodules.storage.disk import free_bytes
 from vfi_train.errors import DataError, is_disk_full, make_folder
 
 FORMAT = 4  # of the files; part of the key
@@ -46,8 +46,7 @@ class FrameCache:
                 source.close()
                 height, width = scaled_size(source.clip.height, source.clip.width, self.max_side)
                 needed += source.clip.count * height * width * 3
-        existing = next(folder for folder in (self.folder, *self.folder.absolute().parents) if folder.exists())
-        free = shutil.disk_usage(existing).free
+        free = free_bytes(self.folder)
         if needed > free:
             raise DataError(
                 f"the decoded frames of data.root take {needed / GIB:.1f} GiB, but data.cache_dir={self.folder} has "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from io import BytesIO
@@ -124,13 +125,8 @@ def list_images(folder: Path) -> list[Path]:
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """A key to sort names by, with numbers in them by value."""
-    parts: list[str] = [""]
-    for character in name:
-        if parts[-1] and parts[-1][-1].isdigit() == character.isdigit():
-            parts[-1] += character
-        else:
-            parts.append(character)
-    return tuple((0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts[1:])
+    parts = filter(None, re.split(r"(\d+)", name))
+    return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts)
 
 
 def _decode(content: bytes) -> ImageArray | None:

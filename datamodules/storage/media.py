@@ -19,7 +19,6 @@ from av.video.reformatter import ColorRange
 from datamodules.storage.image_io import ImageArray, has_alpha, to_bits
 
 EXACT = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
-UNSPECIFIED = 2  # of matrix, primaries and transfer
 IDENTITY = 0  # the matrix of RGB
 BT709 = 1
 SCALER_MATRIX = {
@@ -65,7 +64,6 @@ class Clip:
     path: Path | None = None  # of a video whose other tracks can be copied
     tracks: tuple[str, ...] = ()  # what they are, for messages
     start: Fraction = Fraction(0)  # seconds on the file's own clock at which times begin
-    metadata: dict[str, str] = field(default_factory=dict)
     side_data: dict[str, bytes] = field(default_factory=dict)  # of the first frame, by FFmpeg's names
     icc: bytes | None = None  # colour profile of images
     interlaced: bool = False

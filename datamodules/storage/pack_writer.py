@@ -19,8 +19,8 @@ from datamodules.storage.pack import ALIGNMENT, ENTRY, FORMAT
 from vfi_train.errors import UserError
 
 
-def write_shard(folder: Path, number: int, arrays: Iterable[tuple[str, NDArray]]) -> int:
-    """Write a shard and the part of the index that belongs to it; returns the size in bytes.
+def write_shard(folder: Path, number: int, arrays: Iterable[tuple[str, NDArray]]) -> None:
+    """Write a shard and the part of the index that belongs to it.
 
     Args:
         folder: the pack's.
@@ -44,7 +44,6 @@ def write_shard(folder: Path, number: int, arrays: Iterable[tuple[str, NDArray]]
                 size += len(content) + -len(content) % ALIGNMENT
         with _part(folder, number).open("wb") as file:  # before the shard appears: it is complete only with its part
             np.savez(file, names=np.array(names, np.bytes_), entries=np.array(entries, ENTRY), size=size)
-    return size
 
 
 def is_complete(folder: Path, number: int) -> bool:

@@ -144,6 +144,7 @@ class VideoFile:
         orientation, form = Orientation.of(first), first.format
         height, width = orientation.size(first.height, first.width)
         aspect = Fraction(video.sample_aspect_ratio or 1)
+        side_data: Any = first.side_data
         colour = Colour(int(first.color_range), int(first.colorspace), int(first.color_primaries), int(first.color_trc))
         if form.is_rgb or colour.matrix == IDENTITY:
             colour = replace(Colour(), primaries=colour.primaries, transfer=colour.transfer)
@@ -162,8 +163,7 @@ class VideoFile:
             path=self.path,
             tracks=_other_tracks(self._container, video),
             start=start,
-            metadata=dict(self._container.metadata),
-            side_data={data.type.name: bytes(data) for data in _side_data(first)},
+            side_data={data.type.name: bytes(data) for data in side_data},
             interlaced=deinterlace is None and bool(first.interlaced_frame),
         )
 
@@ -306,10 +306,6 @@ def _stated_end(video: Any) -> Fraction:
         return Fraction(0)
     hours, minutes, seconds = map(Fraction, found.groups())
     return 3600 * hours + 60 * minutes + seconds
-
-
-def _side_data(frame: av.VideoFrame) -> list[Any]:
-    return list(frame.side_data)
 
 
 def _step(frames: list[av.VideoFrame]) -> Fraction:

@@ -43,7 +43,10 @@ class YUVFile:
     """
 
     def __init__(self, path: str | Path, height: int, width: int, chroma: Chroma = "bicubic") -> None:
-        _check(height, width, chroma)
+        if height < 2 or width < 2 or height % 2 or width % 2:
+            raise UserError(f"a frame in YUV 4:2:0 has an even height and width; got {height}x{width}")
+        if chroma not in FILTERS:
+            raise UserError(f"chroma is enlarged by one of {', '.join(FILTERS)}; got {chroma!r}")
         self.path, self.height, self.width, self.chroma = Path(path), height, width, chroma
         self._bytes = height * width * 3 // 2  # of a frame
         try:
@@ -68,14 +71,7 @@ class YUVFile:
 
 
 def to_rgb(content: NDArray[np.uint8], height: int, width: int, chroma: Chroma = "bicubic") -> NDArray[np.uint8]:
-    """The RGB image H W 3, uint8, of one frame's bytes; values are clipped to [0, 1] and truncated to 8 bits.
-
-    Raises:
-        UserError: the number of bytes does not match the size; otherwise as `YUVFile`.
-    """
-    _check(height, width, chroma)
-    if content.size != height * width * 3 // 2:
-        raise UserError(f"a {height}x{width} frame in YUV 4:2:0 is {height * width * 3 // 2} bytes; got {content.size}")
+    """The RGB image H W 3, uint8, of one frame's bytes; values are clipped to [0, 1] and truncated to 8 bits."""
     luma, rest = np.split(content, [height * width])
     planes = [luma.reshape(height, width)]
     for plane in rest.reshape(2, height // 2, width // 2):
@@ -83,10 +79,3 @@ def to_rgb(content: NDArray[np.uint8], height: int, width: int, chroma: Chroma =
     yuv = np.stack(planes, axis=2) / 255 - (0, 0.5, 0.5)
     rgb = yuv @ np.linalg.inv(YUV_FROM_RGB).T
     return (rgb.clip(0, 1) * 255).astype(np.uint8)
-
-
-def _check(height: int, width: int, chroma: str) -> None:
-    if height < 2 or width < 2 or height % 2 or width % 2:
-        raise UserError(f"a frame in YUV 4:2:0 has an even height and width; got {height}x{width}")
-    if chroma not in FILTERS:
-        raise UserError(f"chroma is enlarged by one of {', '.join(FILTERS)}; got {chroma!r}")

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from datamodules.storage.distance_maps import time_indices
 from losses.census import Census
 from losses.charbonnier import Charbonnier
 from losses.distillation import FlowDistillation
@@ -59,7 +58,3 @@ def test_learning_rates() -> None:
     schedule = WarmupCosine(floor=factor * 2e-5, warmup_steps=2000)
     got = [schedule(step, peak=factor * 2e-4, total=300 * epoch) for step in row["steps"]]
     assert got == pytest.approx(row["values"], rel=1e-9, abs=0)
-
-
-def test_times_of_the_evaluation() -> None:
-    assert time_indices(5, 1e-6) == load(FOLDER, "schedules").info["evaluation_times"]

@@ -71,9 +71,6 @@ def test_amts_time_reversal(always_turn_time: bool) -> None:
 def test_short_videos_and_groups() -> None:
     assert groups(8) == groups(0) == []
     assert groups(9) == [range(9)]
-    assert group_triplets(groups(3, size=3)[0]) == [Triplet(0, 1, 2)]
-    with pytest.raises(ValueError, match=r"3 frames or more; got size=2"):
-        groups(9, size=2)
 
 
 def test_no_video_is_both_trained_and_tested_on() -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from datamodules.footage import Footage
 from datamodules.scenes.style import SceneStyle
-from datamodules.storage import frame_cache, scene_cuts
+from datamodules.storage import scene_cuts
 from datamodules.synthetic import to_uint8
 from datamodules.transforms import RandomCrop
 from datamodules.video import FrameTimes, Video, even
@@ -243,11 +243,11 @@ def test_a_disk_too_small_is_refused_before_decoding(folder: Path, monkeypatch: 
     path = write(folder / "clip.mkv", moving(0, 12))
     usage = namedtuple("usage", "free")
     size = 12 * 48 * 80 * 3
-    monkeypatch.setattr(frame_cache.shutil, "disk_usage", lambda _: usage(size - 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(size - 1))
     with pytest.raises(DataError, match=r"take 0\.0 GiB, but data\.cache_dir=\S+ has 0\.0 GiB free: .*data\.max_side"):
         data(path).check()
     data(path, max_side=40).check()
-    monkeypatch.setattr(frame_cache.shutil, "disk_usage", lambda _: usage(size))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(size))
     data(path).check()
 
 

@@ -23,7 +23,8 @@ from vfi_train.errors import UserError
 from vfi_train.prepare import fetch as fetching
 from vfi_train.prepare.command import prepare
 from vfi_train.prepare.dataset_sources import DATASETS
-from vfi_train.prepare.fetch import digest, fetch
+from vfi_train.prepare.fetch import fetch
+from vfi_train.runtime.file_hash import hash_file
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8).tobytes()
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -182,7 +183,7 @@ def test_what_is_wrong_is_one_sentence(site: Site, tmp_path: Path, monkeypatch: 
 def test_a_server_that_tells_no_length(site: Site, tmp_path: Path) -> None:
     site.length = False
     fetch(f"{site.url}/set.bin", tmp_path / "set.bin", SHA256)
-    assert digest(tmp_path / "set.bin") == SHA256
+    assert hash_file(tmp_path / "set.bin") == SHA256
 
 
 def zipped(path: Path, files: dict[str, bytes]) -> bytes:

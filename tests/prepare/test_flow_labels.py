@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from tests.goldens import golden
 from tests.helpers.golden_cases import GOLDENS, assert_near, load
 from vfi_train.errors import UserError
-from vfi_train.prepare.raft import flow_labels, load_raft, raft_flow
+from vfi_train.prepare.raft import load_raft, raft_flow
 
 CASE = load("functions_RIFE", "raft_flow")
 FRAMES = [torch.from_numpy(x) for x in golden.frames(128, 136, 3)]
@@ -48,13 +48,6 @@ def test_odd_sides_are_padded_evenly_and_cropped_back(raft: Any) -> None:
     assert torch.equal(got, full[..., 3:133, 1:142])
 
 
-def test_labels_are_flows_from_the_target_to_either_frame(raft: Any) -> None:
-    target = torch.from_numpy(golden.frame(128, 136, 0.5, 3))
-    got = flow_labels(raft, FRAMES[0], target, FRAMES[1], 1)
-    expected = [raft_flow(raft, target, frame, 1) for frame in FRAMES]
-    assert_near(got, torch.cat(expected, dim=1), 1e-5)
-
-
 def test_labels_under_autocast_are_those_of_float32(raft: Any) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         got = raft_flow(raft, *FRAMES, 3)
@@ -78,6 +71,6 @@ def test_mistakes_are_one_sentence(raft: Any, weights: dict[str, torch.Tensor], 
     with pytest.raises(ValueError, match=r"part\.pth does not fit RAFT: 2 tensors are missing \(feature_encoder"):
         load_raft(tmp_path / "part.pth")
     with pytest.raises(ValueError, match=r"at least 128x128; got \(1, 3, 127, 200\) and \(1, 3, 127, 200\)"):
-        raft_flow(raft, *torch.zeros(2, 1, 3, 127, 200))
+        raft_flow(raft, *torch.zeros(2, 1, 3, 127, 200), 1)
     with pytest.raises(ValueError, match="at least one update; got 0"):
         raft_flow(raft, *FRAMES, 0)

@@ -16,8 +16,9 @@ from PIL import Image
 
 from vfi_train.architectures import create_model
 from vfi_train.architectures.base import count_parameters
+from vfi_train.config.read_settings import parse_size
 from vfi_train.errors import UserError
-from vfi_train.profile.command import measure, measure_all, parse_mode, parse_size, profile, time_calls
+from vfi_train.profile.command import measure, measure_all, parse_mode, profile, time_calls
 from vfi_train.profile.inference_cost import multiply_accumulates
 
 CPU = torch.device("cpu")
@@ -81,7 +82,7 @@ def test_a_compiled_network_is_measured_after_compiling() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: parse_size("720p"), "720p is not HEIGHTxWIDTH"),
+        (lambda: parse_size("720p", "sizes: 720p"), "sizes: 720p is not HEIGHTxWIDTH"),
         (lambda: parse_mode("bf61"), "bf61 is not known: did you mean 'bf16'"),
         (lambda: measure_all(TINY, configured(device="tpu")), "device=tpu is not here"),
         (lambda: measure_all(TINY, configured(repeats=0)), "repeats=0 is not an integer of 1 or more"),

@@ -18,9 +18,11 @@ from tests.helpers.layouts import fabricate
 from tests.helpers.recorder import Recorder
 from vfi_train.errors import UserError
 from vfi_train.optim.parameters import optimizer_state_by_name
+from vfi_train.training.build import build_trainable
 from vfi_train.training.command import plan_phases, train
 from vfi_train.training.curriculum import set_remaining_steps
-from vfi_train.training.curriculum_table import describe, trainable
+from vfi_train.training.curriculum_table import describe
+from vfi_train.training.dry_run import count_trainable
 from vfi_train.training.plan import TrainingPlan
 
 SHORT = """# @package _global_
@@ -285,6 +287,10 @@ def test_atm_vfis_phases_by_the_code() -> None:
         "pct": ([16, 5], 613_200, 613_200, 4e-5, 1e-5, 500, 1e-4, True, True),
     }
     assert phases["joint"].config["published"]["psnr"] == 35.9854
+
+
+def trainable(plan: TrainingPlan) -> tuple[int, int, int]:
+    return count_trainable(build_trainable(plan))
 
 
 def test_atm_vfis_phases_train_what_they_should() -> None:

@@ -16,8 +16,7 @@ from tests.helpers.interpany_cases import given as interpany_inputs
 from tests.helpers.interpany_cases import target as interpany_target
 from tests.helpers.rife_cases import rife_inputs
 from tests.helpers.training_batches import amt_step, ifrnet_step
-from vfi_train.contract import Batch
-from vfi_train.modules.forward import IMAGES
+from vfi_train.contract import FRAMES, Batch
 from vfi_train.modules.interpolation_module import InterpolationModule
 from vfi_train.training.build import build_module
 from vfi_train.weights import load_published
@@ -37,7 +36,7 @@ def recipe(experiment: str, case: Case) -> InterpolationModule:
 def rgb(module: InterpolationModule, batch: dict[str, Any]) -> Batch:
     """A golden's batch, which is in the network's order of channels, as a datamodule gives it."""
     flip = module.architecture.channel_order == "bgr"
-    return {key: value.flip(1) if flip and key in IMAGES else value for key, value in batch.items()}  # type: ignore[return-value]
+    return {key: value.flip(1) if flip and key in FRAMES else value for key, value in batch.items()}  # type: ignore[return-value]
 
 
 def ema_vfi_step(case: Case) -> dict[str, Any]:

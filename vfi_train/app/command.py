@@ -80,14 +80,10 @@ def serve(settings: Settings, model: str, search_path: Sequence[str] = ()) -> No
     _check_port(s.host, s.port)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, so that files are removed
     with tempfile.TemporaryDirectory(prefix="vfi_train_app_", ignore_cleanup_errors=True) as folder:
-        os.environ |= {
-            "GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1",
-        }  # fmt: skip
+        os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
         from vfi_train.app.page import STYLE, build
 
-        jobs = Jobs(
-            Path(folder), runs=s.runs, device=s.device, side=s.side, sam=s.sam, search_path=search_path
-        )  # fmt: skip
+        jobs = Jobs(Path(folder), runs=s.runs, device=s.device, side=s.side, sam=s.sam, search_path=search_path)
         note = f"Files up to {s.upload} MB; uploads and results are removed after {s.keep / 60:g} minutes."
         page = build(jobs, model, s.weights, any_file=s.host in LOOPBACK, note=note)
         over = threading.Event()

@@ -6,16 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
-import numpy as np
 from PIL import ImageColor
 
+from datamodules.storage.image_io import ImageArray
 from vfi_train.app.curve_widget import SCRIPT, STRAIGHT, TEMPLATE
 from vfi_train.app.curve_widget import STYLE as CURVE_STYLE
 from vfi_train.app.jobs import RATE, Jobs, painted, weight_names
 from vfi_train.errors import UserError
 
 STYLE = ".gradio-container { width: 100% !important; max-width: 1280px !important; margin: auto }"
-ImageArray = np.ndarray
 COLOURS = {"Red": "#ff3b30", "Green": "#34c759", "Blue": "#0a84ff"}  # of the brush: an object each
 
 

@@ -133,5 +133,4 @@ def validation_loss(module: Any, batch: Batch, network: Architecture | None = No
     batch = module.prepare(padded(batch, network))
     with module.trainer.precision_plugin.val_step_context():
         prediction = predict(network, batch)
-    total: Tensor = module.loss(prediction, batch, module.global_step)["total"]
-    return total
+    return module.loss(prediction, batch, module.global_step)["total"]

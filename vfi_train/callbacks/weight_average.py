@@ -15,9 +15,9 @@ from vfi_train.inference.interpolator import Interpolator
 from vfi_train.modules.forward import validation_prediction
 from vfi_train.modules.interpolation_module import InterpolationModule
 from vfi_train.ranges import Natural, Text
+from vfi_train.weights.load import NETWORK_PREFIX
 
 CHECKPOINT_KEY = "averages"  # of a checkpoint: name -> {"updates", "state_dict"}
-PREFIX = "architecture."
 
 
 class WeightAverage(L.Callback):
@@ -112,7 +112,7 @@ class WeightAverage(L.Callback):
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """The average, under the names of the weights."""
-        tensors = {f"{PREFIX}{name}": tensor for name, tensor in self.network.state_dict().items()}
+        tensors = {f"{NETWORK_PREFIX}{name}": tensor for name, tensor in self.network.state_dict().items()}
         checkpoint.setdefault(CHECKPOINT_KEY, {})[self.name] = {"updates": self.updates, "state_dict": tensors}
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -120,4 +120,4 @@ class WeightAverage(L.Callback):
         found = checkpoint.get(CHECKPOINT_KEY, {}).get(self.name)
         if found is not None:
             self.updates = found["updates"]
-            self._loaded = {name.removeprefix(PREFIX): tensor for name, tensor in found["state_dict"].items()}
+            self._loaded = {name.removeprefix(NETWORK_PREFIX): tensor for name, tensor in found["state_dict"].items()}

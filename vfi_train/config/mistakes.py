@@ -6,20 +6,16 @@ import errno
 import re
 import subprocess
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from hydra.errors import (
-    HydraException,
-    InstantiationException,
-    MissingConfigException,
-    OverrideParseException,
-)
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from vfi_train.config.overrides import compose_files, group_choices, parse
-from vfi_train.errors import UserError, is_disk_full, nearest
+from vfi_train.errors import UserError, first_line, is_disk_full, nearest
 
 HYDRA_CALLS = ("hydra._internal.instantiate.", "hydra._internal.target_policy")  # modules that call a target
 
@@ -39,16 +35,16 @@ def explain(error: BaseException, overrides: Sequence[str], config_name: str) ->
         return f"{key}: {said}" if said and key else said
     if _is_no_cluster(error):
         return (
-            f"hydra/launcher=slurm could not submit the jobs ({_first_line(error)}): give the command on a machine of "
+            f"hydra/launcher=slurm could not submit the jobs ({first_line(error)}): give the command on a machine of "
             "a SLURM cluster, or without hydra/launcher, which runs the jobs here, one after the other"
         )
     if library := _refusing_library(error):
-        return f"{library} does not accept an option: {_first_line(error)}"
+        return f"{library} does not accept an option: {first_line(error)}"
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, RuntimeError) and re.match(r"DataLoader worker .*(exited unexpectedly|Killed)", str(error)):
         return (
-            f"a process that reads data was killed ({_first_line(error)}), usually because the memory was full: give "
+            f"a process that reads data was killed ({first_line(error)}), usually because the memory was full: give "
             "fewer data.num_workers=... or a smaller data.batch_size=..., and the same command resumes"
         )
     if is_disk_full(error):
@@ -61,6 +57,22 @@ def explain(error: BaseException, overrides: Sequence[str], config_name: str) ->
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return _explain_config(error, overrides, config_name)
     return None
+
+
+@contextmanager
+def naming_phase(name: str, overrides: Sequence[str] = ()) -> Iterator[None]:
+    """Name a phase of a curriculum in a mistake of the user.
+
+    Raises:
+        UserError: in place of any mistake that `explain` knows.
+    """
+    try:
+        yield
+    except Exception as error:
+        message = explain(error, overrides, "train")
+        if message is None:
+            raise
+        raise UserError(f"phase {name}: {message}") from error
 
 
 def find_cause(error: BaseException) -> tuple[str, BaseException]:
@@ -92,7 +104,7 @@ def _is_no_cluster(error: BaseException) -> bool:
 
 def _explain_config(error: BaseException, overrides: Sequence[str], config_name: str) -> str:
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} cannot be read as KEY=VALUE: {_first_line(error)}"
+        return f"{error.override!r} cannot be read as KEY=VALUE: {first_line(error)}"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         if choice.startswith("submitit"):
@@ -100,25 +112,25 @@ def _explain_config(error: BaseException, overrides: Sequence[str], config_name:
         return f"there is no {group}={choice}: {nearest(choice, error.options or group_choices(group))}"
     text = str(error)
     if "Ambiguous value" in text:
-        return f"{_first_line(error)}: add --multirun to sweep over the values, or write KEY=[...] for a list"
+        return f"{first_line(error)}: add --multirun to sweep over the values, or write KEY=[...] for a list"
     missing = re.search(r"You must specify '(\w+)'|Missing mandatory value: (\S+)", text)
     if missing:
         key = missing.group(1) or missing.group(2)
         choices = group_choices(key)
         return f"{key}=... is needed and was not given" + (f": {nearest('', choices)}" if choices else "")
     if text.startswith("Error merging override") and error.__cause__ is not None:
-        return f"{_first_line(error)}: {_first_line(error.__cause__)}"
+        return f"{first_line(error)}: {first_line(error.__cause__)}"
     if isinstance(error, InterpolationResolutionError):
         if (said := _own_error(error)) is not None:
             return f"{error.full_key}: {said}"
-        return f"{error.full_key}: {_first_line(error)}: give a value, or ${{KEY}} of a key that exists"
+        return f"{error.full_key}: {first_line(error)}: give a value, or ${{KEY}} of a key that exists"
     unknown = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", text)
     group = (unknown[1] or unknown[2]).partition(".")[0] if unknown else ""
     if any(o.is_delete() and o.key_or_group == group for o in parse(overrides)):
         return f"{group} is left out, and is needed: give {group}=NAME, {nearest('', group_choices(group))}"
     below = re.search(r"is not in struct\s+full_key: (\S+)", f"{text} {error.__cause__}")  # of a block given as one
     key = below[1] if below else unknown and unknown[1]
-    return _explain_unknown_key(key, overrides, config_name) if key else _first_line(error)
+    return _explain_unknown_key(key, overrides, config_name) if key else first_line(error)
 
 
 def _own_error(error: BaseException | None) -> UserError | None:
@@ -136,8 +148,3 @@ def _explain_unknown_key(key: str, overrides: Sequence[str], config_name: str) -
         return f"there is no key {key!r}: {parent!r} has no keys below it"
     known = [str(name) for name in block if not str(name).startswith("_")]
     return f"there is no key {last!r} in {parent or 'the configuration'}: {nearest(last, known)}"
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0].strip() if lines else type(error).__name__

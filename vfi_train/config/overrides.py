@@ -137,6 +137,13 @@ def group_choices(group: str, search: Sequence[str] = ()) -> list[str]:
     return sorted(name.removesuffix(".yaml") for name in entries if name.endswith(".yaml"))
 
 
+def benchmark_of(dataset: str, root: object) -> list[str]:
+    """The words that choose the benchmark of a dataset in its folder, or else of the user's own videos."""
+    if dataset in group_choices("benchmark"):
+        return [f"benchmark={dataset}", *([] if root is None else [f"root={root}"])]
+    return ["benchmark=footage", "root=FOLDER_WITH_VIDEOS"]
+
+
 def search_path(overrides: Sequence[str]) -> tuple[str, ...]:
     """Those of the overrides that name folders with configurations from outside (`hydra.searchpath=`)."""
     return tuple(override for override in overrides if override.startswith("hydra.searchpath="))

@@ -1,7 +1,8 @@
-"""From a configuration to a dataclass of settings."""
+"""From a configuration to a dataclass of settings, and from texts in it to values."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig, OmegaConf
 
 from vfi_train.config.targets import check_value, fits, type_hints
+from vfi_train.errors import UserError
 
 T = TypeVar("T")
 
@@ -33,6 +35,14 @@ def read_settings(kind: type[T], config: DictConfig, prefix: str = "") -> T:
         check_value(f"{prefix}{field.name}", value, hints[field.name])
         values[field.name] = value
     return kind(**values)
+
+
+def parse_size(text: object, given: str) -> tuple[int, int]:
+    """Height and width of a text like 720x1280; `given`: what the user gave, for the message."""
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", str(text))
+    if match is None:
+        raise UserError(f"{given} is not HEIGHTxWIDTH: give for example 720x1280")
+    return int(match[1]), int(match[2])
 
 
 def _converted(value: Any, hint: Any) -> Any:

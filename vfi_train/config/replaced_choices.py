@@ -17,7 +17,7 @@ def drop_options_of_replaced(config: DictConfig, overrides: Sequence[str]) -> No
     """Take the experiment's options out of a block whose class was replaced, where the new class does not have them.
 
     An experiment that sets `schedule.warmup_steps` is composed over `schedule=constant` too, which has no such option.
-    What the command line itself gives is kept, so that its mistakes are told.
+    What the command line itself gives is kept, so that its mistakes are reported.
 
     Args:
         config: as composed; changed.

@@ -25,7 +25,7 @@ from vfi_train.ranges import Limit
 CONF = Path(str(conf.__file__)).parent
 TARGET = "_target_"
 INTERPOLATION = {"type": "string", "pattern": r"\$\{"}
-BLOCK = {"type": ["object", "null", "string"], "pattern": r"\$\{"}  # properties and if hold for objects alone
+BLOCK = {"type": ["object", "null", "string"], "pattern": r"\$\{"}  # properties and if hold only for objects
 OPEN = ("terms", "callbacks", "logger", "datasets")  # blocks whose keys are the user's names
 TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
 

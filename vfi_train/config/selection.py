@@ -42,5 +42,4 @@ def given_search_path() -> tuple[str, ...]:
 @cache
 def _compose(group: str, name: str, overrides: tuple[str, ...]) -> DictConfig:
     """A choice of a group, composed without a primary configuration, which Hydra would look for only in `conf`."""
-    block: DictConfig = compose_config(None, (f"+{group}={name}", *overrides))[group]
-    return block
+    return compose_config(None, (f"+{group}={name}", *overrides))[group]

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from vfi_train.errors import UserError, nearest
 from vfi_train.ranges import Limit
 
-OURS = ("vfi_train.", "datamodules.", "losses.")
+OUR_MODULES = ("vfi_train.", "datamodules.", "losses.")
 
 
 def check_targets(config: DictConfig, key: str = "") -> None:
@@ -209,7 +209,7 @@ def _signature(target: Any) -> tuple[set[str] | None, dict[str, Any]]:
             hints = {name: hint for name, hint in own.items() if name in parameters} | hints
             names |= {name for name, parameter in parameters.items() if parameter.kind is not parameter.VAR_KEYWORD}
             if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-                is_open = not function.__module__.startswith(OURS)
+                is_open = not function.__module__.startswith(OUR_MODULES)
                 break
     except (TypeError, ValueError, NameError):
         return None, hints  # compiled callables have no signature

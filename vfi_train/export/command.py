@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from datamodules.storage.atomic_write import atomic_file
 from vfi_train.architectures import Architecture
 from vfi_train.config.build_network import build_network
-from vfi_train.config.read_settings import read_settings
+from vfi_train.config.read_settings import parse_size, read_settings
 from vfi_train.errors import UserError, check_ordinary, make_folder, nearest, no_empty_folders
 from vfi_train.inference import graphs
 from vfi_train.inference.time_probe import is_time_aware
@@ -72,7 +71,7 @@ def export(config: DictConfig) -> None:
     check_ordinary(output, "output", "give the name of a new file")
     if output.exists() and not s.overwrite:
         raise UserError(f"{output} exists: choose another output=..., or overwrite=true")
-    size = _size(s.size)
+    size = None if s.size is None else parse_size(s.size, f"size={s.size}")
     model = build_network(config)
     source = load_weights(model, s.weights, s.runs)
     with no_empty_folders(output.parent):
@@ -126,12 +125,3 @@ def _described(metadata: graphs.ExportMetadata, difference: float) -> str:
     if metadata.size:
         sizes = f"{metadata.size[0]}x{metadata.size[1]}"
     return f"{times}, {sizes}, at most {difference:.0e} from PyTorch"
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", str(text))
-    if match is None:
-        raise UserError(f"size={text} is not HEIGHTxWIDTH: give for example 720x1280")
-    return int(match[1]), int(match[2])

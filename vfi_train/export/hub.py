@@ -15,8 +15,9 @@ from datamodules.storage.atomic_write import atomic_folder
 from vfi_train.architectures import Architecture
 from vfi_train.architectures.base import count_parameters
 from vfi_train.errors import UserError
+from vfi_train.runtime.file_hash import hash_file
 from vfi_train.weights import published_state_dict
-from vfi_train.weights.hub import CONFIG, TENSORS, hash_file
+from vfi_train.weights.hub import CONFIG, TENSORS
 
 
 def write_hub_folder(

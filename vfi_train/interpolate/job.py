@@ -133,7 +133,10 @@ def run(settings: Settings, model: Architecture) -> Summary:
     if s.output_rate is not None:
         speed = _speed_for(frame_rate(s.output_rate, "output_rate"), speed, plan.rate(clip.rate))
     interpolator = _interpolator(s, model, clip, plan)
-    with _progress(s, plan, clip) as progress, tf32(True) if s.precision == "tf32" else nullcontext():
+    with (
+        ProgressReporter("frames", _total(s, plan, clip), every_seconds=10.0) as progress,
+        tf32(True) if s.precision == "tf32" else nullcontext(),
+    ):
         interpolator.backend.note = progress.note
         predictor = BatchPredictor(interpolator, insert=insert, smaller_tiles=True, note=progress.note)
         options: dict[str, Any] = {"batch": s.batch, "has_clock": has_clock(s.output), "note": progress.note}
@@ -146,10 +149,7 @@ def run(settings: Settings, model: Architecture) -> Summary:
             s.codec, s.quality, s.encoder_options or {}, s.pixel_format, True, s.audio and speed == 1, speed
         )
         output = _output_clip(clip, plan, speed, s)
-        with (
-            pipeline.StopSignal() as stop,
-            OutputWriter(s.output, output, encoding, s.frames, s.overwrite) as writer,
-        ):
+        with pipeline.StopSignal() as stop, OutputWriter(s.output, output, encoding, s.frames, s.overwrite) as writer:
             said = list(writer.target.notes)
             for line in (*_notes(s, interpolator, plan, clip, speed), *said):
                 progress.note(line)
@@ -218,10 +218,6 @@ def _needs_recursion(s: Settings, model: Architecture, plan: Plan) -> bool:
 
 def _only_middle(plan: Plan) -> bool:
     return plan.tick(Fraction(1)) in (1, Fraction(1, 2))
-
-
-def _progress(s: Settings, plan: Plan, clip: Clip) -> ProgressReporter:
-    return ProgressReporter("frames", _total(s, plan, clip), every_seconds=10.0)
 
 
 def _total(s: Settings, plan: Plan, clip: Clip) -> int | None:

@@ -1,4 +1,4 @@
-"""Reading, predicting and writing in parallel, until the input ends or a signal asks to stop."""
+"""Reading, predicting and writing in parallel, until the input ends or a signal stops it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from vfi_train.interpolate.frame_stream import Output
 from vfi_train.interpolate.write_behind import WriteBehind
 from vfi_train.interpolate.writers import OutputWriter
 
+AHEAD = 4  # frames that may wait to be written
 SIDES = {"beside": 1, "below": 0}  # the axis along which the original and the output frame are joined
 
 
@@ -49,7 +50,6 @@ def run(
     *,
     compare: str | None = None,
     speed: Fraction = Fraction(1),
-    ahead: int = 4,
     stop: StopSignal | None = None,
     progress: Callable[[int], None] = lambda count: None,
 ) -> None:
@@ -60,7 +60,6 @@ def run(
         writer: within its `with` block.
         compare: "beside" or "below": each frame is joined to the original that is shown at its time.
         speed: times are divided by it: 0.5 plays at half the speed.
-        ahead: frames that may wait to be written.
         stop: looked at between frames.
         progress: called with the number of frames so far.
     """
@@ -72,7 +71,7 @@ def run(
             image, native = np.concatenate((output.original.image, image), axis=SIDES[compare]), None
         writer.write(Frame(image, frame.time / speed, frame.duration / speed, native))
 
-    with WriteBehind(write, ahead) as writing:
+    with WriteBehind(write, AHEAD) as writing:
         for output in outputs:
             writing.put(output)
             progress(writer.given)

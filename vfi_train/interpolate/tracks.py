@@ -14,15 +14,8 @@ from datamodules.storage.media import Clip
 from vfi_train.errors import UserError
 
 OWN_TAGS = (
-    "encoder",
-    "duration",
-    "major_brand",
-    "minor_version",
-    "compatible_brands",
-    "alpha_mode",
-    "timecode",
-    "software",
-)
+    "encoder", "duration", "major_brand", "minor_version", "compatible_brands", "alpha_mode", "timecode", "software",
+)  # fmt: skip
 MP4_TAGS = (
     "title", "artist", "album_artist", "album", "composer", "comment", "copyright", "creation_time", "date",
     "description", "disc", "episode_id", "episode_sort", "genre", "grouping", "keywords", "lyrics", "network",
@@ -167,7 +160,7 @@ class Tracks:
         return copy
 
     def _as_text(self, packet: Any, index: int) -> Any:
-        """A packet of subtitles with its text alone, as the target's codec holds it."""
+        """A packet of subtitles with only its text, as the target's codec holds it."""
         content = plain_text(bytes(packet), self._source.streams[index].codec_context.name).encode()
         header = len(content).to_bytes(2, "big") if index in self._timed_texts else b""
         return _with_content(packet, header + content)

@@ -134,12 +134,11 @@ class VideoWriter:
         context, native = self._video.codec_context, frame.native
         if native is None and has_alpha(frame.image):
             frame = replace(frame, image=without_hidden(frame.image))
-        if native is None or (native.height, native.width) != (context.height, context.width):
-            return from_rgb(frame.image, context.pix_fmt, self.clip.colour)
-        if native.format.name == context.pix_fmt:
-            return native
-        if native.format.name == context.pix_fmt.replace("yuv", "yuvj", 1):
-            return native.reformat(format=context.pix_fmt, dst_color_range=2)
+        if native is not None and (native.height, native.width) == (context.height, context.width):
+            if native.format.name == context.pix_fmt:
+                return native
+            if native.format.name == context.pix_fmt.replace("yuv", "yuvj", 1):
+                return native.reformat(format=context.pix_fmt, dst_color_range=2)
         return from_rgb(frame.image, context.pix_fmt, self.clip.colour)
 
     def _add_video(self, encoding: Encoding) -> Any:

@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from datamodules.storage.atomic_write import write_text
-from vfi_train.errors import UserError, make_folder
+from vfi_train.errors import UserError, first_line, make_folder
 from vfi_train.runtime.console import is_first_process
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ def _start(directory: Path, online: bool, options: dict[str, Any]) -> Any:
         try:
             return wandb.init(mode="online", **options)
         except wandb.errors.Error as error:
-            log.warning("W&B cannot be reached (%s): this run is logged offline", str(error).splitlines()[0])
+            log.warning("W&B cannot be reached (%s): this run is logged offline", first_line(error))
             wandb.teardown()  # its process keeps the run that it could not start
     try:
         return wandb.init(mode="offline", **options)

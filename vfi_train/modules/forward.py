@@ -8,11 +8,9 @@ import torch
 from torch import Tensor
 
 from vfi_train.architectures import Architecture
-from vfi_train.contract import CONTEXT, Batch, Prediction
+from vfi_train.contract import CONTEXT, FRAMES, Batch, Prediction
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.inference.padding import Padding, padded_size
-
-IMAGES = ("frame0", "frame1", "target", "reference", *CONTEXT)
 
 
 def predict(architecture: Callable[..., Prediction], batch: Batch) -> Prediction:
@@ -37,7 +35,7 @@ def in_network_order(batch: Batch, architecture: Architecture) -> Batch:
     """The batch with its images in the channel order of the network."""
     if architecture.channel_order == "rgb":
         return batch
-    return {**batch, **{name: batch[name].flip(1) for name in IMAGES if name in batch}}  # type: ignore[return-value, typeddict-item, literal-required]
+    return {**batch, **{name: batch[name].flip(1) for name in FRAMES if name in batch}}  # type: ignore[return-value, typeddict-item, literal-required]
 
 
 def padded(batch: Batch, architecture: Architecture) -> Batch:

@@ -18,19 +18,14 @@ from vfi_train.contract import Batch, Prediction
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.modules.forward import in_network_order, predict, seed_rng, validation_prediction
 from vfi_train.modules.gradients import Gradients, propagate_nonfinite
-from vfi_train.modules.step_options import (
-    Compile,
-    checkpointed,
-    compiled,
-    set_channels_last,
-    to_channels_last,
-)
+from vfi_train.modules.step_options import Compile, checkpointed, compiled, set_channels_last, to_channels_last
 from vfi_train.optim.modes import OptimizerModes
 from vfi_train.optim.optimizers import build_optimizer, build_scheduler, learning_rate
 from vfi_train.optim.parameters import ParameterGroup, frozen_modules
 from vfi_train.optim.schedules import Schedule
 from vfi_train.runtime.devices import keep_freed_memory
 from vfi_train.runtime.lightning_internals import attached_trainer
+from vfi_train.weights.load import NETWORK_PREFIX
 
 TRAINING_WEIGHTS = "training_weights"  # of a checkpoint: name -> tensor
 
@@ -126,8 +121,7 @@ class InterpolationModule(L.LightningModule):
 
     def compute_losses(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
         """Every loss term of a prediction for a prepared batch, weighted, and their `total`."""
-        values: dict[str, Tensor] = self.compiled["losses"](prediction, batch, self.global_step)
-        return values
+        return self.compiled["losses"](prediction, batch, self.global_step)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Predict; callbacks compute metrics and draw images."""
@@ -147,10 +141,7 @@ class InterpolationModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Measure and clip the gradients; a step that is not finite changes nothing."""
         self.gradients.prepare(optimizer, gradient_clip_val, gradient_clip_algorithm, self._is_scaled)
@@ -243,7 +234,7 @@ class InterpolationModule(L.LightningModule):
         """Save the evaluation weights, and beside them the training weights, to resume to the bit."""
         if self.modes is not None:
             evaluation, checkpoint[TRAINING_WEIGHTS] = self.modes.weights()
-            checkpoint["state_dict"].update({f"architecture.{name}": value for name, value in evaluation.items()})
+            checkpoint["state_dict"].update({f"{NETWORK_PREFIX}{name}": value for name, value in evaluation.items()})
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The inverse of `on_save_checkpoint`."""

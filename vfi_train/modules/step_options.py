@@ -19,15 +19,14 @@ Compile = Literal["none", "network", "losses", "both"]
 
 
 @contextlib.contextmanager
-def checkpointed(network: Architecture, switched_on: bool = True) -> Iterator[None]:
+def checkpointed(network: Architecture, switched_on: bool) -> Iterator[None]:
     """Activation checkpointing: activations inside of blocks are not kept, but computed again in the backward pass.
 
     Gradients are the same; a step takes about a third longer and much less memory. The blocks are the submodules that
     match `network.checkpointed`.
     """
-    blocks = [part for name, part in network.named_modules() if _named(name, network.checkpointed)]
-    if not switched_on:
-        blocks = []
+    parts = network.named_modules() if switched_on else ()
+    blocks = [part for name, part in parts if _named(name, network.checkpointed)]
     for block in blocks:
         vars(block)["forward"] = functools.partial(checkpoint, block.forward, use_reentrant=False)
     try:

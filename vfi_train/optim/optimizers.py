@@ -27,10 +27,7 @@ RANGES = {
 
 
 def build_optimizer(
-    make: Callable[..., Optimizer],
-    network: nn.Module,
-    groups: Sequence[ParameterGroup] = (),
-    scaled: bool = False,
+    make: Callable[..., Optimizer], network: nn.Module, groups: Sequence[ParameterGroup] = (), scaled: bool = False
 ) -> Optimizer:
     """The optimizer over a network's trainable parameters, with their names.
 

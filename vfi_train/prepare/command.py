@@ -156,8 +156,8 @@ def _check_derivation(config: DictConfig) -> None:
     from vfi_train.prepare.estimators import find_estimator
 
     flow = config.flow
-    asked = {key: flow[key] for key in ("function", "weights", "updates", "batch_size")}
-    check_arguments("flow", find_estimator, asked)
+    options = {key: flow[key] for key in ("function", "weights", "updates", "batch_size")}
+    check_arguments("flow", find_estimator, options)
     check_value("pack.shard", config.pack.shard, AboveZero)
     parse_shard(flow.shard)
     if flow.format not in ("files", "packed"):

@@ -13,14 +13,14 @@ class DatasetSource:
         what: a description.
         terms: its licence, or where its terms can be read.
         files: addresses that can be fetched.
-        about: size of all files, approximately.
+        size: of all files, approximately.
         by_hand: what to do instead.
     """
 
     what: str
     terms: str
     files: tuple[str, ...] = ()
-    about: str = ""
+    size: str = ""
     by_hand: str = ""
 
 

@@ -17,6 +17,7 @@ from datamodules.storage.pack_writer import finish, is_complete, write_shard
 from vfi_train.errors import UserError, make_folder
 from vfi_train.prepare import disk
 from vfi_train.prepare.pack import begin, plan_of
+from vfi_train.runtime.console import MIB
 from vfi_train.runtime.progress import ProgressReporter
 
 Arrays = Iterable[tuple[str, NDArray]]  # names and arrays
@@ -105,7 +106,7 @@ def _write_files(output: Path, kind: str, units: Sequence[Unit], size: int, fact
 
 
 def _write_pack(folder: Path, units: Sequence[Unit], size: int, facts: Mapping[str, Any], shard: float) -> None:
-    per_shard = max(1, round(shard * disk.MIB / size))
+    per_shard = max(1, round(shard * MIB / size))
     jobs = [units[start : start + per_shard] for start in range(0, len(units), per_shard)]
     plan = plan_of(folder, [name for unit in units for name in unit.names], per_shard, facts)
     left = [number for number in range(len(jobs)) if not is_complete(folder, number)]

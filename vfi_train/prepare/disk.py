@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
+from datamodules.storage.disk import free_bytes
 from vfi_train.errors import UserError
-
-MIB, GIB = 2**20, 2**30
-
-
-def free_bytes(folder: Path) -> int:
-    """Bytes that are free where `folder` is or will be."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(existing).free
+from vfi_train.runtime.console import GIB
 
 
 def require(folder: Path, needed: int, what: str) -> None:

@@ -7,6 +7,7 @@ of `datamodules.storage.distance_maps`, half the size, float16, `dis_index_{star
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from pathlib import Path
 
 from datamodules.file_dataset import StoredData
@@ -46,7 +47,7 @@ def make_distance_maps(
     units = [
         Unit(
             [distance_file(clip, triple) for triple in triples(count)],
-            MapUnit(data.store, clip, count, ratio, estimator),
+            partial(compute_maps, data.store, clip, count, ratio, estimator),
         )
         for clip in clips
     ]
@@ -54,16 +55,10 @@ def make_distance_maps(
     write_derived("distance", units, size, output, {**estimator.facts, "ratio": ratio}, writing)
 
 
-class MapUnit:
-    """Computes the maps of one clip: the flow of each ordered pair of frames once, then all triples."""
-
-    def __init__(self, store: Store, clip: str, count: int, ratio: int, estimator: FlowEstimator) -> None:
-        self.store, self.clip, self.count, self.ratio, self.estimator = store, clip, count, ratio, estimator
-
-    def __call__(self) -> Arrays:
-        """Their names and the maps, float16."""
-        frames = image_files(self.clip, self.count)
-        flows = dict(self.estimator.flows(self.store, list(itertools.permutations(frames, 2))))
-        for start, target, end in triples(self.count):
-            to_end, to_target = flows[frames[start], frames[end]], flows[frames[start], frames[target]]
-            yield distance_file(self.clip, (start, target, end)), shrink(distance_map(to_end, to_target), self.ratio)
+def compute_maps(store: Store, clip: str, count: int, ratio: int, estimator: FlowEstimator) -> Arrays:
+    """Names and maps (float16) of one clip: the flow of each ordered pair of frames once, then all triples."""
+    frames = image_files(clip, count)
+    flows = dict(estimator.flows(store, list(itertools.permutations(frames, 2))))
+    for start, target, end in triples(count):
+        to_end, to_target = flows[frames[start], frames[end]], flows[frames[start], frames[target]]
+        yield distance_file(clip, (start, target, end)), shrink(distance_map(to_end, to_target), ratio)

@@ -40,7 +40,7 @@ def download(
     folder = output()
     for name, source in zip(names, sources, strict=True):
         addresses = [mirrored(url, mirror) for url in source.files]
-        announce(name, source.what, source.terms, addresses, source.about)
+        announce(name, source.what, source.terms, addresses, source.size)
         for url in addresses:
             path = folder / file_name(url)
             is_new = fetch(url, path, sha256)
@@ -67,14 +67,13 @@ def find_source(name: str) -> DatasetSource:
     return source
 
 
-def announce(name: str, what: str, terms: str, addresses: Sequence[str], about: str) -> None:
-    """Print what will be fetched, under which terms, and its size."""
+def announce(name: str, what: str, terms: str, addresses: Sequence[str], estimate: str) -> None:
+    """Print what will be fetched, under which terms, and its size; `estimate`: where the server does not say it."""
     sizes = [size_of(url) for url in addresses]
+    size = f"about {estimate}" if estimate else "unknown"
     if all(sizes):
-        about = f"{sum(size or 0 for size in sizes) / 1e9:,.3f} GB"
-    elif about:
-        about = f"about {about}"
-    print(f"{name}: {what}\nterms: {terms}\nsize: {about or 'unknown'}\nfrom: {' '.join(addresses)}", flush=True)
+        size = f"{sum(found or 0 for found in sizes) / 1e9:,.3f} GB"
+    print(f"{name}: {what}\nterms: {terms}\nsize: {size}\nfrom: {' '.join(addresses)}", flush=True)
 
 
 def mirrored(url: str, mirror: str | None) -> str:
@@ -125,7 +124,7 @@ def show_datasets() -> None:
         table.add_column(column, overflow="fold")
     for name, source in DATASETS.items():
         host = urlparse(source.files[0]).netloc if source.files else ""
-        how = f"fetched from {host}, about {source.about}" if host else source.by_hand
+        how = f"fetched from {host}, about {source.size}" if host else source.by_hand
         table.add_row(name, source.what, source.terms, how)
     Console().print(table)
 

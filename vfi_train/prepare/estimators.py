@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from vfi_train.errors import UserError
 from vfi_train.prepare.raft import load_raft, raft_flow
 from vfi_train.ranges import Positive
 from vfi_train.runtime.devices import find_device
+from vfi_train.runtime.file_hash import hash_file
 from vfi_train.runtime.read_ahead import ReadAhead
 
 FlowFunction = Callable[[Tensor, Tensor], Tensor]  # two frames B 3 H W, RGB, 0..1: the flow B 2 H W, pixels
@@ -76,7 +76,7 @@ def find_estimator(
     device = find_device(device_name)
     raft = load_raft(path).to(device)
     facts = {"function": f"raft_large of torchvision {torchvision.__version__}", "updates": updates}
-    facts |= {"weights": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    facts |= {"weights": path.name, "sha256": hash_file(path)}
     return FlowEstimator(
         lambda frame0, frame1: raft_flow(raft, frame0.to(device), frame1.to(device), updates), facts, batch_size
     )

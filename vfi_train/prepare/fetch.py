@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import json
 import time
@@ -14,9 +13,11 @@ from typing import Any
 from datamodules.storage.atomic_write import partial_path, write_text
 from vfi_train.errors import UserError, make_folder
 from vfi_train.prepare import disk
+from vfi_train.runtime.console import MIB
+from vfi_train.runtime.file_hash import hash_file
 from vfi_train.runtime.progress import ProgressReporter
 
-BLOCK = 2**20  # bytes
+BLOCK = MIB  # that is read at once
 TIMEOUT = 30.0  # seconds without a response
 TRIES = 5  # without progress
 PAUSE = 2.0  # seconds after a broken connection, times the tries so far
@@ -36,7 +37,7 @@ def fetch(url: str, path: Path, sha256: str | None = None) -> bool:
         UserError: the server does not give it, the disk has no room, or it is another file.
     """
     if path.is_file():
-        if sha256 is not None and not digest(path).startswith(sha256):
+        if sha256 is not None and not hash_file(path).startswith(sha256):
             raise UserError(f"{path} exists, but its SHA-256 is not {sha256}: delete it, and it is fetched again")
         return False
     if not url.startswith(("http://", "https://")):
@@ -44,7 +45,7 @@ def fetch(url: str, path: Path, sha256: str | None = None) -> bool:
     part = partial_path(path)
     make_folder(path.parent, "output")
     _fetch_part(url, part, path.name)
-    found = digest(part) if sha256 is not None else None
+    found = hash_file(part) if sha256 is not None else None
     if found is not None and not found.startswith(str(sha256)):
         part.unlink()
         _note(part).unlink(missing_ok=True)
@@ -62,12 +63,6 @@ def size_of(url: str) -> int | None:
             return int(length) if length.isdigit() else None
     except (OSError, http.client.HTTPException):  # the sizes are only shown; `fetch` reports what is wrong
         return None
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fetch_part(url: str, part: Path, title: str) -> None:
@@ -117,15 +112,15 @@ def _resume(url: str, part: Path, title: str) -> bool:
         if total is not None:
             disk.require(part.parent, total - done, url)
         write_text(_note(part), json.dumps({"version": response.headers["ETag"] or response.headers["Last-Modified"]}))
-        mib = None if total is None else total // disk.MIB
+        mib = None if total is None else total // MIB
         with (
             part.open("ab" if done else "wb") as file,
-            ProgressReporter(f"{title}, MiB", mib, completed=done // disk.MIB) as progress,
+            ProgressReporter(f"{title}, MiB", mib, completed=done // MIB) as progress,
         ):
             while block := response.read(BLOCK):
                 file.write(block)
                 done += len(block)
-                progress.update(done // disk.MIB, lambda: f"{progress.rate():.1f} MiB/s")
+                progress.update(done // MIB, lambda: f"{progress.rate():.1f} MiB/s")
     return total is None or done == total
 
 

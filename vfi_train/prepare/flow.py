@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from datamodules.file_dataset import StoredData
@@ -39,7 +40,9 @@ def make_flow(data: StoredData, output: Path, estimator: FlowEstimator, writing:
         [one for target in targets[start : start + at_once] for one in target]
         for start in range(0, len(targets), at_once)
     ]
-    units = [Unit([name for name, _ in labels], LabelUnit(data.store, labels, estimator)) for labels in chunks]
+    units = [
+        Unit([name for name, _ in labels], partial(compute_labels, data.store, labels, estimator)) for labels in chunks
+    ]
     height, width = data.store.read(targets[0][0][1][0], targets[0][0][0]).shape[:2]
     write_derived("flow", units, len(chunks[0]) * height * width * 8, output, estimator.facts, writing)
 
@@ -60,14 +63,8 @@ def targets_of(data: StoredData) -> Iterator[Labels]:
             yield [(item.flow[0], (item.target, item.frame0)), (item.flow[1], (item.target, item.frame1))]
 
 
-class LabelUnit:
-    """Computes labels."""
-
-    def __init__(self, store: Store, labels: Labels, estimator: FlowEstimator) -> None:
-        self.store, self.labels, self.estimator = store, labels, estimator
-
-    def __call__(self) -> Arrays:
-        """Their names and flows."""
-        names, pairs = zip(*self.labels, strict=True)
-        for name, (_, found) in zip(names, self.estimator.flows(self.store, pairs), strict=True):
-            yield name, found
+def compute_labels(store: Store, labels: Labels, estimator: FlowEstimator) -> Arrays:
+    """The names of the labels, and their flows."""
+    names, pairs = zip(*labels, strict=True)
+    for name, (_, flow) in zip(names, estimator.flows(store, pairs), strict=True):
+        yield name, flow

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
+from datamodules.file_dataset import evenly_spaced
 from datamodules.storage.atomic_write import atomic_folder
 from datamodules.storage.clips import ClipPath
 from datamodules.storage.file_endings import VIDEOS
@@ -137,8 +136,7 @@ def choose_objects(root: Path, output: Path, objects: int, images: int, test_eve
             "fetch more categories, or give layout.objects=N, layout.images=N"
         )
     make_folder(output, "output")
-    chosen = [fitting[i] for i in np.linspace(0, len(fitting) - 1, objects).round().astype(int)]
-    for number, folder in enumerate(chosen, start=1):
+    for number, folder in enumerate(evenly_spaced(fitting, objects), start=1):
         place = output / ("train" if number % test_every else "test") / folder.parent.name / "images"
         if not place.is_dir():
             with atomic_folder(place) as partial_folder:

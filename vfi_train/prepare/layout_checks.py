@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 
 from datamodules.file_dataset import StoredData
 from datamodules.storage.file_endings import VIDEOS
@@ -144,9 +143,5 @@ def _videos(data: StoredData) -> Iterator[DatasetIssue]:
         yield DatasetIssue(
             "video",
             f"{path} is a video where images are expected",
-            f"decode each video to a folder: {_command(path, folder)}",
+            f"decode each video to a folder: mkdir {folder} && ffmpeg -i {path} -start_number 0 {folder}/%04d.png",
         )
-
-
-def _command(path: Path, folder: Path) -> str:
-    return f"mkdir {folder} && ffmpeg -i {path} -start_number 0 {folder}/%04d.png"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from datamodules.file_dataset import evenly_spaced
 from datamodules.storage.frame_cache import Frames
 from datamodules.video import even, usable
 from vfi_train.metrics.motion import dis_flow
@@ -85,9 +86,8 @@ def mine(frames: Frames, rules: MiningRules) -> MiningResult:
     kept = [found for found in candidates if least <= found.motion <= most]
     slow = sum(found.motion < least for found in candidates)
     fast = sum(found.motion > most for found in candidates)
-    if rules.per_video is not None and rules.per_video < len(kept):
-        kept = [kept[i] for i in np.linspace(0, len(kept) - 1, rules.per_video).round().astype(int)]
-    return MiningResult(kept, len(frames), len(found) - len(triplets), len(candidates), slow, fast)
+    taken = list(evenly_spaced(kept, rules.per_video))
+    return MiningResult(taken, len(frames), len(found) - len(triplets), len(candidates), slow, fast)
 
 
 def disjoint_starts(triplets: Sequence[int], count: int, gap: int) -> list[int]:

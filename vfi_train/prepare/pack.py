@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from datamodules.file_dataset import StoredData
+from datamodules.file_dataset import StoredData, evenly_spaced
 from datamodules.storage import flow_io
 from datamodules.storage.atomic_write import atomic_file, write_text
+from datamodules.storage.disk import free_bytes
 from datamodules.storage.file_endings import IMAGES
 from datamodules.storage.pack_writer import finish, is_complete, write_shard
 from datamodules.storage.store import Store, open_store
@@ -25,6 +26,7 @@ from vfi_train.prepare import disk
 from vfi_train.prepare.dataset_issue import name_of
 from vfi_train.prepare.workers import parallel_map
 from vfi_train.ranges import AboveZero, FileName
+from vfi_train.runtime.console import GIB, MIB
 
 SAMPLED = 400  # files whose sizes give an estimate of all sizes
 PLAN = "plan.json"
@@ -62,13 +64,13 @@ def write_pack(store: Store, names: Sequence[str], folder: Path, shard: float, p
     """Write the pack `folder`, or what is missing of it; see `pack`."""
     began = time.monotonic()
     size = estimate(store, names)
-    per_shard = max(1, round(shard * disk.MIB * len(names) / size))
+    per_shard = max(1, round(shard * MIB * len(names) / size))
     jobs = [(i, names[s : s + per_shard]) for i, s in enumerate(range(0, len(names), per_shard))]
     plan = plan_of(folder, names, per_shard)
     left = [job for job in jobs if not is_complete(folder, job[0])]
     print(
-        f"{len(names):,} files take about {size / disk.GIB:,.2f} GiB in {len(jobs):,} shards; {len(left):,} are to be "
-        f"written to {folder}, where {disk.free_bytes(folder) / disk.GIB:,.1f} GiB are free",
+        f"{len(names):,} files take about {size / GIB:,.2f} GiB in {len(jobs):,} shards; {len(left):,} are to be "
+        f"written to {folder}, where {free_bytes(folder) / GIB:,.1f} GiB are free",
         flush=True,
     )
     disk.require(folder, size * len(left) // len(jobs), f"the pack {folder.name}")
@@ -109,10 +111,10 @@ def begin(folder: Path, plan: Mapping[str, Any]) -> None:
     write_text(folder / PLAN, json.dumps(plan) + "\n")
 
 
-def pack_shard(store: Store, folder: Path, job: tuple[int, Sequence[str]]) -> int:
-    """Write one shard; returns its bytes."""
+def pack_shard(store: Store, folder: Path, job: tuple[int, Sequence[str]]) -> None:
+    """Write one shard: its number, and the names of its files."""
     number, names = job
-    return write_shard(folder, number, ((name, read_any(store, name)) for name in names))
+    write_shard(folder, number, ((name, read_any(store, name)) for name in names))
 
 
 def read_any(store: Store, name: str) -> np.ndarray:
@@ -124,8 +126,8 @@ def read_any(store: Store, name: str) -> np.ndarray:
 
 def estimate(store: Store, names: Sequence[str]) -> int:
     """Bytes that files take when they are packed, from a sample of them."""
-    chosen = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, SAMPLED).round().astype(int))]
-    return int(np.mean([_unpacked_size(store, name) for name in chosen]) * len(names))
+    sizes = [_unpacked_size(store, name) for name in evenly_spaced(names, SAMPLED)]
+    return int(np.mean(sizes) * len(names))
 
 
 def unpacked_files(store: Store, files: Sequence[str]) -> list[str]:

@@ -22,7 +22,6 @@ from vfi_train.weights.published_checkpoint import load_strict, read_checkpoint,
 if TYPE_CHECKING:
     from torchvision.models.optical_flow import RAFT
 
-UPDATES = 20  # what the published distance index maps were made with
 MULTIPLE = 8
 MIN_SIDE = 128  # RAFT's coarsest correlation level would be one pixel wide below it
 
@@ -53,7 +52,7 @@ def load_raft(path: str | Path) -> RAFT:
 
 
 @torch.no_grad()
-def raft_flow(raft: RAFT, frame0: Tensor, frame1: Tensor, updates: int = UPDATES) -> Tensor:
+def raft_flow(raft: RAFT, frame0: Tensor, frame1: Tensor, updates: int) -> Tensor:
     """Flow from `frame0` to `frame1`.
 
     Args:
@@ -84,18 +83,6 @@ def raft_flow(raft: RAFT, frame0: Tensor, frame1: Tensor, updates: int = UPDATES
     with torch.autocast(frame0.device.type, enabled=False):  # correlation coordinates need float32
         flow: Tensor = raft(*pair, num_flow_updates=updates)[-1]
     return flow[..., top : top + height, left : left + width]
-
-
-def flow_labels(raft: RAFT, frame0: Tensor, target: Tensor, frame1: Tensor, updates: int = UPDATES) -> Tensor:
-    """Flow from the target to both frames, as `Batch` holds it.
-
-    Takes three images B 3 H W as `raft_flow` does.
-
-    Returns:
-        B 4 H W, float32, pixels: x and y from `target` to `frame0`, then to `frame1`.
-    """
-    both = raft_flow(raft, torch.cat((target, target)), torch.cat((frame0, frame1)), updates)
-    return torch.cat(both.chunk(2), dim=1)
 
 
 def _encoder(published: str, ours: str) -> NameMap:

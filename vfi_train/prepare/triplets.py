@@ -9,15 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from datamodules.file_dataset import evenly_spaced
 from datamodules.storage.atomic_write import atomic_folder, write_bytes, write_text
 from datamodules.storage.frame_cache import Frames
-from datamodules.video import Video
+from datamodules.storage.image_io import encode_image
+from datamodules.video import Video, val_clips
 from vfi_train.errors import UserError, make_folder
 from vfi_train.prepare import disk
 from vfi_train.prepare.contact_sheet import MAX_CLIPS, contact_sheet
@@ -90,8 +90,7 @@ def choose(results: Sequence[MiningResult], fraction: float) -> list[ChosenClip]
     """
     used = [number for number, result in enumerate(results) if result.excerpts]
     if len(used) > 1:
-        count = max(1, round(fraction * len(used)))
-        val_videos = {used[i] for i in np.linspace(0, len(used) - 1, count + 2).round().astype(int)[1:-1]}
+        val_videos = {used[i] for i in val_clips(len(used), fraction)}
         first_val = {number: 0 if number in val_videos else len(results[number].excerpts) for number in used}
     else:
         first_val = {n: len(results[n].excerpts) - max(1, round(fraction * len(results[n].excerpts))) for n in used}
@@ -134,9 +133,8 @@ def write(
         pass
     for name, val_split in zip(LISTS[len(chosen[0].excerpt.numbers)], (False, True), strict=True):
         write_text(output / name, "".join(f"{c.clip}\n" for c in chosen if c.val_split == val_split))
-    shown = [chosen[i] for i in np.unique(np.linspace(0, len(chosen) - 1, MAX_CLIPS).round().astype(int))]
-    sheet = contact_sheet([_for_sheet(c, by_name[c.excerpt.video]) for c in shown])
-    write_bytes(output / "contact_sheet.png", _png(sheet))
+    sheet = contact_sheet([_for_sheet(c, by_name[c.excerpt.video]) for c in evenly_spaced(chosen, MAX_CLIPS)])
+    write_bytes(output / "contact_sheet.png", encode_image(sheet, ".png"))
 
 
 def print_results(results: Sequence[MiningResult]) -> None:
@@ -168,16 +166,10 @@ def _write_clip(output: Path, videos_by_name: dict[str, Frames], chosen: ChosenC
     with atomic_folder(folder) as partial_folder:
         for i, number in enumerate(chosen.excerpt.numbers):
             image = videos_by_name[chosen.excerpt.video][number]
-            (partial_folder / f"im{i + 1}.png").write_bytes(_png(image))
+            (partial_folder / f"im{i + 1}.png").write_bytes(encode_image(image, ".png"))
 
 
 def _for_sheet(chosen: ChosenClip, frames: Frames) -> tuple[str, Any, Any, Any]:
     numbers = chosen.excerpt.numbers
     caption = f"{chosen.clip} {chosen.excerpt.motion:.1f} px"
     return caption, frames[numbers[0]], frames[numbers[len(numbers) // 2]], frames[numbers[-1]]
-
-
-def _png(image: NDArray[np.uint8]) -> bytes:
-    encoded, content = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    assert encoded
-    return content.tobytes()

@@ -12,7 +12,7 @@ from vfi_train.prepare.estimators import RAFT_FILE
 from vfi_train.prepare.fetch import fetch
 
 WEIGHTS = {**FILES, "raft": RAFT_FILE}  # as in torchvision, a name ends with the beginning of the file's SHA-256
-ABOUT = {"alexnet": "244 MB", "vgg16": "553 MB", "vgg19": "575 MB", "squeezenet1_1": "5 MB", "raft": "21 MB"}
+SIZES = {"alexnet": "244 MB", "vgg16": "553 MB", "vgg19": "575 MB", "squeezenet1_1": "5 MB", "raft": "21 MB"}
 GROUPS = {"lpips": ("alexnet", "vgg16", "squeezenet1_1"), "dists": ("vgg16",), "vgg": ("vgg16", "vgg19")}
 TERMS = "BSD 3-Clause as torchvision's; trained on ImageNet, or for raft on FlyingChairs and FlyingThings3D"
 
@@ -37,6 +37,6 @@ def fetch_weights(names: Sequence[str], folder: Path, mirror: str | None = None)
         url = mirrored(SOURCE + file, mirror)
         path = folder / file
         if not path.is_file():
-            announce(name, f"weights {file}", TERMS, [url], ABOUT[name])
+            announce(name, f"weights {file}", TERMS, [url], SIZES[name])
         is_new = fetch(url, path, file.removesuffix(".pth").rpartition("-")[2])
         print(f"{path}: {'fetched' if is_new else 'exists and is complete'}", flush=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import re
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,9 +21,9 @@ from datamodules.storage.atomic_write import atomic_file, write_text
 from vfi_train.architectures import Architecture
 from vfi_train.architectures.base import count_parameters
 from vfi_train.config.build_network import build_network
-from vfi_train.config.read_settings import read_settings
+from vfi_train.config.read_settings import parse_size, read_settings
 from vfi_train.config.selection import chosen, configured
-from vfi_train.errors import UserError, make_folder, nearest, no_empty_folders
+from vfi_train.errors import UserError, first_line, make_folder, nearest, no_empty_folders
 from vfi_train.inference.padding import padded_size
 from vfi_train.profile.inference_cost import multiply_accumulates, peak_memory
 from vfi_train.ranges import Limit, Names, Natural, Positive
@@ -33,18 +32,8 @@ from vfi_train.runtime.devices import find_device, keep_freed_memory
 
 PARTS = ("channels_last", "bf16", "fp16", "compiled")  # of a mode
 HEADINGS = (
-    "model",
-    "parameters (M)",
-    "size",
-    "GMACs",
-    "mode",
-    "ms per frame",
-    "spread (ms)",
-    "first run (s)",
-    "memory (MiB)",
-)
-
-
+    "model", "parameters (M)", "size", "GMACs", "mode", "ms per frame", "spread (ms)", "first run (s)", "memory (MiB)",
+)  # fmt: skip
 Sizes = Annotated[list[Any], Limit("of one or more", bool)]
 
 
@@ -104,7 +93,7 @@ def profile(config: DictConfig) -> list[Row]:
 def measure_all(models: Mapping[str, Callable[[], Architecture]], config: DictConfig) -> list[Row]:
     """Measure networks, by name; print rows as they are measured, and write the table to `config.output`."""
     s = read_settings(Settings, config)
-    sizes, modes = [parse_size(size) for size in s.sizes], [parse_mode(mode) for mode in s.modes]
+    sizes, modes = [parse_size(size, f"sizes: {size}") for size in s.sizes], [parse_mode(mode) for mode in s.modes]
     device = find_device(s.device)
     output = None if s.output is None else Path(s.output).expanduser()
     if device.type == "cpu":
@@ -160,11 +149,7 @@ def measure(
                 torch.cuda.reset_peak_memory_stats(device)
             first, *seconds = time_calls(lambda: call(*frames), max(warmup, 1), repeats, device)
             memory = _memory(model, padded, batch, device)
-    except (
-        RuntimeError,
-        MemoryError,
-        UserError,
-    ) as error:  # it does not fit or does not compile
+    except (RuntimeError, MemoryError, UserError) as error:  # it does not fit or does not compile
         return dataclasses.replace(row, failure=_reason(error))
     per_frame = sorted(1000 * s / batch for s in seconds)
     low, middle, high = (
@@ -229,14 +214,6 @@ def plot(rows: Sequence[Row], path: Path, title: str) -> None:
     plt.close(figure)
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """Height and width of a text like 720x1280."""
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", str(text))
-    if match is None:
-        raise UserError(f"sizes: {text} is not HEIGHTxWIDTH: give for example 720x1280")
-    return int(match[1]), int(match[2])
-
-
 def parse_mode(text: str) -> tuple[str, ...]:
     """The parts of a mode like channels_last+bf16; none for eager."""
     parts = tuple(part for part in str(text).split("+") if part != "eager")
@@ -272,8 +249,7 @@ def _by_model(rows: Sequence[Row], size: tuple[int, int]) -> Iterator[tuple[str,
 
 
 def _reason(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return "out of memory" if "memory" in str(error).lower() else (lines[0][:80] if lines else type(error).__name__)
+    return "out of memory" if "memory" in str(error).lower() else first_line(error)[:80]
 
 
 def _line(cells: Sequence[str]) -> str:

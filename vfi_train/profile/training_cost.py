@@ -80,11 +80,7 @@ def state_per_parameter(make: Callable[..., torch.optim.Optimizer]) -> float:
 
 
 def _saved(
-    architecture: Architecture,
-    loss: LossSet,
-    shapes: dict[str, tuple[int, ...]],
-    precision: str,
-    own: list[Tensor],
+    architecture: Architecture, loss: LossSet, shapes: dict[str, tuple[int, ...]], precision: str, own: list[Tensor]
 ) -> int:
     saved: dict[int, torch.UntypedStorage] = {}  # kept alive, so that no address is reused
     half = precision.startswith(("bf16", "16"))

@@ -16,7 +16,7 @@ from vfi_train.config.read_settings import read_settings
 from vfi_train.errors import UserError, nearest
 from vfi_train.evaluate.resume_log import to_plain
 from vfi_train.runs.commands import commands
-from vfi_train.runs.comparison import Standing, choose, compare
+from vfi_train.runs.comparison import RunComparison, choose, compare
 from vfi_train.runs.entries import Entry, best_of, checkpoint_hash, find_entries, higher_is_better
 
 SORTS = ("date", "metric", "name", "status", "step", "recipe")
@@ -39,7 +39,7 @@ class Settings:
 
 
 def list_runs(config: DictConfig) -> None:
-    """Print what `config` asks for; see conf/runs.yaml.
+    """Print what `config` requests; see conf/runs.yaml.
 
     Raises:
         UserError: a folder, a name or a metric that does not exist.
@@ -53,10 +53,10 @@ def list_runs(config: DictConfig) -> None:
     known = {metric for entry in entries for metric in entry.metrics}
     if known and s.metric not in known:
         raise UserError(f"metric={s.metric} was measured by none of the runs: {nearest(s.metric, sorted(known))}")
-    standing = None
+    compared = None
     if s.compare:
         entries = choose(entries, _listed(s.compare))
-        standing = compare(entries, s.metric)
+        compared = compare(entries, s.metric)
     if s.best:
         entries = [best_of(group, s.metric) for group in _comparable(entries, s.metric)]
     if s.hash:
@@ -64,11 +64,11 @@ def list_runs(config: DictConfig) -> None:
         entries = [dataclasses.replace(e, sha256=e.sha256 or trained.get(e.name)) for e in entries]
     entries = sort(entries, s.sort, s.metric)
     if s.json:
-        print(json.dumps(to_plain(_as_json(entries, standing)), indent=1))
+        print(json.dumps(to_plain(_as_json(entries, compared)), indent=1))
         return
     _print_entries(entries, s.metric, s.limit)
-    if standing is not None:
-        _print_standing(standing, s.metric)
+    if compared is not None:
+        _print_comparison(compared, s.metric)
     for entry in entries[: s.limit] if s.commands or s.best else ():
         print(f"\n{entry.name}")
         for does, command in commands(entry).items():
@@ -97,9 +97,9 @@ def _comparable(entries: Sequence[Entry], metric: str) -> list[list[Entry]]:
     return list(groups.values())
 
 
-def _as_json(entries: Sequence[Entry], standing: Standing | None) -> dict[str, Any]:
+def _as_json(entries: Sequence[Entry], compared: RunComparison | None) -> dict[str, Any]:
     listed = [{**dataclasses.asdict(e), "path": str(e.path), "commands": commands(e)} for e in entries]
-    return {"runs": listed, **({} if standing is None else dataclasses.asdict(standing))}
+    return {"runs": listed, **({} if compared is None else dataclasses.asdict(compared))}
 
 
 def _print_entries(entries: Sequence[Entry], metric: str, limit: int | None) -> None:
@@ -132,19 +132,19 @@ def _value(number: float | None) -> str:
     return "" if number is None else f"{number:.4f}"
 
 
-def _print_standing(standing: Standing, metric: str) -> None:
-    for name, lines in standing.differences.items():
+def _print_comparison(compared: RunComparison, metric: str) -> None:
+    for name, lines in compared.differences.items():
         print(f"{name} differs in:", *(lines or ["nothing that decides what is computed"]), sep="\n  ")
-    steps = sorted({step for curve in standing.curves.values() for step in curve})
+    steps = sorted({step for curve in compared.curves.values() for step in curve})
     if steps:
-        titles = ("step", *standing.curves)
+        titles = ("step", *compared.curves)
         shown = steps[:: -(-len(steps) // POINTS)]
-        values = [(f"{step:,}", *(_value(curve.get(step)) for curve in standing.curves.values())) for step in shown]
+        values = [(f"{step:,}", *(_value(curve.get(step)) for curve in compared.curves.values())) for step in shown]
         print(f"{metric} of the validations:")
         _print_columns([titles, *values], titles)
-    for comparison in standing.comparisons:
+    for comparison in compared.comparisons:
         print(comparison.sentence())
-    if not standing.comparisons:
+    if not compared.comparisons:
         print("no samples that two of them share: evaluate both on one benchmark (commands=true shows how)")
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from importlib.resources import files
 
-from vfi_train.config.overrides import search_path
+from vfi_train.config.overrides import benchmark_of, search_path
 from vfi_train.evaluate.results import FILE
 from vfi_train.runs.entries import CONFIG, Entry, look_up, recorded_words
 
@@ -47,10 +46,7 @@ def _benchmark(entry: Entry) -> list[str]:
     """The benchmark of the dataset of a training, else the user's own videos."""
     text = (entry.path / CONFIG).read_text()
     module = str(look_up(text, "data", "_target_")).split(".")[-2]
-    root = look_up(text, "data", "root")
-    if files("conf").joinpath("benchmark", f"{module}.yaml").is_file():
-        return [f"benchmark={module}", *([] if root is None else [f"root={root}"])]
-    return ["benchmark=footage", "root=FOLDER_WITH_VIDEOS"]
+    return benchmark_of(module, look_up(text, "data", "root"))
 
 
 def _command(program: str, *words: str) -> str:

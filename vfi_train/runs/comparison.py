@@ -19,7 +19,7 @@ from vfi_train.runs.logs import curve, read_table
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunComparison:
     """Entries side by side.
 
     Args:
@@ -50,8 +50,8 @@ def choose(entries: Sequence[Entry], names: Sequence[str]) -> list[Entry]:
     return found
 
 
-def compare(entries: Sequence[Entry], metric: str) -> Standing:
-    """Compare entries; see `Standing`."""
+def compare(entries: Sequence[Entry], metric: str) -> RunComparison:
+    """Compare entries; see `RunComparison`."""
     trainings = [entry for entry in entries if entry.kind == "training"]
     configs = {entry.name: _config(entry) for entry in trainings}
     first = next(iter(configs.values()), {})
@@ -64,13 +64,12 @@ def compare(entries: Sequence[Entry], metric: str) -> Standing:
         if entry.kind == "evaluation":
             measured = (r for r in read_results(entry.path) if (r.label, r.split_name) == (entry.recipe, entry.on))
             results.setdefault("", []).extend(replace(result, label=entry.name) for result in measured)
-    return Standing(differences, curves, [found for group in results.values() for found in compare_all(group)])
+    return RunComparison(differences, curves, [found for group in results.values() for found in compare_all(group)])
 
 
 def _config(entry: Entry) -> dict[str, Any]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    config: dict[str, Any] = yaml.load((entry.path / CONFIG).read_text(), loader)
-    return config
+    return yaml.load((entry.path / CONFIG).read_text(), loader)
 
 
 def _samples(config: Mapping[str, Any]) -> str:

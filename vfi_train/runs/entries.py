@@ -6,7 +6,6 @@ A thousand of them are listed in about a second: of each only what a row shows i
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import math
 import os
@@ -21,6 +20,7 @@ from vfi_train.errors import UserError
 from vfi_train.evaluate.columns import COLUMNS
 from vfi_train.evaluate.results import FILE
 from vfi_train.runs.logs import read_table, validations
+from vfi_train.runtime.file_hash import hash_file
 
 CONFIG, LOCK, BEST = "config.yaml", ".lock", "checkpoints/best.ckpt"
 BELOW = 4  # folders below a given one in which is looked: a curriculum's phases, folders of projects
@@ -99,8 +99,8 @@ def best_of(entries: Sequence[Entry], metric: str) -> Entry:
 
 def checkpoint_hash(entry: Entry) -> str | None:
     """SHA-256 of the best checkpoint of a training; None: it has none."""
-    with suppress(FileNotFoundError), (entry.path / BEST).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with suppress(FileNotFoundError):
+        return hash_file(entry.path / BEST)
     return None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from datamodules.core.malloc import MMAP_MAX, TOP_PAD, TRIM_THRESHOLD, set_malloc
-from vfi_train.errors import UserError
+from vfi_train.errors import UserError, first_line
 
 
 def find_device(name: str) -> torch.device:
@@ -25,7 +25,7 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # "meta" has no numbers
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device={name} is not here ({str(error).splitlines()[0]}): give auto or cpu") from error
+        raise UserError(f"device={name} is not here ({first_line(error)}): give auto or cpu") from error
     return device
 
 

@@ -76,5 +76,4 @@ def process_launcher(trainer: L.Trainer) -> Any:
 
 def child_processes(launcher: Any) -> list[Popen[Any]]:
     """The processes that a launcher has started. Lightning has no public way to watch them."""
-    processes: list[Popen[Any]] = launcher.procs
-    return processes
+    return launcher.procs

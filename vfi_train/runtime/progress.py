@@ -64,9 +64,9 @@ class ProgressReporter:
             self._reported = now
             self.note(self.line(values() if values is not None else ""))
 
-    def advance(self, count: int = 1) -> None:
-        """`count` more are done."""
-        self.update(self.completed + count)
+    def advance(self) -> None:
+        """One more is done."""
+        self.update(self.completed + 1)
 
     def note(self, line: str) -> None:
         """A line for the user, above the bar."""

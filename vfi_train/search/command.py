@@ -20,7 +20,7 @@ from vfi_train.config.overrides import check_values, parse
 from vfi_train.config.read_settings import read_settings
 from vfi_train.config.replaced_choices import drop_options_of_replaced
 from vfi_train.config.targets import check_targets
-from vfi_train.errors import UserError, make_folder, nearest
+from vfi_train.errors import UserError, first_line, make_folder, nearest
 from vfi_train.ranges import FileName, Natural, Positive, Text
 from vfi_train.runtime.console import say
 from vfi_train.search.space import read_space, suggest
@@ -63,7 +63,7 @@ def search(config: DictConfig) -> None:
         str(o.input_line) for o in parse(HydraConfig.get().overrides.task) if not o.key_or_group.startswith("search.")
     ]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    check_trial([*fixed, *suggest(optuna.create_study().ask(), space)])  # a mistake is told before there is a study
+    check_trial([*fixed, *suggest(optuna.create_study().ask(), space)])  # a mistake is reported before there is a study
     study = open_study(s, Path(config.runs))
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # through `run_trial`, which ends its run
     failures = 0
@@ -111,8 +111,9 @@ def open_study(s: Settings, runs: Path) -> optuna.Study:
             load_if_exists=True,
         )
     except (SQLAlchemyError, ImportError) as error:  # ImportError: the driver of a database
-        reason = str(error).splitlines()[0]
-        raise UserError(f"search.storage={storage} cannot be opened ({reason}): give sqlite:///FILE") from error
+        raise UserError(
+            f"search.storage={storage} cannot be opened ({first_line(error)}): give sqlite:///FILE"
+        ) from error
     if study.direction.name.lower() != s.direction:
         raise UserError(f"the study {s.study} has the direction {study.direction.name.lower()}: give it another name")
     return study
@@ -142,7 +143,7 @@ def check_trial(overrides: list[str]) -> str:
     """The name of a trial's run.
 
     Raises:
-        UserError: its configuration has a mistake, which is told before the run begins.
+        UserError: its configuration has a mistake, which is reported before the run begins.
     """
     config = compose_config("train", overrides, with_hydra=True)
     check_values(config, overrides, "train")

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 
+from vfi_train.config.overrides import parse
 from vfi_train.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def read_space(sweeps: Sequence[str]) -> dict[str, Override]:
             "there is nothing to search for: give at least one KEY=interval(LOW, HIGH), KEY=choice(A, B) or "
             "KEY=range(FIRST, END)"
         )
-    space = {override.key_or_group: override for override in OverridesParser.create().parse_overrides(list(sweeps))}
+    space = {override.key_or_group: override for override in parse(sweeps)}
     for key, override in space.items():
         sweep: Any = override.value()
         if isinstance(sweep, IntervalSweep):
@@ -69,6 +69,6 @@ def _suggest(trial: optuna.Trial, key: str, override: Override) -> Any:
 
 def _is_sweep(argument: str) -> bool:
     try:
-        return OverridesParser.create().parse_override(argument).is_sweep_override()
+        return parse([argument])[0].is_sweep_override()
     except HydraException:
         return False  # no override, or one that is explained later

@@ -16,10 +16,12 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torch.optim import Optimizer
 
-from datamodules.core.datamodule import VFIDataModule, split_batch
+from datamodules.core.datamodule import VFIDataModule
+from datamodules.core.samplers import split_batch
 from losses import LossSet
 from vfi_train.architectures import Architecture
 from vfi_train.config.build_network import build_network
+from vfi_train.config.targets import OUR_MODULES
 from vfi_train.contract import Prediction
 from vfi_train.errors import UserError
 from vfi_train.inference.padding import padded_size
@@ -37,11 +39,9 @@ from vfi_train.training.recipe import DataRecipe, batch_shapes, takes, validates
 from vfi_train.training.run_directory import RunDirectory
 from vfi_train.weights.checkpoint_io import AtomicCheckpointIO
 
-OURS = ("datamodules.", "losses.", "vfi_train.")
-
 
 def build_data(plan: TrainingPlan) -> VFIDataModule:
-    """The datamodule, which gives what the network asks for; its files are not looked at."""
+    """The datamodule, which gives what the network takes; its files are not read."""
     data: VFIDataModule = _build(plan, "data")
     data.position.uncount_step = uncount_step
     if _takes_context(plan):
@@ -60,20 +60,17 @@ def build_losses(plan: TrainingPlan, without: tuple[str, ...] = ()) -> LossSet:
     """The loss set, without some of its terms."""
     blocks = _blocks(plan)
     blocks.loss.terms = {name: term for name, term in blocks.loss.terms.items() if term and name not in without}
-    losses: LossSet = instantiate(blocks.loss, _convert_="all")
-    return losses
+    return instantiate(blocks.loss, _convert_="all")
 
 
 def build_optimizer_factory(plan: TrainingPlan) -> partial[Optimizer]:
     """A partial of the optimizer's class, which takes parameter groups."""
-    factory: partial[Optimizer] = _build(plan, "optimizer")
-    return factory
+    return _build(plan, "optimizer")
 
 
 def build_schedule(plan: TrainingPlan) -> Schedule:
     """The learning rate by optimizer step."""
-    schedule: Schedule = _build(plan, "schedule")
-    return schedule
+    return _build(plan, "schedule")
 
 
 def parameter_groups(plan: TrainingPlan) -> list[ParameterGroup]:
@@ -84,7 +81,7 @@ def parameter_groups(plan: TrainingPlan) -> list[ParameterGroup]:
 def build_module(plan: TrainingPlan, without: tuple[str, ...] = ()) -> InterpolationModule:
     """The LightningModule with network, losses, optimizer and schedule; `without` some of the loss terms."""
     make = _build(plan, "module", _partial_=True)  # objects given to instantiate would be made configs
-    module: InterpolationModule = make(
+    return make(
         architecture=build_trainable(plan),
         loss=build_losses(plan, without),
         optimizer=build_optimizer_factory(plan),
@@ -93,7 +90,6 @@ def build_module(plan: TrainingPlan, without: tuple[str, ...] = ()) -> Interpola
         parameter_groups=parameter_groups(plan),
         seed=plan.seed,
     )
-    return module
 
 
 def build_trainer(plan: TrainingPlan, run: RunDirectory, cluster: ClusterEnvironment | None = None) -> L.Trainer:
@@ -194,7 +190,7 @@ def check_loss_inputs(losses: LossSet, network: Architecture, data: DataRecipe) 
     prediction = predict(network, batch)
     losses.check(prediction, [*batch, *keys])
     kinds = (data.kind, type(network), *map(type, losses.terms.values()))
-    is_ours = all(kind.__module__.startswith(OURS) for kind in kinds)
+    is_ours = all(kind.__module__.startswith(OUR_MODULES) for kind in kinds)
     if data.size is None or keys or not is_ours:
         return
     batch = _black(data, network, data.size)
@@ -223,7 +219,7 @@ def check_validation_loss(plan: TrainingPlan, data: VFIDataModule) -> None:
     """Refuse a loss of validation samples that reads labels which those do not have, before there is any data."""
     if data.gives_val_flow or not validates_loss(plan.config["callbacks"]):
         return
-    losses = build_losses(plan, without=tuple(loss.name for loss in plan.losses if loss.has_backbone))
+    losses = build_losses(plan, plan.backbone_losses)
     for name, term in losses.named_terms():
         if "batch.flow" in term.reads:
             raise UserError(

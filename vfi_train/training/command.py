@@ -15,7 +15,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from vfi_train.config.epochs import has_uncounted_epochs, length_as_written, resolved
-from vfi_train.config.mistakes import explain
+from vfi_train.config.mistakes import naming_phase
 from vfi_train.config.phases import choose, compose_phase, initial_weights, phase_overrides, read_phases
 from vfi_train.config.replaced_choices import drop_options_of_replaced
 from vfi_train.config.targets import check_targets
@@ -158,17 +158,12 @@ def plan_phases(config: DictConfig) -> list[TrainingPlan]:
     plans = []
     for phase in chosen:
         overrides = phase_overrides(phase, config.curriculum, program)
-        try:
+        with naming_phase(phase.name, overrides):
             weights = initial_weights(phase, phases, folder)
             if config.weights is not None and phase is chosen[0]:
                 weights, phase = config.weights, dataclasses.replace(phase, optimizer_state="fresh")
             composed, choices = compose_phase(phase, overrides, weights, without_data=config.dry_run)
             plans.append(plan_run(composed, choices, f"{folder}/{phase.name}"))
-        except Exception as error:
-            message = explain(error, overrides, "train")
-            if message is None:
-                raise
-            raise UserError(f"phase {phase.name}: {message}") from error
     return plans
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 
-from vfi_train.config.mistakes import explain
+from vfi_train.config.mistakes import naming_phase
 from vfi_train.errors import UserError
 from vfi_train.runtime.console import say
 from vfi_train.training.build import build_data, build_module, check_losses, check_pairing, check_validation_loss
@@ -85,7 +85,7 @@ def validate_phase(plan: TrainingPlan) -> None:
     Raises:
         UserError: naming the phase and the mistake.
     """
-    try:
+    with naming_phase(plan.folder.name):
         data = build_data(plan)
         check_losses(plan)
         check_validation_loss(plan, data)
@@ -94,8 +94,3 @@ def validate_phase(plan: TrainingPlan) -> None:
         check_pairing(network, data)
         if plan.weights is None:
             check_frozen(network)
-    except Exception as error:
-        message = explain(error, (), "train")
-        if message is None:
-            raise
-        raise UserError(f"phase {plan.folder.name}: {message}") from error

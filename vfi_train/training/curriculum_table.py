@@ -9,28 +9,19 @@ from rich.console import Console
 from rich.table import Table
 
 from vfi_train.training.build import build_optimizer_factory, build_schedule, build_trainable
-from vfi_train.training.dry_run import describe_memory, describe_validation
+from vfi_train.training.dry_run import count_trainable, describe_memory, describe_validation
 from vfi_train.training.plan import TrainingPlan
 from vfi_train.training.recipe import DataRecipe
 from vfi_train.training.run_directory import RunDirectory
 
+COLUMNS = ("phase", "data", "steps", "learning rate", "losses", "trains", "starts from", "validation", "memory")
 WIDTH = 160  # characters; narrower terminals scroll
 
 
 def print_table(plans: Sequence[TrainingPlan]) -> None:
     """Print what each phase trains, on what, for how long, from what, and what was decided. Needs no data."""
     table = Table(title=f"{plans[0].folder.parent}: {len(plans)} phases", show_lines=True)
-    for column in (
-        "phase",
-        "data",
-        "steps",
-        "learning rate",
-        "losses",
-        "trains",
-        "starts from",
-        "validation",
-        "memory",
-    ):
+    for column in COLUMNS:
         table.add_column(column, overflow="fold")
     for plan in plans:
         table.add_row(*describe(plan))
@@ -45,7 +36,8 @@ def print_table(plans: Sequence[TrainingPlan]) -> None:
 
 def describe(plan: TrainingPlan) -> tuple[str, ...]:
     """A row of the table."""
-    tensors, parameters, total = trainable(plan)
+    network = build_trainable(plan)
+    tensors, parameters, total = count_trainable(network)
     optimizer = "optimizer fresh" if plan.optimizer_state is None else "with its optimizer's state"
     return (
         plan.folder.name + (" (finished)" if RunDirectory.of(plan).finished else ""),
@@ -56,15 +48,8 @@ def describe(plan: TrainingPlan) -> tuple[str, ...]:
         f"{tensors} tensors\n{parameters:,}" + ("" if parameters == total else f"\nof {total:,}"),
         f"{plan.weights or 'random weights'}\n{optimizer}",
         describe_validation(plan) + ("" if plan.best is None else f"\nbest by {' '.join(plan.best)}"),
-        describe_memory(plan, build_trainable(plan)),
+        describe_memory(plan, network),
     )
-
-
-def trainable(plan: TrainingPlan) -> tuple[int, int, int]:
-    """How many tensors and parameters train, and how many parameters the network has."""
-    parameters = list(build_trainable(plan).parameters())
-    chosen = [parameter for parameter in parameters if parameter.requires_grad]
-    return len(chosen), sum(p.numel() for p in chosen), sum(p.numel() for p in parameters)
 
 
 def _dataset(data: DataRecipe) -> str:

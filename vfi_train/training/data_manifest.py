@@ -19,10 +19,8 @@ def manifest(data: Any) -> dict[str, Any] | None:
     names = sorted(_names(data))
     if not names:
         return None
-    digest = hashlib.sha256()
-    for name in names:
-        digest.update(name.encode() + b"\n")
-    return {"files": len(names), "sha256": digest.hexdigest()}
+    lines = "".join(f"{name}\n" for name in names)
+    return {"files": len(names), "sha256": hashlib.sha256(lines.encode()).hexdigest()}
 
 
 def _names(data: Any) -> Iterator[str]:

@@ -119,12 +119,16 @@ def _source(plan: TrainingPlan) -> list[tuple[str, str]]:
     return texts
 
 
-def _network(plan: TrainingPlan, network: Architecture) -> str:
-    total = count_parameters(network)
+def count_trainable(network: Architecture) -> tuple[int, int, int]:
+    """How many tensors and parameters train, and how many parameters the network has."""
     trained = [p for p in network.parameters() if p.requires_grad]
-    count = sum(p.numel() for p in trained)
+    return len(trained), sum(p.numel() for p in trained), count_parameters(network)
+
+
+def _network(plan: TrainingPlan, network: Architecture) -> str:
+    tensors, count, total = count_trainable(network)
     return f"{plan.network}: {total:,} parameters, " + (
-        "all train" if count == total else f"{count:,} in {len(trained)} tensors train"
+        "all train" if count == total else f"{count:,} in {tensors} tensors train"
     )
 
 

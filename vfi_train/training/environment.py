@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vfi_train.config.overrides import given_words
 
 PACKAGES = (
@@ -19,11 +21,8 @@ SECONDS = 5  # that git may take
 
 def environment() -> dict[str, Any]:
     """Plain values for a log; unknown ones are None. Does not name the machine."""
-    import torch
-
-    folder = Path(__file__).parent
-    commit = _git(folder, "rev-parse", "HEAD")
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=no") if commit else None
+    commit = _git("rev-parse", "HEAD")
+    changed = _git("status", "--porcelain", "--untracked-files=no") if commit else None
     return {
         "command": given_words(),
         "git_commit": commit or None,
@@ -35,8 +34,8 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
-    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
+def _git(*arguments: str) -> str | None:
+    command = ["git", "--no-optional-locks", "-C", str(Path(__file__).parent), *arguments]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
     except (OSError, subprocess.TimeoutExpired):

@@ -13,7 +13,7 @@ from vfi_train.errors import UserError, nearest
 from vfi_train.modules.interpolation_module import InterpolationModule
 from vfi_train.training.plan import TrainingPlan
 
-OURS = ("vfi_train.", "lightning.")
+KNOWN_MODULES = ("vfi_train.", "lightning.")  # whose callbacks log only what is known here
 
 
 def check_monitors(plan: TrainingPlan, trainer: L.Trainer, module: InterpolationModule) -> None:
@@ -42,7 +42,7 @@ def check_monitors(plan: TrainingPlan, trainer: L.Trainer, module: Interpolation
     }
     trained = {"train/loss", "train/gradient_norm", "train/lr"}
     trained |= {f"train/loss_{name}" for name, _ in module.loss.named_terms()}
-    has_others = any(not type(callback).__module__.startswith(OURS) for callback in callbacks)
+    has_others = any(not type(callback).__module__.startswith(KNOWN_MODULES) for callback in callbacks)
     for key, name in monitors.items():
         if name in validated:
             _check_average(plan, key, name, averages)

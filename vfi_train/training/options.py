@@ -47,7 +47,7 @@ OPTIONS: dict[str, Any] = {
     "trainer.precision": Precision,
     "trainer.max_time": Duration | dict[str, Any] | None,
 }
-# Options of Lightning's Trainer that the program sets, and what it is told instead.
+# Options of Lightning's Trainer that the program sets, and what to give instead.
 REPLACED = {
     "max_epochs": "trainer.max_steps=${epochs:N}", "min_epochs": "trainer.max_steps=${epochs:N}",
     "min_steps": "trainer.max_steps=N", "accumulate_grad_batches": "data.micro_batch_size=N",
@@ -75,21 +75,21 @@ def check_options(config: Mapping[str, Any], written: Mapping[str, Any]) -> None
             known = f": give {block}=NAME, {nearest('', group_choices(block))}" if group_choices(block) else ""
             raise UserError(f"{block} is missing, and a training needs it{known}")
     for key, hint in OPTIONS.items():
-        value = _at(config, key)
-        if value is None and "${" in str(_at(written, key)):
+        value = value_at(config, key)
+        if value is None and "${" in str(value_at(written, key)):
             continue  # a length in epochs, before the data is counted
         check_value(key, value, hint)
     for option, instead in REPLACED.items():
         if config["trainer"].get(option) is not None:
             raise UserError(f"trainer.{option} is set by the program: give {instead} in its place")
     for path in ("data.transforms", "data.val_transforms"):
-        blocks = _at(config, path) if path.rpartition(".")[2] in config["data"] else []
+        blocks = value_at(config, path) if path.rpartition(".")[2] in config["data"] else []
         if not isinstance(blocks, list) or not all(isinstance(b, Mapping) and "_target_" in b for b in blocks):
             raise UserError(f"{path}={shown(blocks)} is not a list of blocks with a _target_: give one, or [] for none")
     if config["optimizer"].get("_partial_") is not True:
         raise UserError("optimizer._partial_ is not true: the optimizer is made when the network is there")
     for path in ("callbacks", "logger", "loss.terms", "data.datasets"):
-        blocks = _at(config, path)
+        blocks = value_at(config, path)
         for name, block in blocks.items() if isinstance(blocks, Mapping) else [("*", blocks)]:
             if block is not None and not (isinstance(block, Mapping) and "_target_" in block):
                 raise UserError(f"{path}.{name}={block} is not a block with a _target_: give one, or null for none")
@@ -111,7 +111,8 @@ def check_options(config: Mapping[str, Any], written: Mapping[str, Any]) -> None
         check_arguments(f"parameter_groups[{number}]", ParameterGroup, group)
 
 
-def _at(config: Any, key: str) -> Any:
+def value_at(config: Any, key: str) -> Any:
+    """The value of a key with dots in nested mappings; None where there is none."""
     for part in key.split("."):
         config = config.get(part) if isinstance(config, Mapping) else None
     return config

@@ -12,6 +12,7 @@ from hydra.utils import get_object
 
 from datamodules.core.samplers import split_batch
 from vfi_train.runtime.distributed import device_count, process_count
+from vfi_train.training.options import value_at
 from vfi_train.training.recipe import DataRecipe, LossRecipe, datasets, loss_terms, wandb_mode, weight_averages
 
 Config = Mapping[str, Any]
@@ -95,6 +96,11 @@ class TrainingPlan:
         """
         return split_batch(self.batch_size, self.device_count or 1, self.micro_batch_size)
 
+    @property
+    def backbone_losses(self) -> tuple[str, ...]:
+        """The names of the loss terms that read a file of pretrained weights."""
+        return tuple(loss.name for loss in self.losses if loss.has_backbone)
+
     def with_epoch(self, steps_per_epoch: int) -> TrainingPlan:
         """The plan with its lengths in epochs as optimizer steps."""
         if self.epoch_resolver is None:
@@ -160,7 +166,7 @@ def run_name(config: Config, choices: Mapping[str, Any]) -> str:
     if config["name"] is not None:
         parts.append(str(config["name"]))
     for key in config["sweep"]:
-        parts.append(f"{key.rpartition('.')[2]}={choices.get(key) or _value(config, key)}")
+        parts.append(f"{key.rpartition('.')[2]}={choices.get(key) or value_at(config, key)}")
     return "-".join(part.replace("/", "_") for part in parts)
 
 
@@ -170,9 +176,3 @@ def _lengths(config: Config) -> dict[str, Any]:
         "validate_every": config["validate_every"],
         "checkpoint_every": config["checkpoint_every"],
     }
-
-
-def _value(config: Any, key: str) -> Any:
-    for part in key.split("."):
-        config = config.get(part) if isinstance(config, Mapping) else None
-    return config

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
@@ -16,9 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from datamodules.core.samplers import split_batch
+from datamodules.storage.disk import existing_folder, free_bytes
 from vfi_train.callbacks.optimizer_state import OptimizerState
 from vfi_train.config.mistakes import explain
-from vfi_train.errors import UserError
+from vfi_train.errors import UserError, first_line
 from vfi_train.loggers.wandb import resolved_mode
 from vfi_train.profile.training_cost import state_per_parameter
 from vfi_train.runtime.console import format_bytes, is_first_process
@@ -38,7 +38,7 @@ from vfi_train.training.build import (
 from vfi_train.training.dry_run import memory_on_device
 from vfi_train.training.frozen import check_frozen
 from vfi_train.training.plan import TrainingPlan
-from vfi_train.training.rehearsal import existing_folder, rehearse
+from vfi_train.training.rehearsal import rehearse
 from vfi_train.training.run import count_epoch
 from vfi_train.training.run_directory import RunDirectory
 from vfi_train.weights import load_weights
@@ -49,7 +49,7 @@ SECONDS = 10  # that W&B's server may take
 
 
 @dataclass
-class Finding:
+class CheckResult:
     """The result of one trial."""
 
     name: str
@@ -66,19 +66,19 @@ def preflight(plan: TrainingPlan, coming: Collection[str] = ()) -> None:
     """
     if not is_first_process():
         return
-    findings = try_all(plan, coming)
+    results = try_all(plan, coming)
     table = Table(title=f"{plan.name}: is everything available?", show_header=False)
     table.add_column(style="bold")
     table.add_column()
     table.add_column(overflow="fold")
-    for finding in findings:
-        table.add_row(finding.name, "[green]good[/]" if finding.good else "[red]FAILS[/]", finding.text)
+    for result in results:
+        table.add_row(result.name, "[green]good[/]" if result.good else "[red]FAILS[/]", result.text)
     Console().print(table)
-    if not all(finding.good for finding in findings):
+    if not all(result.good for result in results):
         raise SystemExit(1)
 
 
-def try_all(plan: TrainingPlan, coming: Collection[str] = ()) -> list[Finding]:
+def try_all(plan: TrainingPlan, coming: Collection[str] = ()) -> list[CheckResult]:
     """Every trial, also after one that failed; the rehearsal only after all others were good."""
     trials: dict[str, Callable[[TrainingPlan], str]] = {
         "run": try_run,
@@ -93,15 +93,15 @@ def try_all(plan: TrainingPlan, coming: Collection[str] = ()) -> list[Finding]:
         "W&B": try_wandb,
         "SLURM": try_slurm,
     }
-    findings = [_try(name, trial, plan) for name, trial in trials.items()]
+    results = [_try(name, trial, plan) for name, trial in trials.items()]
     later: dict[str, Callable[[TrainingPlan], str]] = {
         "trainer": try_trainer,
         "rehearsal": partial(try_rehearsal, coming=coming),
     }
     for name, trial in later.items():
-        if all(finding.good for finding in findings):
-            findings.append(_try(name, trial, plan))
-    return findings
+        if all(result.good for result in results):
+            results.append(_try(name, trial, plan))
+    return results
 
 
 def try_run(plan: TrainingPlan) -> str:
@@ -139,8 +139,7 @@ def try_data(plan: TrainingPlan) -> str:
 
 def try_network(plan: TrainingPlan) -> str:
     """Build the network with its optimizer's groups, and compare what it takes with what the data gives."""
-    backbones = tuple(loss.name for loss in plan.losses if loss.has_backbone)
-    module = build_module(plan.with_epoch(1), without=backbones)  # the length does not matter here
+    module = build_module(plan.with_epoch(1), plan.backbone_losses)  # the length does not matter here
     network = module.architecture
     check_pairing(network, build_data(plan))
     module.configure_optimizers()
@@ -151,8 +150,8 @@ def try_losses(plan: TrainingPlan) -> str:
     """Make every loss term, with its backbone's weights, and compute it."""
     check_losses(plan)
     check_validation_loss(plan, build_data(plan))
-    names = [loss.name for loss in plan.losses if loss.has_backbone]
-    return f"{', '.join(names)} found its backbone" if names else "no auxiliary weights are needed"
+    names = ", ".join(plan.backbone_losses)
+    return f"{names} found its backbone" if names else "no auxiliary weights are needed"
 
 
 def try_weights(plan: TrainingPlan, coming: Collection[str] = ()) -> str:
@@ -210,7 +209,7 @@ def try_memory(plan: TrainingPlan) -> str:
         memory = memory_on_device(smaller, build_trainable(plan), losses)
         return None if memory is None else float(memory.total)
 
-    losses = build_losses(plan, tuple(loss.name for loss in plan.losses if loss.has_backbone))
+    losses = build_losses(plan, plan.backbone_losses)
     total = needed(plan.micro_batch_size)
     if total is None:
         return "not known without the size of the images"
@@ -235,7 +234,7 @@ def try_disk(plan: TrainingPlan) -> str:
         raise UserError(f"runs={plan.runs}: {folder} cannot be written to: give another folder")
     weights = sum(t.numel() * t.element_size() for t in build_trainable(plan).state_dict().values())
     copies = 1 + state_per_parameter(build_optimizer_factory(plan)) + len(plan.averages)
-    need, free = CHECKPOINTS * weights * copies, shutil.disk_usage(folder).free
+    need, free = CHECKPOINTS * weights * copies, free_bytes(folder)
     if free < need:
         raise UserError(
             f"{folder} has {format_bytes(free)} free, and {CHECKPOINTS} checkpoints take {format_bytes(need)}"
@@ -271,9 +270,8 @@ def try_wandb(plan: TrainingPlan) -> str:
     try:
         name = wandb.Api(timeout=SECONDS).viewer.username
     except (wandb.errors.Error, OSError, ValueError) as error:  # of W&B, of requests, of JSON
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"W&B does not respond ({reason}): log in by wandb login, or logger.wandb.mode=offline"
+            f"W&B does not respond ({first_line(error)}): log in by wandb login, or logger.wandb.mode=offline"
         ) from error
     return f"online as {name}"
 
@@ -291,11 +289,11 @@ def _is_coming(source: str, coming: Collection[str]) -> bool:
     return source.partition(":")[0] in coming
 
 
-def _try(name: str, trial: Callable[[TrainingPlan], str], plan: TrainingPlan) -> Finding:
+def _try(name: str, trial: Callable[[TrainingPlan], str], plan: TrainingPlan) -> CheckResult:
     try:
-        return Finding(name, True, trial(plan))
+        return CheckResult(name, True, trial(plan))
     except Exception as error:
         message = explain(error, (), "train")
         if message is None:
             raise  # a bug
-        return Finding(name, False, " ".join(message.split()))
+        return CheckResult(name, False, " ".join(message.split()))

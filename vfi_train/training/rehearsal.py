@@ -77,8 +77,3 @@ def shrink(plan: TrainingPlan, runs: Path, steps: int) -> TrainingPlan:
         checkpoint_every=steps, devices=1, num_nodes=1, batch_size=1, micro_batch_size=None, num_workers=workers,
         epoch_resolver=None,
     )  # fmt: skip
-
-
-def existing_folder(path: Path) -> Path:
-    """The folder, or the nearest above it that exists."""
-    return next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable
-from importlib.resources import files
 
 import lightning as L
 import torch
@@ -18,6 +17,7 @@ from torchmetrics import Metric
 from datamodules.core.datamodule import VFIDataModule
 from datamodules.storage.atomic_write import write_text
 from vfi_train.architectures import Architecture
+from vfi_train.config.overrides import benchmark_of
 from vfi_train.config.trust import check_trusted
 from vfi_train.contract import Batch
 from vfi_train.errors import UserError
@@ -109,10 +109,7 @@ def evaluation_command(plan: TrainingPlan) -> str:
     data = plan.datasets[0]
     name = data.kind.__module__.rpartition(".")[2]
     words = [f"run={plan.name}", *([] if plan.runs.name == "runs" == str(plan.runs) else [f"runs={plan.runs}"])]
-    if files("conf").joinpath("benchmark", f"{name}.yaml").is_file():
-        words += [f"benchmark={name}", *([] if data.root is None else [f"root={data.root}"])]
-    else:
-        words += ["benchmark=footage", "root=FOLDER_WITH_VIDEOS"]
+    words += benchmark_of(name, data.root)
     try:
         check_trusted(plan.config["model"], "model", plan.folder, trust=False)
     except UserError:

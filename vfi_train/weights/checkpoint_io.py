@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -12,7 +11,8 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from datamodules.storage.atomic_write import atomic_file
-from vfi_train.errors import UserError, is_disk_full
+from datamodules.storage.disk import free_bytes
+from vfi_train.errors import UserError, first_line, is_disk_full
 from vfi_train.runtime.console import format_bytes
 from vfi_train.weights.checksums import check_archive
 from vfi_train.weights.load import BEST, LAST, PREVIOUS
@@ -39,9 +39,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         except OSError as error:
             if not is_disk_full(error):
                 raise
+            free = format_bytes(free_bytes(path.parent))
             raise UserError(
                 f"the disk is full: no room for the checkpoint {path} of step {checkpoint.get('global_step', '?')} "
-                f"({_free(path.parent)}); earlier checkpoints are intact: make room and give the same command again"
+                f"({free} are free); earlier checkpoints are intact: make room and give the same command again"
             ) from error
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def resume_point(folder: Path) -> tuple[Path, int] | None:
             check_archive(path)
             step = int(torch.load(path, map_location="cpu", weights_only=True)["global_step"])
         except Exception as error:  # torch.load raises many kinds
-            broken.append(f"{path} ({(str(error).splitlines() or [type(error).__name__])[0]})")
+            broken.append(f"{path} ({first_line(error)})")
             continue
         if broken:
             log.warning(f"resuming from {path} of step {step}; skipped, because broken: {', '.join(broken)}")
@@ -134,7 +135,3 @@ class _Reporting:
         except OSError as error:
             self.error = error
             raise
-
-
-def _free(folder: Path) -> str:
-    return f"{format_bytes(shutil.disk_usage(folder).free)} are free"

@@ -5,11 +5,11 @@ A folder holds `model.safetensors` and `config.json`, which has the hash of the 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
-from vfi_train.errors import UserError
+from vfi_train.errors import UserError, first_line
+from vfi_train.runtime.file_hash import hash_file
 
 SCHEME = "hf://"
 CONFIG, TENSORS = "config.json", "model.safetensors"
@@ -49,10 +49,9 @@ def hub_folder(name: str) -> Path:
     except HFValidationError as error:
         raise UserError(f"weights={name} is no name on the Hugging Face Hub: {error}") from None
     except OSError as error:  # of the Hub and of the way to it
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"weights={name} is not in the local cache and can't be fetched ({reason}): check the name and the "
-            "network, or give a folder that was downloaded elsewhere"
+            f"weights={name} is not in the local cache and can't be fetched ({first_line(error)}): check the name and "
+            "the network, or give a folder that was downloaded elsewhere"
         ) from None
 
 
@@ -73,9 +72,3 @@ def hub_file(folder: Path) -> Path:
     if hash_file(folder / TENSORS) != expected:
         raise UserError(f"{folder / TENSORS} is not the file that was exported (its SHA-256 differs): fetch it again")
     return folder / TENSORS
-
-
-def hash_file(path: Path) -> str:
-    """The SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -22,7 +22,7 @@ from vfi_train.weights.published_checkpoint import (
 )
 
 LAST, PREVIOUS, BEST = "last.ckpt", "last_previous.ckpt", "best.ckpt"  # files in a run's folder `checkpoints`
-OURS = "architecture."  # the network's prefix in our own checkpoints
+NETWORK_PREFIX = "architecture."  # of the names of tensors in our own checkpoints
 CHECKPOINTS = {None: (BEST, LAST), "best": (BEST, LAST), "last": (LAST,)}
 
 
@@ -50,8 +50,8 @@ def load_weights(model: Architecture, weights: str | Path, runs: str | Path = "r
     content = read_checkpoint(path)
     kind = _split(weights)[1]
     tensors = unwrap(content if kind in CHECKPOINTS else _averaged(content, str(kind), path), str(path))
-    if all(name.startswith(OURS) for name in tensors):
-        load_strict(model, {name.removeprefix(OURS): t for name, t in tensors.items()}, str(path))
+    if all(name.startswith(NETWORK_PREFIX) for name in tensors):
+        load_strict(model, {name.removeprefix(NETWORK_PREFIX): t for name, t in tensors.items()}, str(path))
     elif path.parent == shipped_folder():
         load_strict(model, tensors, str(path))
     else:

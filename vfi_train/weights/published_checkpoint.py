@@ -43,7 +43,8 @@ def load_published(
     if isinstance(source, Mapping):
         contents = [source]
     else:
-        contents, origin = _read_files(model.family, Path(source)), str(source)
+        contents = [read_checkpoint(file) for file in weight_files(model.family, Path(source))]
+        origin = str(source)
     tensors: dict[str, Tensor] = {}
     for content in contents:
         tensors |= strip_prefixes(unwrap(content, origin))
@@ -176,7 +177,3 @@ def load_strict(model: torch.nn.Module, tensors: Mapping[str, Tensor], origin: s
             f"choose the variant that the checkpoint was trained as{f': {variant}' if variant else ''}"
         )
     model.load_state_dict(dict(tensors), strict=True)
-
-
-def _read_files(family: str, path: Path) -> list[Mapping[str, Any]]:
-    return [read_checkpoint(file) for file in weight_files(family, path)]

@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from vfi_train.weights.checksums import write_safetensors
-from vfi_train.weights.load import BEST, OURS, shipped_folder
+from vfi_train.weights.load import BEST, NETWORK_PREFIX, shipped_folder
 from vfi_train.weights.published_checkpoint import read_checkpoint
 
 
@@ -23,9 +23,9 @@ def ship(run: Path, name: str) -> Path:
     """Write `NAME.safetensors` and `NAME.md` from a finished run; the weights' path."""
     checkpoint = read_checkpoint(run / "checkpoints" / BEST)
     tensors = {
-        key.removeprefix(OURS): tensor.to(torch.float16).contiguous()
+        key.removeprefix(NETWORK_PREFIX): tensor.to(torch.float16).contiguous()
         for key, tensor in checkpoint["state_dict"].items()
-        if key.startswith(OURS)
+        if key.startswith(NETWORK_PREFIX)
     }
     path = shipped_folder() / f"{name}.safetensors"
     write_safetensors(tensors, path, {"format": "pt", "step": str(checkpoint["global_step"])})

@@ -11,7 +11,7 @@ from datamodules.storage.atomic_write import atomic_file, atomic_folder, write_t
 
 def test_a_file_replaces_the_one_before_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", "first")
-    write_text(tmp_path / "a.txt", "zweite ü", durable=True)
+    write_text(tmp_path / "a.txt", "zweite ü")
     assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "zweite ü"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
