@@ -16,6 +16,7 @@ from datamodules.core.overfit import FixedSubset
 from datamodules.core.resume import DataPosition
 from datamodules.core.samplers import GlobalBatchSampler, ShardedEvalSampler, split_batch
 from datamodules.core.samples import SampleSource, SeededDataset
+from datamodules.core.transfer import Transfer
 from vfi_train.contract import Batch
 from vfi_train.errors import DataError, UserError
 from vfi_train.ranges import Natural, Positive, Seed, Workers
@@ -87,6 +88,7 @@ class VFIDataModule(LightningDataModule):
         self.skipped: list[str] = []
         self.position = DataPosition(self, batch_size)
         self._sources: dict[str, SampleSource] | None = None
+        self._transfer = Transfer()
 
     def train_source(self) -> SampleSource:
         """The training samples."""
@@ -169,6 +171,11 @@ class VFIDataModule(LightningDataModule):
     def test_dataloader(self) -> DataLoader:
         """As `val_dataloader`."""
         return self.val_dataloader()
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int = 0) -> Batch:
+        """The batch on the device; see `Transfer`."""
+        moved: Batch = self._transfer(batch, device)
+        return moved
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
         """uint8 frames become float32 in [0, 1]; skipped samples are counted."""
