@@ -1,4 +1,7 @@
-"""RESULTS.md: a section for each benchmark, written by the benchmark itself between two marks."""
+"""RESULTS.md: a section for each benchmark, written by the benchmark itself between two marks.
+
+RESULTS_GPU.md is the same for GPUs, see gpu.py.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from pathlib import Path
 
 import torch
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
+PAGE = "VFI_BENCHMARK_PAGE"  # in the environment: another page than RESULTS.md
+RESULTS = Path(os.environ.get(PAGE) or Path(__file__).with_name("RESULTS.md"))
 
 
 def write_section(name: str, title: str, text: str) -> None:
@@ -37,7 +41,7 @@ def write_section(name: str, title: str, text: str) -> None:
 
 def machine() -> str:
     """The day, the hardware and the versions in one sentence."""
-    device = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
+    device = f"{torch.cuda.get_device_name()} (CUDA {torch.version.cuda}), " if torch.cuda.is_available() else ""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     processor = f"{cores} CPU cores ({platform.machine()}, {_model_name()})"
     versions = f"Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}"
