@@ -92,7 +92,7 @@ def tables(clip: Path, given: argparse.Namespace) -> list[str]:
     """Both tables with the threads of now."""
     weights = SHIPPED | dict(pair.split("=", 1) for pair in given.weights)
     networks = {name: network(name, weights.get(name)).to(given.device) for name in given.models}
-    triplets = read_triplets(clip, given.triplets)
+    triplets = read_triplets(given.clip or clip, given.triplets)
     size = f"{triplets[0][0].shape[1]}x{triplets[0][0].shape[0]}"
     where = f"threads: {torch.get_num_threads()}" if given.device == "cpu" else given.device
     first = [
@@ -149,7 +149,7 @@ def write_clip(path: Path, given: argparse.Namespace) -> None:
             writer.write(frame)
 
 
-def read_triplets(clip: Path, count: int) -> list[tuple[Image, Image, Image]]:
+def read_triplets(clip: str | Path, count: int) -> list[tuple[Image, Image, Image]]:
     """Evenly spaced neighbours."""
     images = [frame.image for frame in open_source(clip).frames()]
     starts = np.linspace(0, len(images) - 3, count).astype(int)

@@ -26,6 +26,7 @@ from vfi_train.inference.backend import Backend
 from vfi_train.inference.compiled import CompiledNetwork
 from vfi_train.inference.graph_cache import cache_folder, fingerprint
 from vfi_train.inference.interpolator import Interpolator
+from vfi_train.inference.request import Request
 from vfi_train.inference.runtimes import OpenVino
 
 CPU = torch.device("cpu")
@@ -129,11 +130,13 @@ def test_a_compiled_network_gives_the_same_frames(
     expected = [p.frame for p in Interpolator(model, tta=True).stream(*frames, times)]
     other = Interpolator(model, tta=True, backend="compiled", precision=precision)
     other.backend.note = notes.append
-    for _ in range(2):
-        found = [p.frame for p in other.stream(*frames, times)]
+    for mode in (torch.enable_grad(), torch.no_grad(), torch.inference_mode()):
+        with mode:
+            found = [p.frame for p in other.stream(*frames, times)]
         for frame, wanted in zip(found, expected, strict=True):
             assert (frame - wanted).abs().max() < most
             assert not frame.requires_grad
+        assert torch.is_inference(found[0]) == isinstance(mode, torch.inference_mode)
     assert compiled_here.frame_count == 1  # for all times and calls
     assert notes == ["backend=compiled: the first frames of each size wait until the network is compiled"]
 
@@ -258,6 +261,23 @@ def test_what_is_chosen_is_close_and_said(backend: str, monkeypatch: pytest.Monk
     assert -10 * difference.square().mean().log10() > module.CLOSE - 3  # of one pair, chosen by the other
     assert f"backend={name} precision={precision}: " in notes[-1]
     assert " times as fast as PyTorch in float32" in notes[-1]
+
+
+def test_of_half_precisions_the_faster_one_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processors with matrix units for bf16 compute fp16 without them, and slower than PyTorch does float32."""
+    seconds = {"fp32": 60.0, "fp16": 70.0, "bf16": 15.0}
+    tried = []
+
+    def trial(self: Backend, backend: str, precision: str, pair: Any, *, once: bool = False) -> tuple[Any, float]:
+        tried.append((backend, precision))
+        return pair.frame0 + (precision != "fp32") * 1e-4, seconds[precision]
+
+    monkeypatch.setattr(Backend, "_trial", trial)
+    monkeypatch.setattr(OpenVino, "precisions", lambda device: ("fp16", "bf16", "fp32"))
+    chosen = Backend(Shift(), "openvino", "auto", note=lambda line: None)
+    frame0, frame1 = batch()
+    assert chosen._choose(Request(frame0, frame1, [torch.full((2, 1, 1, 1), 0.5)])) == ("openvino", "bf16")
+    assert tried[2:] == [("openvino", "fp16"), ("openvino", "bf16")]
 
 
 @pytest.mark.parametrize("backend", ["auto", "openvino"])

@@ -30,13 +30,15 @@ class CompiledNetwork:
     def __init__(self, model: Architecture, iterations: int, scale: float) -> None:
         self._run = torch.compile(NetworkFunction(model, iterations, scale), dynamic=False, **self.options)
 
-    @torch.no_grad()
     def __call__(self, frame0: Tensor, frame1: Tensor, time: Tensor) -> Tensor:
         """B 3 H W twice and B 1 1 1 to B 3 H W, float32, in memory of its own."""
         torch.compiler.cudagraph_mark_step_begin()  # what earlier calls gave has been copied
-        with torch._dynamo.config.patch(recompile_limit=SHAPES):
-            frame: Tensor = self._run(frame0.contiguous(), frame1.contiguous(), time)
-        return frame.to(torch.float32, copy=True)  # the next call writes to the same memory
+        # Tensors of the one mode, whatever the caller's: others are compiled again.
+        with torch.inference_mode(), torch._dynamo.config.patch(recompile_limit=SHAPES):
+            inputs = [x.clone(memory_format=torch.contiguous_format) for x in (frame0, frame1, time)]
+            frame: Tensor = self._run(*inputs)
+        with torch.no_grad():
+            return frame.to(torch.float32, copy=True)  # the next call writes to the same memory
 
     @staticmethod
     def precisions(device: torch.device) -> tuple[str, ...]:
