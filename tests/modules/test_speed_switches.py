@@ -146,7 +146,10 @@ def test_what_cuda_graphs_give_is_copied_before_the_next_step(monkeypatch: pytes
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (("cpu", 1, 1), "module.compile=cuda_graphs is for CUDA devices, and this training is on cpu: give both"),
+        (
+            ("cpu", 1, 1),
+            "module.compile=cuda_graphs is for CUDA devices, and this training is on cpu: give module.compile=both",
+        ),
         (("cuda", 2, 1), "is for one process, and this training has 2: give module.compile=both"),
         (("cuda", 1, 4), "accumulates no gradients, and 4 micro-batches make a step: leave out data.micro_batch_size"),
     ],

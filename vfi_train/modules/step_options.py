@@ -82,7 +82,10 @@ def check_compile(choice: Compile, device: str, processes: int, accumulated: int
     if choice != "cuda_graphs":
         return
     if device != "cuda":
-        raise UserError(f"module.compile=cuda_graphs is for CUDA devices, and this training is on {device}: give both")
+        raise UserError(
+            f"module.compile=cuda_graphs is for CUDA devices, and this training is on {device}: give "
+            "module.compile=both"
+        )
     if processes > 1:
         raise UserError(
             f"module.compile=cuda_graphs is for one process, and this training has {processes}: give "
