@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help env quickstart test test-slow test-long test-slurm test-app test-gpu app docs lint format lock clean
+.PHONY: help env quickstart test test-slow test-long test-slurm test-app test-gpu bench-gpu app docs lint format lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 # Tests run in parallel processes; two OpenMP threads each on two cores would fight (10 times slower).
@@ -38,6 +38,9 @@ test-app: .venv-app/.done ## the page in a browser, in an environment of its own
 
 test-gpu: env ## the tests that need a CUDA device
 	$(BIN)/python -m pytest -m gpu
+
+bench-gpu: env ## every benchmark of a CUDA device, in under ten minutes: benchmarks/RESULTS_GPU.md
+	$(BIN)/python -m benchmarks.gpu
 
 .venv-app/.done: requirements-app.lock pyproject.toml | env
 	$(PYTHON) -m venv .venv-app

@@ -24,7 +24,7 @@ def main() -> None:
     """Compile, measure, print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=list(SMALL), choices=list(RECIPES))
-    parser.add_argument("--what", default="both", choices=["network", "losses", "both"])
+    parser.add_argument("--what", default="both", choices=["network", "losses", "both", "cuda_graphs"])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"])
     parser.add_argument("--batch", type=int, default=4)
@@ -44,8 +44,8 @@ def main() -> None:
     for name in given.models:
         lines.append(row(name, given))
         print(lines[-1], flush=True)
-    if given.results:
-        write_section("compiled", "torch.compile", "\n".join(lines))
+        if given.results:  # after each row, so that a run that is ended has written what it measured
+            write_section("compiled", "torch.compile", "\n".join(lines))
 
 
 def row(name: str, given: argparse.Namespace) -> str:
@@ -68,7 +68,7 @@ def row(name: str, given: argparse.Namespace) -> str:
     medians = {way: statistics.median(values) for way, values in seconds.items()}
     return table_row(
         f"`{RECIPES[name]}`",
-        *(f"{medians[way]:.3f}" for way in medians),
+        *(f"{medians[way]:.4f}" for way in medians),
         f"**{statistics.median(e / c for e, c in zip(*seconds.values(), strict=True)):.2f}**",
         f"{graphs}",
         f"{counters['stats']['unique_graphs'] - graphs}",

@@ -1,11 +1,14 @@
-"""Frames by PyTorch, OpenVINO and ONNX Runtime: python -m benchmarks.frames --clip CLIP.mp4
+"""Frames by PyTorch and by runtimes: python -m benchmarks.frames --clip CLIP.mp4 [--device cuda]
 
-First table: the frame between two, from uint8 images to a uint8 image, by each backend and precision of `Interpolator`,
-and by OpenVINO with its defaults, called by hand on the same graph. The ways take turns; a ratio is that to PyTorch's
-float32 of the same round. Distances to PyTorch's float32 are over triplets of the clip, before rounding; the change in
-dB is that of PSNR to the triplets' true middle frames.
+First table: the frame between two, from uint8 images to a uint8 image, by each backend and precision of `Interpolator`
+that is here, and on a CPU by OpenVINO with its defaults, called by hand on the same graph. The ways take turns; a ratio
+is that to PyTorch's float32 of the same round. Distances to PyTorch's float32 are over triplets of the clip, before
+rounding; the change in dB is that of PSNR to the triplets' true middle frames.
 
-Second table: `python -m vfi_train.interpolate factor=2` from file to file, in turns too.
+Second table: `python -m vfi_train.interpolate factor=2` from file to file, in turns too, beside a script that decodes,
+calls OpenVINO by hand and encodes, one frame after the other. Its last column is the rate as a share of the bound, at
+which only the network takes time: the frames of its row, or of the fastest on this device, in the network alone, on
+tensors that lie on the device, and as many frames that are copied.
 
 Of the networks here only `ifrnet_s` has shipped weights; the others are drawn, and smaller than usual, so that flows
 stay within the frame; `--weights NETWORK=FILE` gives them others.
@@ -20,16 +23,22 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.results import write_section
+from benchmarks.results import table_row, write_section
+from benchmarks.steps import texture
+from datamodules.storage.media import Clip, Frame
 from vfi_train.architectures import Architecture, create_model
+from vfi_train.inference.backend import KINDS
 from vfi_train.inference.conversion import quantise
 from vfi_train.inference.graph_cache import network_graph
 from vfi_train.inference.interpolator import Interpolator
@@ -38,6 +47,7 @@ from vfi_train.inference.runtimes import RUNTIMES, openvino_core
 from vfi_train.interpolate.command import interpolate_with
 from vfi_train.interpolate.readers import open_source
 from vfi_train.interpolate.video_writer import Encoding, write_video
+from vfi_train.profile.command import time_calls
 from vfi_train.runtime.devices import keep_freed_memory
 from vfi_train.weights import load_weights
 
@@ -51,45 +61,63 @@ Way = Callable[[Image, Image], Image]
 def main() -> None:
     """Measure, print two tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clip", required=True, help="a video with motion")
+    parser.add_argument("--clip", help="a video with motion; without it a texture that moves is drawn")
+    parser.add_argument("--size", type=int, nargs=2, default=(336, 640), help="height and width of the drawn clip")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--models", nargs="+", default=list(MODELS))
     parser.add_argument("--weights", nargs="*", default=[], metavar="NETWORK=FILE")
-    parser.add_argument("--threads", type=int, help="without it all cores")
+    parser.add_argument("--threads", type=int, nargs="+", help="of a CPU, tables for each number; without it all cores")
     parser.add_argument("--rounds", type=int, default=8, help="of the first table")
     parser.add_argument("--triplets", type=int, default=12, help="for distances and held-out PSNR")
     parser.add_argument("--frames", type=int, default=61, help="of the clip, for the second table; 0 leaves it out")
     parser.add_argument("--runs", type=int, default=3, help="of the second table")
     parser.add_argument("--results", action="store_true", help="write the tables into RESULTS.md")
     given = parser.parse_args()
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    keep_freed_memory()  # as `interpolate` does where there is room
+    if given.device == "cpu":
+        keep_freed_memory()  # as `interpolate` does where there is room
+    lines: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        clip = Path(folder, "clip.mkv")
+        write_clip(clip, given)
+        for threads in given.threads or [torch.get_num_threads()]:
+            torch.set_num_threads(threads)
+            lines += ["", *tables(clip, given)]
+            if given.results:  # after each, so that a run that is ended has written what it measured
+                title = "Frames by runtimes" + ("" if given.device == "cpu" else f", {given.device}")
+                variant = "" if given.device == "cpu" else f":{given.device}"
+                write_section(f"frames{variant}", title, "\n".join(lines[1:]))
+
+
+def tables(clip: Path, given: argparse.Namespace) -> list[str]:
+    """Both tables with the threads of now."""
     weights = SHIPPED | dict(pair.split("=", 1) for pair in given.weights)
-    networks = {name: network(name, weights.get(name)) for name in given.models}
-    lines = [
-        f"Threads: {torch.get_num_threads()} (load average {os.getloadavg()[0]:.1f}).",
+    networks = {name: network(name, weights.get(name)).to(given.device) for name in given.models}
+    triplets = read_triplets(given.clip or clip, given.triplets)
+    size = f"{triplets[0][0].shape[1]}x{triplets[0][0].shape[0]}"
+    where = f"threads: {torch.get_num_threads()}" if given.device == "cpu" else given.device
+    first = [
+        f"Frames of {size}, {where} (load average {os.getloadavg()[0]:.1f}).",
         "",
         "| network | backend | precision | ms | times torch fp32 | dB to it | largest difference | held-out PSNR |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    triplets = read_triplets(given.clip, given.triplets)
+    second = [
+        "",
+        f"`interpolate factor=2`, {given.frames} frames of {size}, {where}:",
+        "",
+        "| network | backend, precision | output frames/s | times torch fp32 | of the bound |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    print(first[0], flush=True)
     for name, model in networks.items():
-        for line in frame_rows(name, model, triplets, given.rounds):
-            lines.append(line)
-            print(line, flush=True)
-    if given.frames:
-        lines += [
-            "",
-            f"`interpolate factor=2`, {given.frames} frames of {triplets[0][0].shape[1]}x{triplets[0][0].shape[0]}:",
-            "",
-            "| network | backend, precision | output frames/s | times torch fp32 |",
-            "| --- | --- | --- | --- |",
-        ]
-        for line in video_rows(networks, given):
-            lines.append(line)
-            print(line, flush=True)
-    if given.results:
-        write_section("frames", "Frames by runtimes", "\n".join(lines))
+        lines, milliseconds = frame_rows(name, model, triplets, given.rounds, torch.device(given.device))
+        first += lines
+        print("\n".join(lines), flush=True)
+        if given.frames:
+            lines = video_rows(name, model, clip, triplets[0], fastest_of(milliseconds), given)
+            second += lines
+            print("\n".join(lines), flush=True)
+    return first + (second if given.frames else [])
 
 
 def network(name: str, weights: str | None) -> Architecture:
@@ -103,23 +131,46 @@ def network(name: str, weights: str | None) -> Architecture:
     return model
 
 
-def read_triplets(clip: str, count: int) -> list[tuple[Image, Image, Image]]:
+def write_clip(path: Path, given: argparse.Namespace) -> None:
+    """The first frames of the clip that is given, as many as both tables take, or a texture that moves right."""
+    count = max(given.frames, 3)
+    if given.clip:
+        source = open_source(given.clip)
+        frames: Iterable[Frame] = islice(source.frames(), count) if given.frames else source.frames()
+        clip = source.clip
+    else:
+        height, width = given.size
+        clip = Clip("texture", height, width, count=count)
+        wide = texture(1, max(height, width + 4 * count), torch.Generator().manual_seed(0))[0, :, :height]
+        images = (quantise(wide[..., 4 * k : 4 * k + width]).movedim(0, -1).contiguous().numpy() for k in range(count))
+        frames = (Frame(image, k / clip.rate, 1 / clip.rate) for k, image in enumerate(images))
+    with write_video(path, clip, Encoding("h264")) as writer:
+        for frame in frames:
+            writer.write(frame)
+
+
+def read_triplets(clip: str | Path, count: int) -> list[tuple[Image, Image, Image]]:
     """Evenly spaced neighbours."""
     images = [frame.image for frame in open_source(clip).frames()]
     starts = np.linspace(0, len(images) - 3, count).astype(int)
     return [(images[k], images[k + 1], images[k + 2]) for k in starts]
 
 
-def frame_rows(name: str, model: Architecture, triplets: list[tuple[Image, Image, Image]], rounds: int) -> list[str]:
-    """Lines of the first table."""
-    device = torch.device("cpu")
-    pairs = [
-        PLAIN, ("torch", "bf16"),
-        *((b, p) for b, kind in RUNTIMES.items() if not kind.missing() for p in reversed(kind.precisions(device))),
-    ]  # fmt: skip
+def pairs_here(device: torch.device) -> list[tuple[str, str]]:
+    """Backends and precisions that a device has."""
+    by_torch = [PLAIN, ("torch", "bf16"), *([("torch", "fp16")] if device.type == "cuda" else [])]
+    others = [(b, p) for b, kind in KINDS.items() if not kind.missing() for p in reversed(kind.precisions(device))]
+    return by_torch + others
+
+
+def frame_rows(
+    name: str, model: Architecture, triplets: list[tuple[Image, Image, Image]], rounds: int, device: torch.device
+) -> tuple[list[str], dict[tuple[str, str], float]]:
+    """Lines of the first table, and its milliseconds."""
+    pairs = pairs_here(device)
     interpolators = {pair: Interpolator(model, backend=pair[0], precision=pair[1]) for pair in pairs}
     ways: dict[tuple[str, str], Way] = dict(interpolators)  # type: ignore[arg-type]
-    if not RUNTIMES["openvino"].missing():
+    if by_hand_is_here(device):
         ways[BY_HAND] = by_hand(model, triplets[0][0])
     for way in ways.values():
         way(*triplets[0][::2])
@@ -133,7 +184,7 @@ def frame_rows(name: str, model: Architecture, triplets: list[tuple[Image, Image
     plain, lines = held_out(exact, truth), []
     for pair, times in seconds.items():
         ratios = [before / after for before, after in zip(seconds[PLAIN], times, strict=True)]
-        cells = [f"`{name}`", *pair, f"{1000 * statistics.median(times):.0f}", spread(ratios), "", "", ""]
+        cells = [f"`{name}`", *pair, f"{1000 * statistics.median(times):.1f}", spread(ratios), "", "", ""]
         if pair in interpolators and pair != PLAIN:
             found = predicted(interpolators[pair], triplets)
             distance = psnr(torch.stack(found), torch.stack(exact))
@@ -141,8 +192,20 @@ def frame_rows(name: str, model: Architecture, triplets: list[tuple[Image, Image
             cells[-3:] = f"{distance:.1f}", f"{largest:.1e}", f"{held_out(found, truth) - plain:+.3f} dB"
         if pair == PLAIN:
             cells[-1] = f"{plain:.2f} dB"
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+        lines.append(table_row(*cells))
+    return lines, {pair: 1000 * statistics.median(times) for pair, times in seconds.items()}
+
+
+def fastest_of(milliseconds: dict[tuple[str, str], float]) -> list[tuple[str, str]]:
+    """PyTorch's float32, and the fastest precision of each backend of the program."""
+    found = {PLAIN: None}
+    for backend in dict.fromkeys(backend for backend, _ in milliseconds if backend != BY_HAND[0]):
+        found[min((pair for pair in milliseconds if pair[0] == backend), key=milliseconds.__getitem__)] = None
+    return list(found)
+
+
+def by_hand_is_here(device: torch.device) -> bool:
+    return device.type == "cpu" and not RUNTIMES["openvino"].missing()
 
 
 def by_hand(model: Architecture, image: Image) -> Way:
@@ -168,35 +231,74 @@ def by_hand(model: Architecture, image: Image) -> Way:
     return run
 
 
-def video_rows(networks: dict[str, Architecture], given: argparse.Namespace) -> list[str]:
-    """Lines of the second table."""
+def video_rows(
+    name: str,
+    model: Architecture,
+    clip: Path,
+    triplet: tuple[Image, Image, Image],
+    pairs: list[tuple[str, str]],
+    given: argparse.Namespace,
+) -> list[str]:
+    """Lines of the second table: some backends and precisions, and OpenVINO by hand."""
+    device, folder = torch.device(given.device), clip.parent
+    weights, output = folder / f"{name}.pth", folder / "out.mp4"
+    torch.save(model.state_dict(), weights)
+    files = {"input": str(clip), "output": str(output), "weights": str(weights), "overwrite": True}
+
+    def program(backend: str, precision: str) -> int:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            return interpolate_with(name, backend=backend, precision=precision, device=given.device, **files).frames
+
+    ways: dict[tuple[str, str], Callable[[], int]] = {pair: partial(program, *pair) for pair in pairs}
+    if by_hand_is_here(device):
+        ways[BY_HAND] = partial(script, by_hand(model, triplet[0]), clip, output)
+    alone = {pair: network_alone(model, triplet, *pair, device) for pair in pairs}
+    rates: dict[tuple[str, str], list[float]] = {way: [] for way in ways}
+    for _ in range(given.runs):
+        for way, do in ways.items():
+            began = time.perf_counter()
+            frames = do()
+            rates[way].append(frames / (time.perf_counter() - began))
     lines = []
-    with tempfile.TemporaryDirectory() as folder:
-        clip = Path(folder, "clip.mkv")
-        source = open_source(given.clip)
-        with write_video(clip, source.clip, Encoding("h264")) as writer:
-            for frame in islice(source.frames(), given.frames):
-                writer.write(frame)
-        for name, model in networks.items():
-            weights = Path(folder, f"{name}.pth")
-            torch.save(model.state_dict(), weights)
-            options = {"input": str(clip), "output": f"{folder}/out.mp4", "weights": str(weights), "overwrite": True}
-            ways = {"torch, fp32": PLAIN, "openvino, bf16": ("openvino", "bf16")}
-            rates: dict[str, list[float]] = {way: [] for way in ways}
-            for _ in range(given.runs):
-                for way, (backend, precision) in ways.items():
-                    began = time.perf_counter()
-                    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-                        summary = interpolate_with(name, backend=backend, precision=precision, **options)
-                    rates[way].append(summary.frames / (time.perf_counter() - began))
-            for way, found in rates.items():
-                ratios = [after / before for before, after in zip(rates["torch, fp32"], found, strict=True)]
-                lines.append(f"| `{name}` | {way} | {statistics.median(found):.2f} | {spread(ratios)} |")
+    for way, found in rates.items():
+        ratios = [after / before for before, after in zip(rates[PLAIN], found, strict=True)]
+        rate = statistics.median(found)
+        share = f"{rate * alone.get(way, min(alone.values())) / 2:.0%}"
+        lines.append(f"| `{name}` | {', '.join(way)} | {rate:.2f} | {spread(ratios)} | {share} |")
     return lines
 
 
+def network_alone(
+    model: Architecture, triplet: tuple[Image, Image, Image], backend: str, precision: str, device: torch.device
+) -> float:
+    """Seconds of a frame between two that lie on the device as tensors, the median of five."""
+    interpolator = Interpolator(model, backend=backend, precision=precision)
+    frame0, frame1 = (tensor(image)[None].to(device) for image in triplet[::2])
+    with torch.inference_mode():
+        _, *seconds = time_calls(lambda: interpolator.predict(frame0, frame1), 2, 5, device)
+    return statistics.median(seconds)
+
+
+def script(way: Way, clip: Path, output: Path) -> int:
+    """What a short program does: decode, predict, encode, one frame after the other."""
+    count = 0
+    with av.open(str(clip)) as source, av.open(str(output), "w") as target:
+        video = source.streams.video[0]
+        stream: Any = target.add_stream("libx264", rate=2 * (video.average_rate or 24), options={"crf": "18"})
+        stream.width, stream.height, stream.pix_fmt = video.width, video.height, "yuv420p"
+        last: Image | None = None
+        for frame in source.decode(video):
+            image = frame.to_ndarray(format="rgb24")
+            for shown in ([] if last is None else [way(last, image)]) + [image]:
+                target.mux(stream.encode(av.VideoFrame.from_ndarray(shown, format="rgb24")))
+                count += 1
+            last = image
+        target.mux(stream.encode())
+    return count
+
+
 def predicted(interpolator: Interpolator, triplets: list[tuple[Image, Image, Image]]) -> list[Tensor]:
-    """Frames 3 H W, unrounded."""
+    """Frames 3 H W, unrounded, on the CPU."""
     return [interpolator(tensor(frame0), tensor(frame1)) for frame0, _, frame1 in triplets]
 
 

@@ -49,7 +49,7 @@ def main() -> None:
 
     def cell(name: str, mode: str) -> str:
         row = measure(name, create_model(name), size, parse_mode(mode), device, 1, 3, given.repeats)
-        return row.failure or f"{row.milliseconds:.0f}"
+        return row.failure or f"{row.milliseconds:.1f}"
 
     before = {name: cell(name, first) for name in given.models}
     before_large, *_ = large(given, device, None)
@@ -73,11 +73,11 @@ def tiles(given: argparse.Namespace, device: torch.device, before: float) -> lis
         "| --- | --- | --- | --- | --- | --- |",
     ]
     seconds, memory, full = large(given, device, None)
-    lines.append(f"| full | {before:.2f} | {seconds:.2f} | {memory:,.0f} |  |  |")
+    lines.append(f"| full | {before:.3f} | {seconds:.3f} | {memory:,.0f} |  |  |")
     seconds, memory, prediction = large(given, device, given.tile)
     apart = (prediction - full).abs()
     differences = f"{apart.mean().item():.1e} | {apart.max().item():.1e}"
-    lines.append(f"| tiles of {given.tile} |  | {seconds:.2f} | {memory:,.0f} | {differences} |")
+    lines.append(f"| tiles of {given.tile} |  | {seconds:.3f} | {memory:,.0f} | {differences} |")
     print("\n".join(lines[-2:]), flush=True)
     return lines
 

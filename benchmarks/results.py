@@ -1,8 +1,12 @@
-"""RESULTS.md: a section for each benchmark, written by the benchmark itself between two marks."""
+"""RESULTS.md: a section for each benchmark, written by the benchmark itself between two marks.
+
+RESULTS_GPU.md is the same for GPUs, see gpu.py.
+"""
 
 from __future__ import annotations
 
 import datetime
+import os
 import platform
 import shlex
 import sys
@@ -12,7 +16,8 @@ import torch
 
 from vfi_train.runtime.devices import core_count
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
+PAGE = "VFI_BENCHMARK_PAGE"  # in the environment: another page than RESULTS.md
+RESULTS = Path(os.environ.get(PAGE) or Path(__file__).with_name("RESULTS.md"))
 
 
 def write_section(name: str, title: str, text: str) -> None:
@@ -43,7 +48,7 @@ def table_row(*cells: str) -> str:
 
 def machine() -> str:
     """The day, the hardware and the versions in one sentence."""
-    device = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
+    device = f"{torch.cuda.get_device_name()} (CUDA {torch.version.cuda}), " if torch.cuda.is_available() else ""
     processor = f"{core_count()} CPU cores ({platform.machine()}, {_model_name()})"
     versions = f"Python {platform.python_version()}, torch {torch.__version__.split('+')[0]}"
     return f"{datetime.date.today()}, {device}{processor}, {versions}."

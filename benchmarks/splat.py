@@ -52,7 +52,7 @@ def main() -> None:
         found.append(numbers)
         plain, ours = numbers["milliseconds"]
         held_plain, held_ours = numbers["mebibytes"]
-        cells = ["x".join(map(str, shape)), f"{plain:.1f}", f"{ours:.1f}", f"**{numbers['faster']:.2f}**"]
+        cells = ["x".join(map(str, shape)), f"{plain:.2f}", f"{ours:.2f}", f"**{numbers['faster']:.2f}**"]
         cells += [f"{held_plain:.1f}", f"{held_ours:.1f}", f"**{numbers['memory']:.2f}**"]
         lines.append(table_row(*cells, f"{numbers['difference']:.0e}"))
     print("\n".join(lines))

@@ -53,8 +53,8 @@ def main() -> None:
     kept = {name: seconds(name, ("batched",), size, given.device, given.rounds, clock) for name in given.models}
     for name, best in found.items():
         limit, gain = bound(name, size), best["single"] / min(best["shared"], best["batched"])
-        cells = [f"`{name}`", f"{limit:.2f}", f"{best['single']:.2f}", f"{best['shared']:.2f}", f"**{gain:.2f}**"]
-        cells += [f"{gain / limit:.0%}", f"{best['batched']:.2f}", f"{kept[name]['batched']:.2f}"]
+        cells = [f"`{name}`", f"{limit:.2f}", f"{best['single']:.3f}", f"{best['shared']:.3f}", f"**{gain:.2f}**"]
+        cells += [f"{gain / limit:.0%}", f"{best['batched']:.3f}", f"{kept[name]['batched']:.3f}"]
         lines.append(table_row(*cells))
         print(lines[-1], flush=True)
     if given.results:

@@ -17,14 +17,16 @@ import os
 import statistics
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from benchmarks.results import write_section
 from benchmarks.steps import PARTS, RECIPES, SMALL, draw_batch, recipe
 from benchmarks.worker import CHECKPOINTED, KEPT, OURS, PLAIN, Worker
+from vfi_train.modules.step_options import Compile
 
+COMPILE = get_args(Compile)
 PLOT = Path(__file__).parents[1] / "docs" / "images" / "train_step.png"
 MIB = 2**20
 
@@ -36,8 +38,12 @@ def main() -> None:
     for name in given.models:
         found[name] = measure(name, given)
         print(f"{name}: {found[name]['ratio']:.2f} times plain", file=sys.stderr, flush=True)
-    table = as_table(found, given)
-    print(table)
+        write(found, given)  # after each, so that a run that is ended has written what it measured
+    print(as_table(found, given))
+
+
+def write(found: dict[str, Any], given: argparse.Namespace) -> None:
+    """The files that the arguments ask for."""
     if given.json:
         given.json.write_text(json.dumps(found, indent=1) + "\n")
     path = given.plot or PLOT.with_stem(PLOT.stem + variant(given).replace(":", "_"))
@@ -45,7 +51,7 @@ def main() -> None:
         plot(found, path)
     if given.results:
         title = f"Training step{variant(given).replace(':', ', ')}".replace(", base", ", base models")
-        write_section(f"train_step{variant(given)}", title, f"{table}\n\n{image(path)}")
+        write_section(f"train_step{variant(given)}", title, f"{as_table(found, given)}\n\n{image(path)}")
 
 
 def image(path: Path) -> str:
@@ -54,8 +60,10 @@ def image(path: Path) -> str:
 
 
 def variant(given: argparse.Namespace) -> str:
-    """What tells results of other models and another precision from those of the small ones in float32."""
-    return (":base" if given.base else "") + ("" if given.precision == "32-true" else f":{given.precision}")
+    """What tells results of other models, devices, precisions and compilers from the small ones in float32 on a CPU."""
+    usual = {"device": "cpu", "precision": "32-true", "compile": "none"}
+    others = [value for key, default in usual.items() if (value := getattr(given, key)) != default]
+    return "".join(f":{part}" for part in (*["base"] * given.base, *others))
 
 
 def arguments() -> argparse.Namespace:
@@ -65,7 +73,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--base", action="store_true", help="the published base (AMT: large) models instead")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"], help="of ours")
-    parser.add_argument("--compile", default="none", choices=["none", "network", "losses", "both"], help="ours")
+    parser.add_argument("--compile", default="none", choices=COMPILE, help="ours")
     parser.add_argument("--channels-last", default="auto", choices=["auto", "true", "false"], help="ours")
     parser.add_argument("--checkpointing", action="store_true", help="ours")
     parser.add_argument("--batch", type=int, default=4)
@@ -155,7 +163,7 @@ def as_table(found: dict[str, Any], given: argparse.Namespace) -> str:
             f"**{numbers['ratio']:.2f}** ± {spread(first):.2f}",
             f"{statistics.median(others[0]):.2f}" if others else "-",
             bound,
-            *(f"{medians['ours'][part]:.3f} / {medians['plain'][part]:.3f}" for part in PARTS),
+            *(f"{medians['ours'][part]:.4f} / {medians['plain'][part]:.4f}" for part in PARTS),
             f"{memory['ours'] / MIB:,.0f} / {memory['plain'] / MIB:,.0f}",
             f"{memory['ours'] / memory['plain']:.2f}",
             f"{again['memory']['whole'] / memory['plain']:.2f}, {again['seconds'] / medians['ours']['whole']:.2f}",

@@ -16,6 +16,7 @@ from datamodules.core.overfit import FixedSubset
 from datamodules.core.resume import DataPosition
 from datamodules.core.samplers import GlobalBatchSampler, ShardedEvalSampler, split_batch
 from datamodules.core.samples import SampleSource, SeededDataset
+from datamodules.core.transfer import Transfer
 from vfi_train.contract import Batch
 from vfi_train.errors import DataError, UserError
 from vfi_train.ranges import Natural, Positive, Seed, Workers
@@ -87,6 +88,7 @@ class VFIDataModule(LightningDataModule):
         self.skipped: list[str] = []
         self.position = DataPosition(self, batch_size)
         self._sources: dict[str, SampleSource] | None = None
+        self._transfer = Transfer()
 
     def train_source(self) -> SampleSource:
         """The training samples."""
@@ -165,6 +167,11 @@ class VFIDataModule(LightningDataModule):
     def val_batches(self, batch_size: int) -> Iterable[list[tuple[None, int]]]:
         """Which validation samples make up the batches of this process, of `batch_size` where nothing else is said."""
         return ShardedEvalSampler(self.val_size, batch_size, self._rank, self._world_size)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int = 0) -> Batch:
+        """The batch on the device; see `Transfer`."""
+        moved: Batch = self._transfer(batch, device)
+        return moved
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
         """uint8 frames become float32 in [0, 1]; skipped samples are counted."""

@@ -49,7 +49,10 @@ def test_frames_by_runtimes(tmp_path: Path) -> None:
     options = ("--models", "ifrnet_tiny", "--threads", "1", "--rounds", "2", "--triplets", "2", "--frames", "4")
     table = run("frames", "--clip", str(tmp_path / "clip.mp4"), *options, "--runs", "1").splitlines()
     rows = [line.split(" | ") for line in table if line.startswith("| `ifrnet_tiny`")]
-    first, second = ([row for row in rows if len(row) == count] for count in (8, 4))
+    first, second = ([row for row in rows if len(row) == count] for count in (8, 5))
     assert {row[1] for row in first} == {"torch", "openvino", "onnxruntime", "openvino by hand"}
     assert all(float(row[5]) > 50 for row in first if row[5])  # dB to PyTorch
-    assert len(second) == 2
+    ways = {row[1].partition(",")[0] for row in second}
+    assert ways == {"torch", "openvino", "onnxruntime", "openvino by hand"}
+    assert second[0][1] == "torch, fp32"
+    assert all(row[4].endswith("% |") for row in second)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TINY = (
     "experiment=quickstart", "data.size=32", "data.batch_size=4", "data.num_workers=0", "data.train_samples=40",
-    "data.val_samples=4", "schedule.warmup_steps=0", "schedule.steps=null", "log_every=1", "logger=csv",
+    "data.val_samples=4", "schedule.warmup_steps=0", "log_every=1", "logger=csv",
     "report=false",
     "optimizer=adamw", "optimizer.lr=1e-3",  # of the published recipes
 )  # fmt: skip

@@ -13,16 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from tests.helpers.programs import ENVIRONMENT
 from tests.helpers.shift_network import Shift, ShiftMiddle
 from tests.helpers.videos import pan
+from vfi_train.architectures import create_model
 from vfi_train.errors import UserError
 from vfi_train.inference import backend as module
 from vfi_train.inference import graph_cache
 from vfi_train.inference.backend import Backend
+from vfi_train.inference.compiled import CompiledNetwork
 from vfi_train.inference.graph_cache import cache_folder, fingerprint
 from vfi_train.inference.interpolator import Interpolator
+from vfi_train.inference.request import Request
 from vfi_train.inference.runtimes import OpenVino
 
 CPU = torch.device("cpu")
@@ -105,6 +109,82 @@ def test_pytorch_computes_what_graphs_do_not_take_and_says_so_once() -> None:
     assert notes == ["backend=onnxruntime does not take time maps: PyTorch computes these frames"]
 
 
+# --- compiled by PyTorch
+
+
+@pytest.fixture
+def compiled_here(monkeypatch: pytest.MonkeyPatch) -> CompileCounterWithBackend:
+    """What `backend=compiled` does on a GPU, on the CPU: without kernels of its own, frames counted as compiled."""
+    torch.compiler.reset()
+    counter = CompileCounterWithBackend("eager")
+    monkeypatch.setattr(CompiledNetwork, "precisions", lambda device: ("bf16", "fp32"))
+    monkeypatch.setattr(CompiledNetwork, "options", {"backend": counter})
+    return counter
+
+
+@pytest.mark.parametrize(("precision", "most"), [("fp32", 1e-6), ("bf16", 0.03)])
+def test_a_compiled_network_gives_the_same_frames(
+    precision: str, most: float, compiled_here: CompileCounterWithBackend
+) -> None:
+    model, frames, times, notes = Shift().eval(), batch(), [0.25, 0.5, 0.75], []
+    expected = [p.frame for p in Interpolator(model, tta=True).stream(*frames, times)]
+    other = Interpolator(model, tta=True, backend="compiled", precision=precision)
+    other.backend.note = notes.append
+    for mode in (torch.enable_grad(), torch.no_grad(), torch.inference_mode()):
+        with mode:
+            found = [p.frame for p in other.stream(*frames, times)]
+        for frame, wanted in zip(found, expected, strict=True):
+            assert (frame - wanted).abs().max() < most
+            assert not frame.requires_grad
+        assert torch.is_inference(found[0]) == isinstance(mode, torch.inference_mode)
+    assert compiled_here.frame_count == 1  # for all times and calls
+    assert notes == ["backend=compiled: the first frames of each size wait until the network is compiled"]
+
+
+def test_more_sizes_than_torch_compiles_by_itself_are_compiled(compiled_here: CompileCounterWithBackend) -> None:
+    other = Interpolator(Shift().eval(), backend="compiled")
+    other.backend.note = lambda line: None
+    for count in range(10):
+        other.predict(*(x[:1] for x in batch(16, 24 + 8 * count)))
+    assert compiled_here.frame_count == 10
+
+
+def test_frames_stay_when_a_graph_writes_its_memory_again() -> None:
+    memory = torch.zeros(1, 3, 8, 8)
+
+    class Recorded(CompiledNetwork):
+        def __init__(self) -> None:
+            self._run = lambda frame0, frame1, time: memory.copy_(frame0)
+
+    run = Recorded()
+    first, second = (run(torch.full_like(memory, value), memory, memory) for value in (1.0, 2.0))
+    assert (first == 1).all()
+    assert (second == 2).all()
+
+
+def test_a_compiled_network_leaves_maps_to_pytorch(compiled_here: CompileCounterWithBackend) -> None:
+    model, notes = ShiftMaps().eval(), []
+    frame0, frame1 = pan(2)
+    time = np.tile(np.linspace(0, 1, frame0.shape[1]), (frame0.shape[0], 1))
+    other = Interpolator(model, backend="compiled")
+    other.backend.note = notes.append
+    assert np.array_equal(other(frame0, frame1, [time])[0], Interpolator(model)(frame0, frame1, [time])[0])
+    assert notes == ["backend=compiled does not take time maps: PyTorch computes these frames"]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["ifrnet_s", "rife_m", "amt_s"])
+@pytest.mark.parametrize(("precision", "least"), [("fp32", 60.0), ("bf16", 35.0)])
+def test_cuda_graphs_give_the_frames_of_pytorch(name: str, precision: str, least: float) -> None:
+    torch.manual_seed(0)
+    model = create_model(name).eval().cuda()
+    frames = [x.cuda() for x in batch(128, 192)]
+    plain, other = Interpolator(model), Interpolator(model, backend="compiled", precision=precision)
+    for pair in (frames, frames[::-1], frames):
+        distance = (other.predict(*pair).frame - plain.predict(*pair).frame).square().mean()
+        assert -10 * distance.log10() > least
+
+
 # --- the cache
 
 
@@ -183,6 +263,23 @@ def test_what_is_chosen_is_close_and_said(backend: str, monkeypatch: pytest.Monk
     assert " times as fast as PyTorch in float32" in notes[-1]
 
 
+def test_of_half_precisions_the_faster_one_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processors with matrix units for bf16 compute fp16 without them, and slower than PyTorch does float32."""
+    seconds = {"fp32": 60.0, "fp16": 70.0, "bf16": 15.0}
+    tried = []
+
+    def trial(self: Backend, backend: str, precision: str, pair: Any, *, once: bool = False) -> tuple[Any, float]:
+        tried.append((backend, precision))
+        return pair.frame0 + (precision != "fp32") * 1e-4, seconds[precision]
+
+    monkeypatch.setattr(Backend, "_trial", trial)
+    monkeypatch.setattr(OpenVino, "precisions", lambda device: ("fp16", "bf16", "fp32"))
+    chosen = Backend(Shift(), "openvino", "auto", note=lambda line: None)
+    frame0, frame1 = batch()
+    assert chosen._choose(Request(frame0, frame1, [torch.full((2, 1, 1, 1), 0.5)])) == ("openvino", "bf16")
+    assert tried[2:] == [("openvino", "fp16"), ("openvino", "bf16")]
+
+
 @pytest.mark.parametrize("backend", ["auto", "openvino"])
 def test_nothing_far_from_float32_is_chosen(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TRIAL", 0.0)
@@ -200,6 +297,7 @@ def test_nothing_far_from_float32_is_chosen(backend: str, monkeypatch: pytest.Mo
         ({"precision": "fp8"}, "precision=fp8 is not known: did you mean "),
         ({"backend": "tensorrt"}, r"backend=tensorrt needs the package tensorrt: pip install 'vfi_train\[tensorrt\]'"),
         ({"backend": "onnxruntime", "precision": "bf16"}, "backend=onnxruntime has no precision=bf16 here: give fp32"),
+        ({"backend": "compiled"}, "backend=compiled does not compute on cpu: give another device, or backend=torch"),
         ({"backend": "openvino", "precision": "tf32"}, "backend=openvino has no precision=tf32 here: give .*fp32, or"),
     ],
 )

@@ -213,3 +213,29 @@ def test_where_no_tile_is_small_enough_it_is_told() -> None:
 def test_options_that_make_no_sense_are_refused(options: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         Run(Blend(), frames(pan(2)), make_plan(factor=2), **options)
+
+
+class Laid(Blend):
+    """Gives frames in a memory layout."""
+
+    layout = torch.contiguous_format
+
+    def decode(self, encoding, time, **extras):
+        prediction = super().decode(encoding, time, **extras)
+        return type(prediction)(prediction.frame.contiguous(memory_format=self.layout))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_images_lie_as_encoders_take_them(layout: torch.memory_format, dtype: Any) -> None:
+    """The numbers are those of rounding in float32, whatever the layout of the network's frames."""
+    model = Laid()
+    model.layout = layout
+    inputs = frames([(image.astype(dtype) * (257 if dtype == np.uint16 else 1)) for image in pan(2)])
+    _, output, _ = Run(model, inputs, make_plan(factor=2), thresholds=(None, None)).outputs
+    levels = np.float32(np.iinfo(dtype).max)
+    x0, x1 = (torch.from_numpy(frame.image.astype(np.float32) / levels) for frame in inputs)
+    expected = ((x0 * 0.5 + x1 * 0.5).clamp(0, 1) * float(levels)).round().numpy().astype(dtype)
+    assert output.frame.image.dtype == dtype
+    assert output.frame.image.flags.c_contiguous
+    assert np.array_equal(output.frame.image, expected)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +16,9 @@ from tests.helpers.golden_cases import assert_near, frame
 from tests.helpers.loss_sets import loss_set
 from vfi_train.architectures import create_model
 from vfi_train.contract import Batch
+from vfi_train.errors import UserError
 from vfi_train.modules.interpolation_module import InterpolationModule
+from vfi_train.modules.step_options import check_compile
 from vfi_train.optim.schedules import Constant
 
 FAMILIES = {
@@ -114,6 +118,47 @@ for keep in (True, False):
     keep_memory(keep)
     print(open("/proc/self/statm").read().split()[1])
 """
+
+
+def test_what_cuda_graphs_give_is_copied_before_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a GPU: the calls that make graphs, and losses in memory that the next step writes to."""
+    modes, begun = [], []
+    memory = torch.zeros(())
+
+    def compile(function: Callable[..., Any], *, dynamic: bool, mode: str | None) -> Callable[..., Any]:
+        modes.append((type(function).__name__, dynamic, mode))
+        if isinstance(function, torch.nn.Module) and hasattr(function, "encode"):
+            return function
+        return lambda *args: {"total": memory.copy_(function(*args)["total"].detach())}
+
+    monkeypatch.setattr(torch, "compile", compile)
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: begun.append(True))
+    made = module("ifrnet_tiny", compile="cuda_graphs")
+    assert modes == [("IFRNet", False, "reduce-overhead"), ("LossSet", False, "reduce-overhead")]
+    first = made.losses(batch())["total"]
+    other = {**batch(), "target": 1 - batch()["target"]}
+    second = made.losses(other)["total"]  # type: ignore[arg-type]
+    assert first != second
+    assert first == module("ifrnet_tiny").losses(batch())["total"]
+    assert len(begun) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            ("cpu", 1, 1),
+            "module.compile=cuda_graphs is for CUDA devices, and this training is on cpu: give module.compile=both",
+        ),
+        (("cuda", 2, 1), "is for one process, and this training has 2: give module.compile=both"),
+        (("cuda", 1, 4), "accumulates no gradients, and 4 micro-batches make a step: leave out data.micro_batch_size"),
+    ],
+)
+def test_steps_that_cannot_be_cuda_graphs_are_refused(given: tuple[str, int, int], message: str) -> None:
+    check_compile("both", *given)
+    with pytest.raises(UserError, match=message):
+        check_compile("cuda_graphs", *given)
+    check_compile("cuda_graphs", "cuda", 1, 1)
 
 
 def test_compiled_once_for_all_steps() -> None:

@@ -43,8 +43,8 @@ curriculum:
 """
 TINY = (
     "experiment=quickstart", "optimizer=adamw", "optimizer.lr=1e-3", "curriculum=short", "data.size=32",
-    "data.batch_size=4", "data.num_workers=0", "data.val_samples=2", "schedule.warmup_steps=0", "schedule.steps=null", "log_every=1", "logger=csv",
-    "report=false", "checkpoint_every=2", "validate_every=3",
+    "data.batch_size=4", "data.num_workers=0", "data.val_samples=2", "schedule.warmup_steps=0", "schedule.steps=null",
+    "log_every=1", "logger=csv", "report=false", "checkpoint_every=2", "validate_every=3",
 )  # fmt: skip
 
 

@@ -28,11 +28,13 @@ class Watch(L.Callback):
         torch.cuda.set_sync_debug_mode("error" if watched else "default")
 
 
+@pytest.mark.parametrize("compile", ["none", "cuda_graphs"])
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_a_step_waits_for_nothing(precision: str, tmp_path: Path) -> None:
+def test_a_step_waits_for_nothing(precision: str, compile: str, tmp_path: Path) -> None:
     Watch.steps = 0
     options = (
-        "trainer.accelerator=gpu", f"trainer.precision={precision}", "trainer.max_steps=20", "log_every=20",
+        "trainer.accelerator=gpu", f"trainer.precision={precision}", f"module.compile={compile}",
+        "trainer.max_steps=20", "log_every=20",
         "trainer.gradient_clip_val=1.0", "callbacks=ema",
         "+callbacks.watch={_target_: tests.training.test_gpu_steps.Watch}",
     )  # fmt: skip
@@ -40,6 +42,17 @@ def test_a_step_waits_for_nothing(precision: str, tmp_path: Path) -> None:
     assert Watch.steps == len(AHEAD)
     groups = read_checkpoint(run / "checkpoints" / "last.ckpt")["optimizer_states"][0]["param_groups"]
     assert all(group["fused"] for group in groups)
+
+
+def test_steps_replayed_as_cuda_graphs_train_the_same(tmp_path: Path) -> None:
+    """Ten steps of ifrnet_tiny, whose learning rate moves a weight by more than the tolerance."""
+    options = ("trainer.accelerator=gpu", "trainer.max_steps=10", "checkpoint_every=10", "log_every=1")
+    plain, replayed = (
+        read_checkpoint(train_tiny(tmp_path / name, *options, f"module.compile={name}") / "checkpoints" / "last.ckpt")
+        for name in ("none", "cuda_graphs")
+    )
+    for name, weight in plain["state_dict"].items():
+        assert torch.allclose(replayed["state_dict"][name], weight, atol=2e-4), name
 
 
 def test_a_step_that_is_not_finite_is_skipped_there(tmp_path: Path) -> None:

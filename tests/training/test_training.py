@@ -21,7 +21,7 @@ TINY = (
     "experiment=quickstart", "optimizer=adamw", "optimizer.lr=1e-3", "trainer.max_steps=23", "data.size=32",
     "data.batch_size=4", "data.num_workers=1",
     "data.train_samples=40", "data.val_samples=6", "validate_every=10", "checkpoint_every=3", "log_every=1",
-    "schedule.warmup_steps=2", "schedule.steps=23", "logger=csv",
+    "schedule.warmup_steps=2", "schedule.steps=23", "schedule.floor=1e-4", "logger=csv",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What computes a network, and how precisely: PyTorch, or a runtime of `runtimes.py`; or the fastest that is here."""
+"""What computes a network, and how precisely: PyTorch, compiled or not, or a runtime; or the fastest that is here."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from torch import Tensor
 
 from vfi_train.architectures import Architecture
 from vfi_train.errors import UserError, nearest
+from vfi_train.inference.compiled import CompiledNetwork
 from vfi_train.inference.graph_cache import cache_folder, network_graph
 from vfi_train.inference.graphs import NetworkFunction
 from vfi_train.inference.request import Request
 from vfi_train.inference.runtimes import RUNTIMES, Runtime, check_installed
 
 log = logging.getLogger(__name__)
-BACKENDS = ("torch", *RUNTIMES, "auto")
+KINDS: dict[str, type[Runtime] | type[CompiledNetwork]] = {**RUNTIMES, "compiled": CompiledNetwork}
+BACKENDS = ("torch", *KINDS, "auto")
 # By autocast in PyTorch, in which the coordinates of warps stay float32. tf32 is a setting of the process.
 AUTOCAST = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 PRECISIONS = (*AUTOCAST, "float32", "auto")
@@ -35,8 +37,9 @@ class Backend:
 
     Args:
         model: the network, on its device.
-        backend: "torch"; a name in `runtimes.RUNTIMES`; or "auto": the fastest of those that are installed and of
-            PyTorch, on the first frames, if it is within `CLOSE` of PyTorch's float32.
+        backend: "torch"; "compiled", which is PyTorch's compiler with CUDA graphs; a name in `runtimes.RUNTIMES`; or
+            "auto": the fastest of the runtimes that are installed and of "torch", on the first frames, if it is within
+            `CLOSE` of PyTorch's float32.
         precision: "fp32" ("float32"), "bf16", "fp16"; "tf32" (PyTorch only); or "auto", which is chosen likewise.
         scale, iterations: see `Interpolator`.
         note: called with a line for the user.
@@ -63,10 +66,11 @@ class Backend:
         self.backend, self.precision, self.note = backend, precision, note
         self.frames: int | None = None
         self._model, self._scale, self._iterations = model, scale, iterations
-        if backend in RUNTIMES:
+        if backend in KINDS:
             self._candidates()  # are there any
         self.chosen = None if "auto" in (backend, precision) else (backend, precision)
         self._ready: OrderedDict[tuple[object, ...], Runtime] = OrderedDict()
+        self._compiled: CompiledNetwork | None = None
         self._noted: set[str] = set()
 
     def autocast(self) -> AbstractContextManager[object]:
@@ -92,6 +96,9 @@ class Backend:
         return self._run(*self.chosen, request)
 
     def _run(self, backend: str, precision: str, request: Request) -> Iterator[Tensor]:
+        if backend == "compiled":
+            yield from self._run_compiled(precision, request)
+            return
         runtime = self._runtime(backend, precision, (request.frame0.shape[-2], request.frame0.shape[-1]))
         batch = len(request.frame0)
         frames = [[x[k : k + 1].contiguous() for x in (request.frame0, request.frame1)] for k in range(batch)]
@@ -100,6 +107,18 @@ class Backend:
             times = moment.expand(batch, 1, 1, 1).contiguous()
             extra = [[times[k : k + 1]] if self._model.arbitrary_time else [] for k in range(batch)]
             yield torch.cat(runtime([[*pair, *more] for pair, more in zip(frames, extra, strict=True)]))
+
+    def _run_compiled(self, precision: str, request: Request) -> Iterator[Tensor]:
+        if self._compiled is None:
+            self.note("backend=compiled: the first frames of each size wait until the network is compiled")
+            self._compiled = CompiledNetwork(self._model, self._iterations, self._scale)
+        for moment in request.times:
+            assert isinstance(moment, Tensor)
+            with self._autocast(precision):
+                frame = self._compiled(
+                    request.frame0, request.frame1, moment.expand(len(request.frame0), 1, 1, 1).contiguous()
+                )
+            yield frame
 
     def _runtime(self, backend: str, precision: str, size: tuple[int, int]) -> Runtime:
         key = (backend, precision, size)
@@ -125,8 +144,8 @@ class Backend:
 
     def _candidates(self) -> list[tuple[str, str]]:
         """Backends and precisions to choose from, the fastest in theory first."""
-        if self.backend in RUNTIMES:
-            precisions = RUNTIMES[self.backend].precisions(self._device)
+        if self.backend in KINDS:
+            precisions = KINDS[self.backend].precisions(self._device)
             if not precisions:
                 raise UserError(
                     f"backend={self.backend} does not compute on {self._device.type}: give another device, or "
@@ -161,12 +180,12 @@ class Backend:
         best, name, noise = plain if safe == ("torch", "fp32") else float("inf"), safe, torch.zeros(())
         settled: set[str] = set()
         for backend, precision in self._candidates():
-            if backend in settled:
+            if backend in settled and precision == "fp32":
                 continue
             frame, seconds = self._trial(backend, precision, pair)
             difference = (frame - exact).square().mean()
             if -10 * difference.log10() >= CLOSE:
-                settled.add(backend)  # what is more precise is slower
+                settled.add(backend)  # its float32 is slower; of bf16 and fp16 the processor decides
                 if seconds < best:
                     best, name, noise = seconds, (backend, precision), difference
         gain = f"{plain / best:.1f} times as fast as PyTorch in float32"
@@ -179,7 +198,7 @@ class Backend:
 
     def _trial(self, backend: str, precision: str, pair: Request, *, once: bool = False) -> tuple[Tensor, float]:
         """The frame, and the seconds of the fastest of three runs or more (the first ones are slower), or of one."""
-        if backend != "torch":
+        if backend in RUNTIMES:
             self._runtime(backend, precision, (pair.frame0.shape[-2], pair.frame0.shape[-1]))
         times: list[float] = []
         while len(times) < (1 if once else 3) or (sum(times) < TRIAL and not once):
@@ -215,4 +234,6 @@ def check_names(backend: str, precision: str) -> str:
             raise UserError(f"{key}={value} is not known: {nearest(value, known)}")
     if backend in RUNTIMES:
         check_installed(backend)
+    if backend == "compiled" and (missing := CompiledNetwork.missing()):
+        raise UserError(f"backend=compiled needs {missing}: pip install triton, or give backend=torch")
     return "fp32" if precision == "float32" else precision

@@ -61,9 +61,9 @@ class Interpolator:
             into overlapping tiles, whose predictions are blended.
         tile_overlap: pixels that neighbouring tiles share.
         device: where to move the model.
-        backend: what computes the network: "torch", "openvino", "onnxruntime", "tensorrt", or "auto"; see `Backend`.
-            The graph is made for each size of frames and kept in the user's cache folder. It computes each time and
-            each pair from the beginning, and gives only `frame`.
+        backend: what computes the network: "torch", "compiled" (CUDA), "openvino", "onnxruntime", "tensorrt", or
+            "auto"; see `Backend`. All but "torch" make a graph for each size of frames (those of runtimes are kept in
+            the user's cache folder), compute each time from the beginning, and give only `frame`.
         precision: "fp32" ("float32"), "bf16", "fp16", or "auto"; see `Backend`.
 
     Source: the `inference` functions, padders and demos of the RIFE, EMA-VFI, AMT and ATM-VFI repositories.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -152,9 +153,17 @@ class FrameStream:
 
 def _images(frames: Tensor, dtype: np.dtype[Any], ranges: Sequence[pixels.Range | None]) -> list[ImageArray]:
     """B 3 H W in [0, 1] as images, rounded to the nearest where they are integers."""
-    arrays = frames.clamp(0, 1).movedim(1, -1).float()
+    values = frames.clamp(0, 1).float()
     if dtype == np.float32:
-        floats = arrays.cpu().numpy()
+        floats = values.movedim(1, -1).cpu().numpy()
         return [image if r is None else r.expand(image) for image, r in zip(floats, ranges, strict=True)]
-    levels = (arrays * LEVELS[dtype]).round()
-    return list(levels.to(torch.uint8 if dtype == np.uint8 else torch.int32).cpu().numpy().astype(dtype, copy=False))
+    levels = (values * LEVELS[dtype]).round_().to(torch.uint8 if dtype == np.uint8 else torch.int32)
+    return [_interleaved(image).astype(dtype, copy=False) for image in levels]
+
+
+def _interleaved(image: Tensor) -> ImageArray:
+    """3 H W as an array H W 3 that lies as encoders take it."""
+    shown = image.movedim(0, -1)
+    if image.device.type == "cpu" and not shown.is_contiguous():
+        return cv2.merge(list(image.numpy()))  # in half of the time that torch takes
+    return shown.contiguous().cpu().numpy()

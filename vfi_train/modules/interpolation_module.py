@@ -43,7 +43,7 @@ class InterpolationModule(L.LightningModule):
         seed: with the step and the rank, it determines the random numbers of dropout and the like.
         channels_last: memory layout; "auto": channels-last where it was measured to be faster.
         checkpointing: compute activations twice instead of keeping them: more time, much less memory.
-        compile: parts of a training step that are compiled by `torch.compile`.
+        compile: parts of a training step that are compiled by `torch.compile`; see `step_options.compiled`.
 
     Parameters that do not require gradients (see `select_trainable`) are not in the optimizer, and parts of the network
     that have no others stay in evaluation mode. Values are logged every `log_every` steps, as means over micro-batches
@@ -75,9 +75,10 @@ class InterpolationModule(L.LightningModule):
         self.checkpointing = checkpointing
         # In a dict, so that they are no submodules and weights keep their names.
         self.compiled = {
-            "network": compiled(architecture, compile in ("network", "both")),
-            "losses": compiled(loss, compile in ("losses", "both")),
+            "network": compiled(architecture, "network", compile),
+            "losses": compiled(loss, "losses", compile),
         }
+        self._replays = compile == "cuda_graphs"
         self.interpolator = Interpolator(architecture)
         self.gradients = Gradients()
         self.modes: OptimizerModes | None = None
@@ -110,7 +111,9 @@ class InterpolationModule(L.LightningModule):
         return self.compute_losses(self.predict(batch), batch)
 
     def prepare(self, batch: Batch) -> Batch:
-        """The batch with its images in the network's channel order and layout."""
+        """The batch with its images in the network's channel order and layout; a step begins."""
+        if self._replays:
+            torch.compiler.cudagraph_mark_step_begin()
         batch = in_network_order(batch, self.architecture)
         return to_channels_last(batch) if self._is_channels_last else batch
 
@@ -121,7 +124,10 @@ class InterpolationModule(L.LightningModule):
 
     def compute_losses(self, prediction: Prediction, batch: Batch) -> dict[str, Tensor]:
         """Every loss term of a prediction for a prepared batch, weighted, and their `total`."""
-        return self.compiled["losses"](prediction, batch, self.global_step)
+        values: dict[str, Tensor] = self.compiled["losses"](prediction, batch, self.global_step)
+        if self._replays:  # they are read after the next step has begun
+            values = {name: value.clone() for name, value in values.items()}
+        return values
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Predict; callbacks compute metrics and draw images."""

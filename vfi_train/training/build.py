@@ -28,6 +28,7 @@ from vfi_train.inference.padding import padded_size
 from vfi_train.modules.forward import predict
 from vfi_train.modules.gradients import check_clipping
 from vfi_train.modules.interpolation_module import InterpolationModule
+from vfi_train.modules.step_options import check_compile
 from vfi_train.optim.parameters import ParameterGroup, select_trainable
 from vfi_train.optim.schedules import Schedule
 from vfi_train.runtime.console import is_first_process
@@ -127,6 +128,7 @@ def build_trainer(plan: TrainingPlan, run: RunDirectory, cluster: ClusterEnviron
     restart_timer(trainer)
     _, accumulate = split_batch(plan.batch_size, trainer.world_size, plan.micro_batch_size)
     trainer.accumulate_grad_batches = accumulate
+    check_compile(config["module"]["compile"], trainer.strategy.root_device.type, trainer.world_size, accumulate)
     trainer.val_check_interval = plan.validate_every * accumulate  # type: ignore[operator]
     return trainer
 
