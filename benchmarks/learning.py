@@ -1,7 +1,7 @@
 """What each family has learned on synthetic scenes, from finished runs: python -m benchmarks.learning [RUNS]
 
     for name in quickstart synthetic_splat synthetic_rife synthetic_rife4 synthetic_emavfi synthetic_amt \\
-            synthetic_atmvfi; do
+            synthetic_atmvfi synthetic_ebme; do
         python -m vfi_train experiment=$name
     done
     python -m benchmarks.learning
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 RUNS = (
     *("quickstart", "synthetic_splat", "synthetic_amt", "synthetic_emavfi", "synthetic_atmvfi"),
-    *("synthetic_rife", "synthetic_rife4"),
+    *("synthetic_rife", "synthetic_rife4", "synthetic_ebme"),
 )
 COLUMNS = ("run", "network", "parameters", "losses", "steps", "minutes", "PSNR / SSIM", "mean of frames", "gain")
 

@@ -11,6 +11,7 @@ __all__ = [
     "rife_v4_25",
     "rife_v4_25_heavy",
     "rife_v4_25_lite",
+    "rife_v4_25_tiny",
     "rife_v4_26",
     "rife_v4_26_heavy",
 ]
@@ -40,6 +41,12 @@ def rife_v4_25_lite(**options: object) -> RIFE425Lite:
 def rife_v4_25_heavy(**options: object) -> RIFE425:
     """RIFE 4.25.heavy, a beta that was withdrawn: 21,663,528 parameters."""
     return RIFE425(widths=HEAVY, **options)  # type: ignore[arg-type]
+
+
+@register_model
+def rife_v4_25_tiny(**options: object) -> RIFE425:
+    """A narrow RIFE 4.25 of ours, for drawn scenes and tests: 1,728,816 parameters."""
+    return RIFE425(widths=(64, 64, 64, 64, 48), **options)  # type: ignore[arg-type]
 
 
 @register_model
