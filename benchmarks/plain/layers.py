@@ -196,6 +196,7 @@ REPLACED: list[tuple[Any, str, Any]] = [
     (ifrnet.Encoder, "forward", encoder_forward),
     (amt.AMT, "encode", encode_amt),
     (amt_update.UpdateBlock, "forward", update_forward),
+    (window, "BLOCKED", -100.0),
     (window.WindowGrid, "split", split_windows),
     (window.WindowGrid, "join", join_windows),
     (ema_attention.InterFrameAttention, "forward", inter_frame_attention),

@@ -46,3 +46,9 @@ def test_windows_are_row_major_and_one_item_after_the_other() -> None:
 def test_padding_is_centred_with_the_odd_one_last() -> None:
     windows = WindowGrid(1, 2, 4).split(torch.ones(1, 1, 2, 1))
     assert windows.reshape(4, 4).tolist() == [[0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+
+
+def test_weights_of_blocked_pairs_are_zero_and_not_denormal() -> None:
+    """Denormal numbers, which exp(-100) is, are multiplied some sixty times as slowly as others."""
+    blocked = torch.linspace(-40, 40, 81) + BLOCKED
+    assert torch.equal(torch.stack((torch.zeros(81), blocked)).softmax(dim=0)[1], torch.zeros(81))

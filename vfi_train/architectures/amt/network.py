@@ -14,6 +14,7 @@ from vfi_train.architectures.base import Architecture, Encoding
 from vfi_train.architectures.ifrnet import Decoder, Encoder
 from vfi_train.architectures.layers.correlation import CorrelationPyramid, correlate
 from vfi_train.architectures.layers.prelu import PReLU
+from vfi_train.architectures.layers.residual import join
 from vfi_train.architectures.layers.time_map import time_plane
 from vfi_train.architectures.layers.warp import resize, resize_flow, warp, warp_both
 from vfi_train.contract import Prediction
@@ -150,12 +151,12 @@ class AMT(Architecture):
     def coarse_input(self, e: AMTEncoding, moment: Moment) -> Tensor:
         """What decoder 4 reads."""
         feature0, feature1 = e.features[3].chunk(2)
-        return torch.cat((feature0, feature1, moment.coarse.to(feature0.dtype)), dim=1)
+        return join((feature0, feature1, moment.coarse.to(feature0.dtype)))
 
     def level_input(self, level: int, e: AMTEncoding, moment: Moment, flow: Tensor, feature: Tensor) -> Tensor:
         """What decoder `level` (3, 2, 1) reads: the feature, both frames' features warped, the flows."""
         warped = warp_both(e.features[level - 1], flow)
-        return torch.cat((feature, *warped.chunk(2), flow.to(feature.dtype)), dim=1)
+        return join((feature, *warped.chunk(2), flow.to(feature.dtype)))
 
     def update(
         self, level: int, e: AMTEncoding, moment: Moment, flow: Tensor, feature: Tensor

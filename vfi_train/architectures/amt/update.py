@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
+from vfi_train.architectures.layers.residual import join
 from vfi_train.architectures.layers.warp import resize, resize_flow
 
 
@@ -69,9 +69,9 @@ class UpdateBlock(nn.Module):
         if self.convc2 is not None:
             matches = self.act(self.convc2(matches))
         motion = self.act(self.convf2(self.act(self.convf1(flow))))
-        joint = self.act(self.conv(torch.cat((matches, motion), dim=1)))
+        joint = self.act(self.conv(join((matches, motion))))
         coarse = resize(feature, 1 / self.factor)
-        hidden = self.gru(torch.cat((joint, flow.to(joint.dtype), coarse.to(joint.dtype)), dim=1))
+        hidden = self.gru(join((joint, flow.to(joint.dtype), coarse.to(joint.dtype))))
         return resize(self.feat_head(hidden), self.factor), resize_flow(self.flow_head(hidden), self.factor)
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
-from vfi_train.architectures.layers.residual import conv_prelu
+from vfi_train.architectures.layers.residual import conv_prelu, join
 
 
 class FeaturePyramid(nn.ModuleList):
@@ -64,4 +63,4 @@ class CrossScaleFusion(nn.Module):
     def forward(self, fine: Tensor, middle: Tensor, coarse: Tensor) -> Tensor:
         """N C H W at 4, 2 and 1 times the coarse size to tokens N H W `width`."""
         parts = (self.layers[0](middle), self.layers[1](fine), self.layers[2](fine), coarse)
-        return self.norm(self.proj(torch.cat(parts, dim=1)).permute(0, 2, 3, 1))
+        return self.norm(self.proj(join(parts)).permute(0, 2, 3, 1))

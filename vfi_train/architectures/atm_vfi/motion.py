@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from vfi_train.architectures.atm_vfi.attention import MotionBlock
 from vfi_train.architectures.atm_vfi.features import CrossScaleFusion
 from vfi_train.architectures.atm_vfi.synthesis import ESTIMATE_CHANNELS
-from vfi_train.architectures.layers.residual import conv_prelu
+from vfi_train.architectures.layers.residual import conv_prelu, join
 from vfi_train.architectures.layers.time_map import time_plane
 from vfi_train.architectures.layers.window import WindowGrid
 
@@ -63,7 +63,7 @@ class MotionEstimator(nn.Module):
             tokens, motion = block(tokens, grid, mask)
             motions.append(motion if time is None else share(motion, time))
         parts = [part.permute(0, 3, 1, 2) for x in (*motions, tokens) for part in x.chunk(2)]
-        return tokens, self.head(torch.cat(parts, dim=1))
+        return tokens, self.head(join(parts))
 
 
 def share(motion: Tensor, time: Tensor) -> Tensor:

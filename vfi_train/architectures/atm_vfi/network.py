@@ -29,6 +29,7 @@ from vfi_train.architectures.atm_vfi.synthesis import (
     split_estimate,
 )
 from vfi_train.architectures.base import Architecture, Encoding, scaled_size
+from vfi_train.architectures.layers.residual import join
 from vfi_train.architectures.layers.warp import warp
 from vfi_train.architectures.registry import register_model
 from vfi_train.contract import Prediction
@@ -215,7 +216,7 @@ class ATMVFI(Architecture):
         for block, (grid, mask) in zip(self.enhancement, windows, strict=True):
             tokens = block(tokens, grid, mask)
         tokens = _warp_tokens(tokens, split_estimate(estimate)[0])
-        decoded = self.decoder(torch.cat((*tokens.permute(0, 3, 1, 2).chunk(2), estimate), dim=1))
+        decoded = self.decoder(join((*tokens.permute(0, 3, 1, 2).chunk(2), estimate)))
         for level, out in enumerate(decoded, start=1):
             blends.append(blend(frames[level], *split_estimate(out), flows_before[level]))
         residual = self.refinement(decoded, e.frames, blends[-1].warped, blends[-1].merged)

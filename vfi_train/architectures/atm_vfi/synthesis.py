@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vfi_train.architectures.layers.prelu import PReLU
-from vfi_train.architectures.layers.residual import conv_prelu
+from vfi_train.architectures.layers.residual import conv_prelu, join
 from vfi_train.architectures.layers.warp import warp
 
 ESTIMATE_CHANNELS = 5  # flow to frame0 (x, y), flow to frame1 (x, y), mask logit
@@ -79,13 +79,13 @@ class Refinement(nn.Module):
         """
         quarter, half, full = decoded
         (frame0, frame1), (warped0, warped1) = frames.chunk(2), warped.chunk(2)
-        x0 = self.proj(torch.cat((full, frame0, warped0, frame1, warped1, merged), dim=1))
+        x0 = self.proj(join((full, frame0, warped0, frame1, warped1, merged)))
         x1 = self.down1(x0)
-        x2 = self.down2(torch.cat((x1, half[:, :-ESTIMATE_CHANNELS]), dim=1))
-        x3 = self.down3(torch.cat((x2, quarter[:, :-ESTIMATE_CHANNELS]), dim=1))
-        x = self.up2(torch.cat((self.up1(x3), x2), dim=1))
-        x = self.up3(torch.cat((x, x1), dim=1))
-        return 2 * torch.sigmoid(full_precision(self.head(torch.cat((x, x0), dim=1)))) - 1
+        x2 = self.down2(join((x1, half[:, :-ESTIMATE_CHANNELS])))
+        x3 = self.down3(join((x2, quarter[:, :-ESTIMATE_CHANNELS])))
+        x = self.up2(join((self.up1(x3), x2)))
+        x = self.up3(join((x, x1)))
+        return 2 * torch.sigmoid(full_precision(self.head(join((x, x0))))) - 1
 
 
 @dataclass

@@ -11,7 +11,7 @@ from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
 from vfi_train.architectures.ema_vfi.attention import InterFrameBlock, WindowedMap
-from vfi_train.architectures.layers.residual import conv_prelu
+from vfi_train.architectures.layers.residual import conv_prelu, join
 
 WINDOW = 7
 HEAD_WIDTH = 32
@@ -99,7 +99,7 @@ class CrossScaleEmbed(nn.Module):
         """Maps B C h w, fine to coarse, to tokens B h w C at half the coarsest map's size."""
         sources = [x for octave, x in enumerate(reversed(scales)) for _ in range(2**octave)]
         maps = [layer(x) for layer, x in zip(self.layers, sources, strict=True)]
-        return self.norm(self.proj(torch.cat(maps, dim=1)).permute(0, 2, 3, 1))
+        return self.norm(self.proj(join(maps)).permute(0, 2, 3, 1))
 
 
 class PatchEmbed(nn.Module):

@@ -44,7 +44,7 @@ class FlowHead(nn.Module):
         parts = [F.pixel_shuffle(F.pixel_shuffle(feature, 2), 2), resize(join(images), 1 / self.stride)]
         if flow is not None:
             parts.append(resize_flow(flow, 1 / self.stride))
-        hidden = self.conv[:2](torch.cat([part.to(feature.dtype) for part in parts], dim=1))
+        hidden = self.conv[:2](join([part.to(feature.dtype) for part in parts]))
         # bfloat16 would round a flow of ten pixels to a sixteenth, times the stride.
         with torch.autocast(device_type=hidden.device.type, enabled=False):
             last = self.conv[2]

@@ -44,6 +44,7 @@ class EMAVFI(Architecture):
     full_size_multiple = 16
     min_size = 16
     channel_order = "bgr"
+    faster_channels_last = True
     checkpointed = (
         *("feature_bone.patch_embed*", "feature_bone.block[123]", "feature_bone.block[45].*"),
         *("block.*", "unet.*"),

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-BLOCK = 2**18  # numbers: a megabyte of each map
+BLOCK = 2**16  # numbers: a quarter of a megabyte of each map
 INVERTIBLE = 2.0**-20  # slopes above this give back what went in, to the last bit or two
 
 
@@ -60,14 +60,14 @@ class _PReLU(torch.autograd.Function):
 def _rows(x: Tensor, outer: Tensor, of_x: Tensor, slope: Tensor, along: int) -> Tensor:
     """Fill the gradient of x block by block; the slopes', summed along a dimension of each block."""
     step = max(1, BLOCK // x.shape[1])
-    spare = x.new_empty(2, min(step, len(x)), x.shape[1])
+    spare = x.new_empty(min(step, len(x)), x.shape[1])
     of_slope = []
     for start in range(0, len(x), step):
         part = slice(start, start + step)
         block, gradient, out = x[part], outer[part], of_x[part]
-        below, product = spare[:, : len(block)]
+        below = spare[: len(block)]
         torch.ops.aten.threshold_backward.grad_input(gradient, block, 0.0, grad_input=out)  # of what is above zero
         torch.sub(gradient, out, out=below)
-        of_slope.append(torch.mul(below, block, out=product).sum(along))
         out.addcmul_(below, slope if along == 0 else slope[part])
+        of_slope.append(below.mul_(block).sum(along))
     return torch.stack(of_slope) if along == 0 else torch.cat(of_slope)

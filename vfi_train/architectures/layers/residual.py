@@ -29,8 +29,8 @@ class SideChannelBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """B C H W to the same shape."""
         main, side = self.conv1(x).split_with_sizes(self.split, dim=1)
-        main, side = self.conv3(torch.cat((main, self.conv2(side)), dim=1)).split_with_sizes(self.split, dim=1)
-        return self.prelu(x + self.conv5(torch.cat((main, self.conv4(side)), dim=1)))
+        main, side = self.conv3(join((main, self.conv2(side)))).split_with_sizes(self.split, dim=1)
+        return self.prelu(x + self.conv5(join((main, self.conv4(side)))))
 
 
 class Joined(nn.Sequential):
@@ -42,8 +42,17 @@ class Joined(nn.Sequential):
 
 
 def join(maps: Sequence[Tensor]) -> Tensor:
-    """The channels of maps B C H W one after another."""
-    return maps[0] if len(maps) == 1 else torch.cat(tuple(maps), dim=1)
+    """The channels of maps B C H W one after another; channels-last where the first one is.
+
+    Of mixed layouts `torch.cat` makes a contiguous map, number by number, which the convolution then converts.
+    """
+    first = maps[0]
+    if len(maps) == 1:
+        return first
+    if first.stride(1) == 1 and first.shape[1] > 1:
+        pixels = [x.permute(0, 2, 3, 1).contiguous() for x in maps]  # B H W C: of one channel, too, the layout is clear
+        return torch.cat(pixels, dim=3).permute(0, 3, 1, 2)
+    return torch.cat(tuple(maps), dim=1)
 
 
 def conv_prelu(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vfi_train.architectures.layers.layout import keep_gradients_layout
+
 FARTHEST = 1e4  # coordinates in the grid, where the image is -1 to 1: beyond, all is border or zero
 
 
@@ -33,7 +35,8 @@ def warp(image: Tensor, flow: Tensor, *, padding_mode: str = "border") -> Tensor
         grid_y = y + flow[:, 1] * (2 / max(height - 1, 1))
         grid = torch.stack((grid_x, grid_y), dim=-1)
         unusable = None if _is_near(grid) else _replace_unusable(grid)
-        out = F.grid_sample(image.to(grid.dtype), grid, mode="bilinear", padding_mode=padding_mode, align_corners=True)
+        source = keep_gradients_layout(image.to(grid.dtype))
+        out = F.grid_sample(source, grid, mode="bilinear", padding_mode=padding_mode, align_corners=True)
         if unusable is not None:
             out = out.masked_fill_(unusable, torch.nan)
     return out.to(image.dtype)
