@@ -21,10 +21,10 @@ def test_options_that_the_new_class_lacks_are_left_out_and_named(capsys: pytest.
 
 
 def test_what_the_command_line_gives_stays() -> None:
-    overrides = ("experiment=quickstart", "schedule=constant", "schedule.steps=5")
+    overrides = ("experiment=quickstart", "schedule=constant", "schedule.floor=5")
     config = composed(*overrides)
     drop_options_of_replaced(config, overrides)
-    assert set(config.schedule) == {"_target_", "steps"}
+    assert set(config.schedule) == {"_target_", "floor"}
 
 
 def test_data_of_another_kind_leaves_out_what_it_does_not_take(capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,7 +74,7 @@ def test_the_schedule_moves_every_group_by_its_factor() -> None:
 
 def test_groups_of_a_configuration() -> None:
     groups = "parameter_groups=[{match: '*.bias', weight_decay: 0.0}, {match: ['encoder.*'], lr_factor: 0.2}]"
-    module = build_module(planned("experiment=quickstart", groups, "optimizer.weight_decay=0.3"))
+    module = build_module(planned("experiment=quickstart", groups, "optimizer.lr=1e-3", "optimizer.weight_decay=0.3"))
     optimizer = module.configure_optimizers()["optimizer"]
     decays = {name: g["weight_decay"] for g in optimizer.param_groups for name in g["param_names"]}
     rates = {name: g["initial_lr"] for g in optimizer.param_groups for name in g["param_names"]}
