@@ -33,7 +33,7 @@ def test_data_of_another_kind_leaves_out_what_it_does_not_take(capsys: pytest.Ca
     assert config.data.size == 64  # the experiment's, of drawn scenes
     drop_options_of_replaced(config, overrides)
     assert "size" not in config.data
-    assert (config.data.batch_size, config.data.gap) == (8, 2)
+    assert (config.data.batch_size, config.data.gap) == (4, 2)
     assert capsys.readouterr().out == "data: Video has no size: left out\n"
 
 

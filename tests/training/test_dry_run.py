@@ -90,7 +90,7 @@ def test_measured_recipes_have_a_milestone(name: str, steps: str, psnr: str) -> 
 
 
 def test_a_milestone_is_shown() -> None:
-    assert described("experiment=quickstart")["expected"] == "val/psnr of 36.64 to 37.64 dB at step 700"
+    assert described("experiment=quickstart")["expected"] == "val/psnr of 36.83 to 37.83 dB at step 900"
 
 
 def test_several_validation_sets_are_seen() -> None:
