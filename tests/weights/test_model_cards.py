@@ -11,8 +11,8 @@ from vfi_train.weights.load import shipped_folder
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 UNPUBLISHED = {  # networks that nobody has published weights for
-    "ifrnet_context", "ifrnet_tiny", "rife_v4_25_tiny", "rife_2r", "rife_m", "atm_vfi_base_t", "atm_vfi_lite_t", "amt_s_dr_v0",
-    "amt_s_dr_v2",
+    "ifrnet_context", "ifrnet_tiny", "rife_v4_25_tiny", "rife_2r", "rife_m", "atm_vfi_base_t", "atm_vfi_lite_t",
+    "amt_s_dr_v0", "amt_s_dr_v2",
 }  # fmt: skip
 
 
