@@ -40,6 +40,7 @@ def test_a_benchmark_takes_what_it_gets(table: Table, monkeypatch: pytest.Monkey
         importlib.import_module(f"benchmarks.{table.script}").main()
 
 
+@pytest.mark.slow
 def test_what_fails_or_takes_too_long_is_named_and_the_others_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

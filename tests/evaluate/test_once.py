@@ -33,6 +33,7 @@ def scores(folder: Path) -> dict[str, dict[str, float]]:
     return {row["key"]: row["scores"] for row in result.samples}
 
 
+@pytest.mark.slow
 def test_batches_and_processes_change_nothing(tmp_path: Path, backbones: Path) -> None:
     """Seven times between 13 pairs, one in two processes: an odd number of samples and of pairs."""
     root = fabricate("gopro", tmp_path / "data", size=(32, 48))

@@ -73,6 +73,7 @@ runpy.run_path("run_exported.py", run_name="__main__")
 """
 
 
+@pytest.mark.slow
 def test_the_runner_needs_none_of_our_packages(file: Path, tmp_path: Path) -> None:
     """Images and a video, by a copy of the one file, in a process where nothing else can be imported."""
     shutil.copy(run_exported.__file__, tmp_path / "run_exported.py")

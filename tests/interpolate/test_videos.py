@@ -300,6 +300,7 @@ def test_options_reach_the_network(tmp_path: Path, options: dict) -> None:
 # --- pipes and interruptions, in processes of their own
 
 
+@pytest.mark.slow
 def test_y4m_goes_through_a_pipe(tmp_path: Path) -> None:
     source = write_video(tmp_path / "in.y4m", pan(4), codec="wrapped_avframe")
     command = [sys.executable, "-m", "vfi_train.interpolate", "model=ifrnet_tiny", "weights=ifrnet_tiny_synthetic"]

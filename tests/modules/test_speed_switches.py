@@ -161,6 +161,7 @@ def test_steps_that_cannot_be_cuda_graphs_are_refused(given: tuple[str, int, int
     check_compile("cuda_graphs", "cuda", 1, 1)
 
 
+@pytest.mark.slow
 def test_compiled_once_for_all_steps() -> None:
     """Also where a weight follows the steps."""
     made = module("ifrnet_tiny", channels_last=False)

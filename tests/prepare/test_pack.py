@@ -142,6 +142,7 @@ def test_a_broken_shard_is_found_and_made_anew(tmp_path: Path) -> None:
     assert after["00000.bin"][0] == before["00000.bin"][0]  # not written again
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_gone_on(tmp_path: Path) -> None:
     """SIGKILL to the program while its processes write; nothing that was complete is written again, nothing is lost."""
     root = fabricate("vimeo90k", tmp_path / "files", clips=50)

@@ -194,7 +194,7 @@ def test_the_devices_of_torchrun_are_taken_unless_others_are_given(monkeypatch: 
     for name, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
     taken = planned("experiment=quickstart")
-    assert (taken.devices, taken.num_nodes, taken.batch_split) == (2, 2, (2, 1))
+    assert (taken.devices, taken.num_nodes, taken.batch_split) == (2, 2, (1, 1))
     assert planned("experiment=quickstart", "trainer.devices=auto", "trainer.num_nodes=2").devices == 2
     with pytest.raises(UserError, match=r"trainer\.devices x trainer\.num_nodes are 1 x 1"):
         train_tiny(Path(), "trainer.devices=1")

@@ -131,6 +131,7 @@ def split(full: Seen, processes: int) -> list[Seen]:
     return [[sample for batch in batches for sample in batch[r * share : (r + 1) * share]] for r in range(processes)]
 
 
+@pytest.mark.slow
 def test_one_process_or_two_and_resumed_in_the_middle(roots: dict[str, Path], tmp_path: Path) -> None:
     """In order of each rank, and so as a set; a resumed run sees the rest, from files what it began from packs."""
     (full,) = train(tmp_path / "one", data(roots["packed"], workers=1))
