@@ -12,6 +12,10 @@ import torchvision
 
 from losses.backbones import FILES
 
+# Whoever differentiates for the first time after torch.compile ran cannot differentiate in a forked process
+# (strategy="ddp_fork"), whatever the devices; so once before any test.
+torch.zeros(1, requires_grad=True).sum().backward()
+
 
 @pytest.fixture(scope="session")
 def backbones(tmp_path_factory: pytest.TempPathFactory) -> Path:
