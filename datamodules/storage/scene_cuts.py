@@ -40,14 +40,13 @@ def unexplained(first: Small, second: Small) -> float:
 
 def _after_shift(first: Small, second: Small) -> float:
     """The least difference over shifts by up to half an image, where the two overlap."""
-    a, b = first.astype(np.int16), second.astype(np.int16)
     best = np.inf
     for dy in range(-HEIGHT // 2, HEIGHT // 2 + 1, 2):
         for dx in range(-WIDTH // 2, WIDTH // 2 + 1, 2):
             if (HEIGHT - abs(dy)) * (WIDTH - abs(dx)) >= MIN_OVERLAP * HEIGHT * WIDTH:
-                moved = a[max(0, dy) : HEIGHT + min(0, dy), max(0, dx) : WIDTH + min(0, dx)]
-                fixed = b[max(0, -dy) : HEIGHT - max(0, dy), max(0, -dx) : WIDTH - max(0, dx)]
-                best = min(best, float(np.abs(moved - fixed).mean()))
+                moved = first[max(0, dy) : HEIGHT + min(0, dy), max(0, dx) : WIDTH + min(0, dx)]
+                fixed = second[max(0, -dy) : HEIGHT - max(0, dy), max(0, -dx) : WIDTH - max(0, dx)]
+                best = min(best, cv2.norm(moved, fixed, cv2.NORM_L1) / moved.size)
     return best
 
 
