@@ -5,8 +5,8 @@ that is here, and on a CPU by OpenVINO with its defaults, called by hand on the 
 is that to PyTorch's float32 of the same round. Distances to PyTorch's float32 are over triplets of the clip, before
 rounding; the change in dB is that of PSNR to the triplets' true middle frames.
 
-Second table: `python -m vfi_train.interpolate factor=2` from file to file, in turns too, beside a script that decodes,
-calls OpenVINO by hand and encodes, one frame after the other. Its last column is the rate as a share of the bound, at
+Second table: `python -m vfi_train.interpolate factor=2` from file to file, in turns too, beside a script that compiles
+the graph, decodes, calls OpenVINO by hand and encodes, one frame after the other. Its last column is the rate as a share of the bound, at
 which only the network takes time: the frames of its row, or of the fastest on this device, in the network alone, on
 tensors that lie on the device, and as many frames that are copied.
 
@@ -251,7 +251,7 @@ def video_rows(
 
     ways: dict[tuple[str, str], Callable[[], int]] = {pair: partial(program, *pair) for pair in pairs}
     if by_hand_is_here(device):
-        ways[BY_HAND] = partial(script, by_hand(model, triplet[0]), clip, output)
+        ways[BY_HAND] = lambda: script(by_hand(model, triplet[0]), clip, output)
     alone = {pair: network_alone(model, triplet, *pair, device) for pair in pairs}
     rates: dict[tuple[str, str], list[float]] = {way: [] for way in ways}
     for _ in range(given.runs):
