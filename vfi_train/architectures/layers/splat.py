@@ -22,7 +22,7 @@ Mode = Literal["sum", "average", "linear", "softmax"]
 # A map of the corners that pixels land on has a margin, where what leaves the image goes: two columns, which serve as
 # the left ones of a row and the right ones of the row before, two rows above, three below.
 COLUMNS, ABOVE, ROWS = 2, 2, 5
-BLOCK = 2**17  # numbers of a block on a CPU: what one step writes is still in the cache for the next
+BLOCK = 2**18  # numbers of a block on a CPU: what one step writes is still in the cache for the next
 LARGEST_EXPONENT = 80.0  # exp of more leaves float32
 
 
@@ -179,7 +179,8 @@ def _gather(
     """
     channels, height, width = image.shape[1:]
     halves = [2 ** max(0, (side - 2).bit_length() - 1) for side in (width, height)]
-    canvas = outer.new_zeros(len(outer), channels + 1, *(2 * half + 1 for half in halves[::-1]))
+    canvas = outer.new_empty(len(outer), channels + 1, *(2 * half + 1 for half in halves[::-1]))
+    canvas[:, :, height : height + 2] = canvas[..., width : width + 2] = 0  # no position is farther
     gradient, at_output = canvas[:, :-1, :height, :width], canvas[:, -1:, :height, :width]  # g/N, o g/N
     gradient.copy_(outer) if divisor is None else torch.div(outer, divisor, out=gradient)
     if output is not None:
@@ -197,11 +198,12 @@ def _gather(
             torch.mul(slopes[..., i], 1 / half if metric is None else metric[:, 0] / half, out=of_flow[:, i])
         del slopes
     if of_image is not None or of_metric is not None:
-        warped = torch.grid_sampler_2d(canvas, grid, 0, 0, True)
+        warped = torch.grid_sampler_2d(canvas[:, :-1] if of_metric is None else canvas, grid, 0, 0, True)
+        shares = warped[:, :channels]
         if of_metric is not None:
-            torch.sum(warped[:, :-1] * image, dim=1, keepdim=True, out=of_metric).sub_(warped[:, -1:])
+            torch.sum(shares * image, dim=1, keepdim=True, out=of_metric).sub_(warped[:, -1:])
         if of_image is not None:
-            of_image.copy_(warped[:, :-1]) if metric is None else torch.mul(warped[:, :-1], metric, out=of_image)
+            of_image.copy_(shares) if metric is None else torch.mul(shares, metric, out=of_image)
 
 
 def _positions(flow: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
@@ -220,7 +222,7 @@ def _is_warp_faster(image: Tensor) -> bool:
 
 def _chunks(image: Tensor) -> Iterator[slice]:
     """Samples that are worked on together: one for each thread, or what fits the cache."""
-    step = max(torch.get_num_threads(), BLOCK // image[0].numel())
+    step = max(torch.get_num_threads(), BLOCK // (2 * image[0].numel()))  # two maps at a time, of inputs and results
     for start in range(0, len(image), step):
         yield slice(start, start + step)
 
