@@ -68,7 +68,8 @@ def test_each_frame_has_its_share_of_the_motion() -> None:
     assert_near(of_frame1, motion[2:] * torch.tensor([1.5, 0.0]).view(2, 1, 1, 1), 1e-7)
 
 
-@pytest.mark.slow  # a quarter of a minute
+@pytest.mark.slow  # a quarter of a minute, or two
+@pytest.mark.long
 def test_it_learns_where_things_are_at_two_times() -> None:
     """A texture moves by eight pixels; a network that ignores the time cannot do better than half way between."""
     torch.manual_seed(0)

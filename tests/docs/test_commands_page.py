@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -41,6 +42,18 @@ def name_of(command: list[str]) -> str:
     return " ".join(command)
 
 
+def cases() -> list[Any]:
+    """Commands without a pipe: `make test-slow` has the first of each program and network, `make test-long` the others."""
+    found, seen = [], set()
+    for command in commands(PAGE):
+        if "input=-" not in command:
+            kind = (command[0], command[1])
+            marks = [pytest.mark.slow] + [pytest.mark.long] * (kind in seen)
+            found.append(pytest.param(command, marks=marks, id=name_of(command)))
+            seen.add(kind)
+    return found
+
+
 def test_outputs_differ() -> None:
     outputs = [argument for command in commands(PAGE) for argument in command if argument.startswith("output=")]
     assert len(outputs) > 25
@@ -66,8 +79,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("command", [c for c in commands(PAGE) if "input=-" not in c], ids=name_of)
+@pytest.mark.parametrize("command", cases())
 def test_it_runs(command: list[str], place: Path) -> None:
     program, *arguments = command
     process = run_program(program, *arguments, *SMALLER.get(program, []), *LESS.get(name_of(command), []), cwd=place)
