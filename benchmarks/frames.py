@@ -6,9 +6,9 @@ is that to PyTorch's float32 of the same round. Distances to PyTorch's float32 a
 rounding; the change in dB is that of PSNR to the triplets' true middle frames.
 
 Second table: `python -m vfi_train.interpolate factor=2` from file to file, in turns too, beside a script that compiles
-the graph, decodes, calls OpenVINO by hand and encodes, one frame after the other. Its last column is the rate as a share of the bound, at
-which only the network takes time: the frames of its row, or of the fastest on this device, in the network alone, on
-tensors that lie on the device, and as many frames that are copied.
+the graph, decodes, calls OpenVINO by hand and encodes, one frame after the other. Its last column is the rate as a
+share of the bound, at which only the network takes time: the frames of its row, or of the fastest on this device, in
+the network alone, on tensors that lie on the device, and as many frames that are copied.
 
 Of the networks here only `ifrnet_s` has shipped weights; the others are drawn, and smaller than usual, so that flows
 stay within the frame; `--weights NETWORK=FILE` gives them others.

@@ -43,7 +43,7 @@ def name_of(command: list[str]) -> str:
 
 
 def cases() -> list[Any]:
-    """Commands without a pipe: `make test-slow` has the first of each program and network, `make test-long` the others."""
+    """Commands without a pipe; but for the first of each program and network they are for `make test-long`."""
     found, seen = [], set()
     for command in commands(PAGE):
         if "input=-" not in command:
