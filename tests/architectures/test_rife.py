@@ -286,13 +286,10 @@ def test_channels_last_gives_the_same_frames(folder: str) -> None:
     assert_near(model(*pair).frame, case.arrays["output"], 1e-5)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize(
-    ("name", "given"),
-    [
-        ("rife", {"target": frame(64, 64, 0.5, 3), "scale": 0.5}),
-        pytest.param("rife_dr", {"time": 0.3}, marks=pytest.mark.slow),
-    ],
+    ("name", "given"), [("rife", {"target": frame(64, 64, 0.5, 3), "scale": 0.5}), ("rife_dr", {"time": 0.3})]
 )
 def test_the_network_compiles_as_one_graph(name: str, given: dict[str, Any]) -> None:
     torch.compiler.reset()

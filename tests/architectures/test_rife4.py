@@ -347,8 +347,9 @@ def test_unsuitable_options_are_refused() -> None:
 # --- how it is computed
 
 
+@pytest.mark.slow
 @torch.no_grad()
-@pytest.mark.parametrize("kind", [pytest.param(RIFE46, marks=pytest.mark.slow), RIFE425])
+@pytest.mark.parametrize("kind", [RIFE46, RIFE425])
 def test_the_network_compiles_as_one_graph(kind: type) -> None:
     torch.compiler.reset()
     options = {"teacher": True, **({"ensemble": True} if kind is RIFE46 else {})}
