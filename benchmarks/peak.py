@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
@@ -18,6 +20,12 @@ def peaks(step: Step) -> dict[str, int]:
     device = step.batch["frame0"].device
     found = _on_gpu(step, device) if device.type == "cuda" else _on_cpu(step)
     return {**found, "whole": max(found.values())}
+
+
+def peak_resident() -> int:
+    """The most bytes of the machine's memory that this process has held: tensors, libraries, what they keep (Linux)."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) * 1024
 
 
 def _on_gpu(step: Step, device: torch.device) -> dict[str, int]:

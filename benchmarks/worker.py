@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.peak import peaks
+from benchmarks.peak import peak_resident, peaks
 from benchmarks.steps import PlainStep, Step, draw_batch, recipe
 from vfi_train.runtime.devices import keep_freed_memory
 
@@ -36,7 +36,11 @@ class Worker:
         theirs.close()  # so that a process that dies is noticed
 
     def ask(self, what: str) -> Any:
-        """`first`: loss and gradient norm of a first step; `parts`: seconds; `peaks`: bytes; `products`: a share."""
+        """What to measure.
+
+        `first`: loss and gradient norm of a first step, after which two more are done. `resident`: the process's peak
+        so far, bytes. `parts`: seconds. `peaks`: bytes of tensors. `products`: a share.
+        """
         self.connection.send(what)
         return self.connection.recv()
 
@@ -63,6 +67,7 @@ def serve(connection: Any, way: str, model: str, given: argparse.Namespace) -> N
     results = {
         "first": first,
         "parts": lambda: clock.parts(step),
+        "resident": peak_resident,
         "peaks": lambda: peaks(step),
         "products": lambda: share_of_products(step),
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.steps import PARTS
-from benchmarks.worker import KEPT, OURS, PLAIN
+from benchmarks.worker import CHECKPOINTED, KEPT, OURS, PLAIN
 from tests.helpers.videos import pan, write_video
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +34,8 @@ def test_training_steps_ours_and_plain(tmp_path: Path) -> None:
             assert parts["whole"] == pytest.approx(sum(parts[part] for part in PARTS))
     ours, plain = (numbers["memory"][way]["whole"] for way in (OURS, PLAIN))
     assert max(ours, numbers["checkpointing"]["memory"]["whole"]) < plain
+    assert set(numbers["resident"]) == {OURS, PLAIN, CHECKPOINTED}
+    assert all(size > ours for size in numbers["resident"].values())
     assert table.count("`ifrnet_s_vimeo`") == 1
     assert (tmp_path / "plot.png").stat().st_size > 0
 
