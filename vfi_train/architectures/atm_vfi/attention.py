@@ -86,9 +86,9 @@ class MotionAttention(nn.Module):
         Returns:
             What was found in the other frame, 2BV T C, and how far away, 2BV T 2 in pixels of this grid.
         """
-        other = x.unflatten(0, (2, -1)).flip(0).flatten(0, 1)
         q = split_heads(self.q(x))
-        k, v = (split_heads(part) for part in self.kv(other).chunk(2, dim=-1))
+        # Swapping the frames' keys and values needs no other copy of the tokens to be kept.
+        k, v = (split_heads(torch.cat(part.chunk(2)[::-1])) for part in self.kv(x).chunk(2, dim=-1))
         weights = attention_weights(q, k, mask)
         return self.proj(merge_heads(weights.to(v.dtype) @ v)), self._motion(weights)
 

@@ -78,9 +78,9 @@ class InterFrameAttention(nn.Module):
         Returns:
             2B*nW N C to add to the tokens, and motion 2B*nW N M.
         """
-        other = torch.cat(tokens.chunk(2)[::-1])
         query = self._split(self.q(tokens))
-        key, value = (self._split(x) for x in self.kv(other).chunk(2, dim=-1))
+        # Swapping the frames' keys and values needs no other copy of the tokens to be kept.
+        key, value = (self._split(torch.cat(x.chunk(2)[::-1])) for x in self.kv(tokens).chunk(2, dim=-1))
         places = self._places(coordinates).to(value.dtype)
         places = self._split(places).repeat(len(value) // len(places), 1, 1, 1)
         found = F.scaled_dot_product_attention(query, key, torch.cat((value, places), dim=-1), attn_mask=mask)
