@@ -237,9 +237,19 @@ REAL = {
 }  # fmt: skip
 
 
+IN_CI = [(name, "onnx") for name in ("ifrnet_tiny", "rife_d", "amt_s", "ema_vfi_small_t", "atm_vfi_lite")]
+IN_CI += [("ifrnet_dr", "torch_export"), ("ema_vfi_small", "torch_export")]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["onnx", "torch_export"])
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        pytest.param(name, form, marks=[] if (name, form) in IN_CI else pytest.mark.long)
+        for name in REAL
+        for form in ("onnx", "torch_export")
+    ],
+)
 def test_real_networks(tmp_path: Path, name: str, form: str) -> None:
     """Each family, with fresh weights; the command checks itself, and the runner is compared once more."""
     torch.manual_seed(0)

@@ -130,6 +130,7 @@ print(f"grown {grown:.0f}")
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_4k_frame_in_tiles_equals_the_whole_with_a_quarter_of_the_memory(tmp_path: Path) -> None:
     """IFRNet: tiles see less of the surroundings, and its mean is a tile's, so that the frames are near, not equal."""
     grown, frames = [], []

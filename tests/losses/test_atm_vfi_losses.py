@@ -132,7 +132,7 @@ def check_gradients(model: Architecture, expected: dict[str, float], tolerance: 
     [
         ("atm_vfi_lite", "phase1"),
         *(pytest.param("atm_vfi_lite", phase, marks=pytest.mark.slow) for phase in ("phase2", "phase3")),
-        *(pytest.param("atm_vfi_base", phase, marks=pytest.mark.slow) for phase in PHASES),  # a minute each
+        *(pytest.param("atm_vfi_base", phase, marks=[pytest.mark.slow, pytest.mark.long]) for phase in PHASES),
     ],
 )
 def test_training_step_in_float64(variant: str, phase: str) -> None:
@@ -163,7 +163,7 @@ def test_training_step_in_float32(phase: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", ["atm_vfi_lite", "atm_vfi_base"])
+@pytest.mark.parametrize("variant", ["atm_vfi_lite", pytest.param("atm_vfi_base", marks=pytest.mark.long)])
 def test_training_step_of_the_perceptual_phase(variant: str, vgg19: Path) -> None:
     expected = load(variant, "train_step").info["phases"]["phase4"]["float64"]
     losses = loss_set("atm_vfi_perceptual", f"backbones={vgg19}")

@@ -73,6 +73,7 @@ def test_what_cannot_run_is_a_row_too() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_compiled_network_is_measured_after_compiling() -> None:
     row = measure("ifrnet_tiny", create_model("ifrnet_tiny"), (64, 64), ("compiled",), CPU, 1, 1, 3)
     assert row.failure == ""
