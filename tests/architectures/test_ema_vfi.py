@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from timm.layers import trunc_normal_
 from torch import Tensor, nn
 
 from losses.census import Census
@@ -19,7 +20,7 @@ from vfi_train.architectures import Architecture, create_model
 from vfi_train.architectures.base import count_parameters
 from vfi_train.architectures.ema_vfi import EMAVFI
 from vfi_train.architectures.ema_vfi.attention import InterFrameBlock, WindowedMap, coordinate_map
-from vfi_train.architectures.ema_vfi.backbone import CrossScaleEmbed
+from vfi_train.architectures.ema_vfi.backbone import CrossScaleEmbed, draw_normal
 from vfi_train.architectures.ema_vfi.flow import FlowHead
 from vfi_train.architectures.ema_vfi.network import warp_pyramid
 from vfi_train.architectures.layers.warp import warp
@@ -246,6 +247,17 @@ def fill(module: nn.Module, case: Case, prefix: str) -> nn.Module:
 def draws(seed: int, *shapes: tuple[int, ...]) -> list[Tensor]:
     random = np.random.RandomState(seed)
     return [torch.from_numpy(random.standard_normal(shape).astype(np.float32)) for shape in shapes]
+
+
+def test_initial_weights_are_timms_without_its_outliers() -> None:
+    published, ours = torch.empty(2, 1 << 20)
+    torch.manual_seed(12)  # among which there is one
+    trunc_normal_(published, std=0.02)
+    torch.manual_seed(12)
+    draw_normal(ours, 0.02)
+    (outlier,) = (published != ours).nonzero().flatten().tolist()
+    assert published[outlier] == -2
+    assert ours.abs().max() < 6 * 0.02
 
 
 @pytest.mark.parametrize("shift", [0, 3])
