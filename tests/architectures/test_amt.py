@@ -399,7 +399,8 @@ def test_inputs_that_do_not_suit_are_refused(call: dict[str, Any], message: str)
 
 
 @pytest.mark.parametrize(
-    ("variant", "tolerance"), [("amt_s", 0.004), pytest.param("amt_l", 0.0015, marks=pytest.mark.slow)]
+    ("variant", "tolerance"),
+    [("amt_s", 0.004), pytest.param("amt_l", 0.0015, marks=[pytest.mark.slow, pytest.mark.long])],
 )
 def test_bfloat16_stays_close(variant: str, tolerance: float) -> None:
     model = network(variant)

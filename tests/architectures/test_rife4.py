@@ -376,14 +376,8 @@ def test_onnx_takes_a_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "options"),
-    [
-        (RIFE46, {"ensemble": True}),
-        pytest.param(RIFE425, {}, marks=pytest.mark.long),  # a minute, as its smaller sibling
-        pytest.param(RIFE425Lite, {}, marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.long  # a minute each
+@pytest.mark.parametrize(("kind", "options"), [(RIFE46, {"ensemble": True}), (RIFE425, {}), (RIFE425Lite, {})])
 def test_onnx_takes_any_size_and_time(tmp_path: Path, kind: type, options: dict[str, bool]) -> None:
     model = tiny(kind, **options)
     assert_onnx_equals_pytorch(model, tmp_path / "tiny.onnx", None, frame_size=(3 * kind.min_size, kind.min_size))
