@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from datamodules.core.samplers import split_batch
 from vfi_train.errors import UserError
-from vfi_train.runtime.lightning_internals import child_processes, process_launcher
+from vfi_train.runtime.lightning_internals import child_processes, disable_process_observer, process_launcher
 
 POLL = 0.2  # seconds between looks at the other processes
 PATIENCE = 5.0  # seconds that a process waits for another one that failed first
@@ -124,6 +124,7 @@ class RankMonitor:
         launcher = process_launcher(trainer)
         if self._launcher is None and launcher is not None:
             self._launcher = launcher
+            disable_process_observer()
             threading.Thread(target=self._look, name="rank_monitor", daemon=True).start()
 
     def _look(self) -> None:

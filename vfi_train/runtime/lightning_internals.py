@@ -11,6 +11,7 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.strategies.launchers import subprocess_script
 
 log = logging.getLogger(__name__)
 TRIED = ("2.6",)
@@ -72,6 +73,15 @@ def process_launcher(trainer: L.Trainer) -> Any:
     """What starts the other processes of a training; None: nothing does here."""
     launcher: Any = trainer.strategy.launcher
     return launcher if hasattr(launcher, "procs") else None
+
+
+def disable_process_observer() -> None:
+    """Leave the other processes to `RankMonitor`.
+
+    When one of them fails, Lightning's observer kills all the others and the first process itself, whose exit status
+    is then that of the kill; it looks every five seconds, so that now and then it is the first to see it.
+    """
+    subprocess_script._launch_process_observer = lambda child_processes: None
 
 
 def child_processes(launcher: Any) -> list[Popen[Any]]:
