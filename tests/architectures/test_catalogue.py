@@ -287,6 +287,7 @@ def test_pickles_and_copies_give_the_same_bits(model: Architecture) -> None:
 # --- one network of each class: kinds of numbers
 
 
+@pytest.mark.slow  # where bfloat16 is emulated
 @each_class
 @torch.no_grad()
 def test_bfloat16_autocast_stays_close(model: Architecture) -> None:

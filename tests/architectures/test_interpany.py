@@ -28,15 +28,17 @@ FOLDERS = (
 )  # fmt: skip
 
 
-def cases(call: str) -> list[tuple[str, str]]:
-    """All cases of a kind, those of EMA-VFI by the weights that they share."""
+def cases(call: str) -> list[Any]:
+    """All cases of a kind, those of EMA-VFI by the weights that they share; two thirds of these are slow ones."""
     found = []
     for folder in FOLDERS:
         for path in sorted((GOLDENS / folder).glob("*.json")):
             info = {} if path.stem == "manifest" else json.loads(path.read_text())
             if info.get("call", "").startswith(call):
                 found.append((folder.startswith("ema_vfi"), info["salt"], folder, path.stem))
-    return [(folder, name) for _, _, folder, name in sorted(found)]
+    pairs = [(folder, name) for _, _, folder, name in sorted(found)]
+    slow = [folder in ("ema_vfi_d", "ema_vfi_r") for folder, _ in pairs]
+    return [pytest.param(*pair, marks=[pytest.mark.slow] * late) for pair, late in zip(pairs, slow, strict=True)]
 
 
 # --- one call

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import conf
 from tests.helpers.commands import plan_of
+from tests.helpers.marks import some_slow
 from vfi_train.app.command import Settings as AppSettings
 from vfi_train.config.compose import compose_config
 from vfi_train.config.overrides import check_values, hydra_arguments, parse
@@ -82,11 +82,6 @@ def commented(path: Path) -> list[str]:
         comment = line.partition(" #")[2]
         found += [f"{'.'.join(keys.values())}={value}" for value in COMMENTED.findall(f"# {comment.strip()}")]
     return found
-
-
-def some_slow(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """The rows; two of three are for the slow tests."""
-    return [pytest.param(*row, marks=[pytest.mark.slow] if number % 3 else []) for number, row in enumerate(rows)]
 
 
 GROUPS = [

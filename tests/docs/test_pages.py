@@ -11,6 +11,7 @@ import pytest
 from hydra import compose, initialize_config_module
 
 from tests.helpers.commands import plan_of
+from tests.helpers.marks import some_slow
 from tests.helpers.pages import DOCS, PAGES, ROOT, TEXTS, commands
 from vfi_train.config.overrides import check_values, hydra_arguments
 from vfi_train.search.space import collect_space
@@ -28,7 +29,7 @@ def composable() -> list[list[str]]:
     return list(found.values())
 
 
-@pytest.mark.parametrize("command", composable(), ids=" ".join)
+@pytest.mark.parametrize("command", some_slow([(c,) for c in composable()], every=2), ids=" ".join)
 def test_a_command_can_be_composed(command: list[str]) -> None:
     program, *arguments = command
     if program == "vfi_train":

@@ -12,6 +12,7 @@ import pytest
 from tests.helpers.pages import ROOT
 from tests.helpers.programs import ENVIRONMENT
 
+pytestmark = pytest.mark.slow  # the site is built, as by `make docs`
 # What a browser loads by itself; links that a reader follows are <a href>.
 LOADED = re.compile(
     r"<(?:script|img|iframe|source|video|embed|object|use)\b[^>]*\b(?:src|href|data)=[\"']?(?:https?:)?//"

@@ -33,7 +33,14 @@ ADDED: dict[str, tuple[str, ...]] = {
 }
 PAGES = [DOCS / "index.md", *sorted((DOCS / "tutorials").glob("*.md"))]
 SWEEP = DOCS / "tutorials" / "cluster_sweep.md"
-LONG = ("add_dataset", "cluster_sweep", "index", "own_curriculum", "own_footage")  # many programs, one after the other
+LONG = (
+    "add_dataset",
+    "add_loss",
+    "cluster_sweep",
+    "index",
+    "own_curriculum",
+    "own_footage",
+)  # many programs, one after the other
 MULTIRUN = "hydra/launcher=slurm"
 
 # sbatch and srun on a machine without SLURM: a job runs at once, as one task; tests/slurm has a real cluster.

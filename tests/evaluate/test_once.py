@@ -87,6 +87,7 @@ def test_a_stopped_evaluation_resumes(tmp_path: Path, roots: dict[str, Path]) ->
     assert ToyInterrupted.calls_left == 1_000_000 - 28
 
 
+@pytest.mark.slow
 def test_sequences_are_measured_as_a_whole(tmp_path: Path, backbones: Path) -> None:
     """The error of motion needs the target before: processes and a stop within a pair change nothing."""
     root = fabricate("gopro", tmp_path / "data", size=(40, 48))

@@ -19,6 +19,7 @@ import conf
 from tests.helpers import direct_evaluation as direct
 from tests.helpers.direct_evaluation import ie, predicted, psnr, psnr_skimage, samples, ssim, ssim_skimage
 from tests.helpers.evaluation import composed
+from tests.helpers.marks import some_slow
 from vfi_train.config.selection import configured
 from vfi_train.evaluate.options import protocol_names, read_protocol
 from vfi_train.evaluate.results import Result
@@ -141,7 +142,7 @@ def assert_equal(result: Result, expected: dict[str, float], count: int) -> None
 
 @pytest.mark.parametrize(
     ("protocol", "model", "benchmark", "split", "options", "columns"),
-    CASES,
+    some_slow(CASES, every=2),
     ids=["-".join(case[:4]) for case in CASES],
 )
 def test_averages_are_those_of_a_direct_computation(

@@ -34,7 +34,7 @@ def exported(model: Architecture, path: Path) -> float:
     return write(model, metadata, path)
 
 
-@pytest.fixture(scope="module", params=[".onnx", ".pt2"])
+@pytest.fixture(scope="module", params=[".onnx", pytest.param(".pt2", marks=pytest.mark.slow)])
 def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("exported") / f"shift{request.param}"
     assert exported(Shift().eval(), path) < 1e-5

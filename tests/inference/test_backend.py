@@ -141,6 +141,7 @@ def test_a_compiled_network_gives_the_same_frames(
     assert notes == ["backend=compiled: the first frames of each size wait until the network is compiled"]
 
 
+@pytest.mark.slow
 def test_more_sizes_than_torch_compiles_by_itself_are_compiled(compiled_here: CompileCounterWithBackend) -> None:
     other = Interpolator(Shift().eval(), backend="compiled")
     other.backend.note = lambda line: None

@@ -80,6 +80,7 @@ def test_a_lossless_video_holds_the_frames_themselves_and_the_networks_answers(c
     assert np.array_equal(frames[47], source[23])  # held to the end
 
 
+@pytest.mark.slow
 def test_a_runtime_gives_the_frames_of_pytorch(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

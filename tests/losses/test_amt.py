@@ -129,7 +129,7 @@ def test_terms_of_interpany_clearer_are_the_same() -> None:
         ("amt_s", "train_step", "amt"),
         ("amt_s", "train_step_gopro", "amt_unlabelled"),
         ("amt_l", "train_step", "amt"),
-        ("amt_g", "train_step", "amt_g"),
+        pytest.param("amt_g", "train_step", "amt_g", marks=pytest.mark.slow),
     ],
 )
 def test_training_step_equals_the_published_one(variant: str, name: str, loss: str) -> None:

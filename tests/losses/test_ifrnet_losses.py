@@ -70,7 +70,7 @@ def test_distillation_trusts_labels_near_the_final_flow() -> None:
     assert_near(coarse.grad, case.arrays["grad_coarse"], 1e-7)
 
 
-@pytest.mark.parametrize("variant", ["ifrnet", "ifrnet_s", "ifrnet_l"])
+@pytest.mark.parametrize("variant", ["ifrnet", "ifrnet_s", pytest.param("ifrnet_l", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["train_vimeo", "train_gopro", "train_dim_target"])
 def test_training_step_equals_the_published_one(variant: str, name: str) -> None:
     case = load(variant, name)

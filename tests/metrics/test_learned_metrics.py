@@ -58,6 +58,7 @@ def test_dists_is_that_of_its_authors_package(vgg_file: Path) -> None:
     assert Scorer({"dists": {}}, vgg_file)(a, a)["dists"] == pytest.approx([0, 0, 0], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_each_lpips_is_the_packages_with_its_own_network(backbones: Path) -> None:
     a, b = images()
     got = Scorer({f"lpips_{net}": {} for net in NETWORKS}, backbones)(a, b)

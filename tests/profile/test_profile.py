@@ -32,6 +32,7 @@ def configured(**values: Any) -> DictConfig:
     return config
 
 
+@pytest.mark.slow
 def test_the_table_and_the_plot(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     modes = ["eager", "channels_last+bf16"]
     sizes = [(64, 64), (64, 90)]

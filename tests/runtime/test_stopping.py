@@ -77,9 +77,10 @@ def assert_equal(run: Path, undisturbed: Path) -> None:
     ("name", "hook", "step", "saved"),
     [
         ("SIGUSR1", "on_before_optimizer_step", 1, 2),  # in the middle of a step, which is finished
-        ("SIGTERM", "on_train_batch_start", 3, 3),  # the step is to be validated: the one before was saved
+        # The step is to be validated: the one before was saved.
+        pytest.param("SIGTERM", "on_train_batch_start", 3, 3, marks=pytest.mark.slow),
         ("SIGUSR2", "on_validation_batch_start", 4, 3),  # in the middle of the validation, which is broken off
-        ("SIGTERM", "on_validation_end", 4, 5),
+        pytest.param("SIGTERM", "on_validation_end", 4, 5, marks=pytest.mark.slow),
         ("SIGINT", "on_before_zero_grad", 6, 7),
         ("SIGTERM", "on_validation_batch_start", 8, 7),  # in the last validation
     ],

@@ -117,6 +117,7 @@ def test_a_finished_phase_is_not_run_again(undisturbed: Path, short: str, capsys
     assert {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*.ckpt")} == files
 
 
+@pytest.mark.slow
 def test_stopped_in_both_phases_it_ends_with_the_same_bits(
     undisturbed: Path, short: str, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -15,6 +15,7 @@ from losses import LossSet
 from losses.backbones import FILES
 from losses.charbonnier import L1
 from tests.helpers.in_process import TINY, composed, planned
+from tests.helpers.marks import some_slow
 from tests.helpers.pages import DOCS
 from vfi_train.architectures import Architecture, Encoding
 from vfi_train.callbacks.published_reference import milestones
@@ -227,16 +228,19 @@ def test_datasets_are_trained_on_in_the_order_in_which_they_are_written() -> Non
 
 @pytest.mark.parametrize(
     ("overrides", "trial", "said"),
-    [
-        (("optimizer_state=nothing",), "weights", "is no file, no run in"),
-        (("data.train_samples=2",), "data", "fewer than one batch"),
-        (("data.val_samples=1", "trainer.devices=2", "trainer.accelerator=cpu"), "data", "cannot be shared by 2"),
-        (("trainer.strategy=dpp",), "trainer", "strategy"),
-        (("trainer.gradient_clip_algorithm=nom",), "trainer", "is none of norm, value"),
-        (("callbacks.metrics.names=[psnr,foo]",), "trainer", "no metric is called 'foo'"),
-        (("callbacks=ema", "callbacks.ema.decay=2"), "trainer", "decay of the average 'ema'"),
-        (("callbacks.best.monitor=val/snr",), "rehearsal", "callbacks.best.monitor=val/snr is not logged"),
-    ],
+    some_slow(
+        [
+            (("optimizer_state=nothing",), "weights", "is no file, no run in"),
+            (("data.train_samples=2",), "data", "fewer than one batch"),
+            (("data.val_samples=1", "trainer.devices=2", "trainer.accelerator=cpu"), "data", "cannot be shared by 2"),
+            (("trainer.strategy=dpp",), "trainer", "strategy"),
+            (("trainer.gradient_clip_algorithm=nom",), "trainer", "is none of norm, value"),
+            (("callbacks.metrics.names=[psnr,foo]",), "trainer", "no metric is called 'foo'"),
+            (("callbacks=ema", "callbacks.ema.decay=2"), "trainer", "decay of the average 'ema'"),
+            (("callbacks.best.monitor=val/snr",), "rehearsal", "callbacks.best.monitor=val/snr is not logged"),
+        ],
+        every=2,
+    ),
 )
 def test_what_would_end_the_training_is_found(
     overrides: tuple[str, ...], trial: str, said: str, tmp_path: Path

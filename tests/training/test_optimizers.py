@@ -11,6 +11,7 @@ import torch
 
 import conf
 from tests.helpers.in_process import TINY, composed, read_checkpoint, rows, train_tiny
+from tests.helpers.marks import some_slow
 from vfi_train.training.command import train
 
 OPTIMIZERS = sorted(path.stem for path in (Path(conf.__file__).parent / "optimizer").glob("*.yaml"))
@@ -38,7 +39,7 @@ def assert_same(found: Any, wanted: Any) -> None:
         assert found == wanted
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", some_slow([("muon",), *((name,) for name in OPTIMIZERS if name != "muon")]))
 def test_each_one_resumes_to_the_bit(name: str, tmp_path: Path) -> None:
     schedule = "constant" if name == "schedule_free" else "one_cycle"
     options = (*OPTIONS, f"optimizer={name}", f"schedule={schedule}", "~schedule.warmup_steps")
