@@ -13,6 +13,7 @@ import conf
 from datamodules.core.datamodule import VFIDataModule
 from tests.helpers.in_process import EXPERIMENTS, composed, planned
 from tests.helpers.layouts import LAYOUTS, fabricate
+from tests.helpers.marks import some_slow
 from vfi_train.architectures import create_model, list_models
 from vfi_train.config.targets import check_targets
 from vfi_train.errors import UserError
@@ -26,7 +27,7 @@ CONF = Path(conf.__file__).parent
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", some_slow([(name,) for name in EXPERIMENTS], every=2))
 def test_an_experiment_instantiates(name: str, backbones: Path) -> None:
     config = composed(f"experiment={name}", "steps_per_epoch=7", f"backbones={backbones}")
     for dataset in config.get("roots", {}):  # of a curriculum; its phases are composed in test_curriculum.py
@@ -43,10 +44,7 @@ def test_an_experiment_instantiates(name: str, backbones: Path) -> None:
 
 
 # One of each family and dataset trains every time, the others in `make test-slow`.
-OFTEN = {
-    "ifrnet_s_vimeo", "ifrnet_s_gopro", "amt_s_vimeo", "rife_vimeo", "rife_dr_septuplet", "emavfi_small_vimeo",
-    "atmvfi_lite_vimeo",
-}  # fmt: skip
+OFTEN = {"ifrnet_s_gopro", "amt_s_vimeo", "rife_dr_septuplet", "emavfi_small_vimeo"}
 PUBLISHED = [
     name for name in EXPERIMENTS if "vimeo" in name or "gopro" in name or "septuplet" in name or "co3d" in name
 ]
