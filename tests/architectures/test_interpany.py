@@ -29,7 +29,7 @@ FOLDERS = (
 
 
 def cases(call: str) -> list[Any]:
-    """All cases of a kind, those of EMA-VFI by the weights that they share; two thirds of these are slow ones."""
+    """All cases of a kind, those of EMA-VFI, which are slow ones, by the weights that they share."""
     found = []
     for folder in FOLDERS:
         for path in sorted((GOLDENS / folder).glob("*.json")):
@@ -37,7 +37,7 @@ def cases(call: str) -> list[Any]:
             if info.get("call", "").startswith(call):
                 found.append((folder.startswith("ema_vfi"), info["salt"], folder, path.stem))
     pairs = [(folder, name) for _, _, folder, name in sorted(found)]
-    slow = [folder in ("ema_vfi_d", "ema_vfi_r") for folder, _ in pairs]
+    slow = [folder.startswith("ema_vfi") for folder, _ in pairs]
     return [pytest.param(*pair, marks=[pytest.mark.slow] * late) for pair, late in zip(pairs, slow, strict=True)]
 
 

@@ -33,14 +33,6 @@ ADDED: dict[str, tuple[str, ...]] = {
 }
 PAGES = [DOCS / "index.md", *sorted((DOCS / "tutorials").glob("*.md"))]
 SWEEP = DOCS / "tutorials" / "cluster_sweep.md"
-LONG = (
-    "add_dataset",
-    "add_loss",
-    "cluster_sweep",
-    "index",
-    "own_curriculum",
-    "own_footage",
-)  # many programs, one after the other
 MULTIRUN = "hydra/launcher=slurm"
 
 # sbatch and srun on a machine without SLURM: a job runs at once, as one task; tests/slurm has a real cluster.
@@ -81,10 +73,8 @@ def place(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    "page",
-    [pytest.param(page, id=page.stem, marks=[pytest.mark.slow] if page.stem in LONG else []) for page in PAGES],
-)
+@pytest.mark.slow  # many programs, one after the other
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_page_works(page: Path, place: Path) -> None:
     assert page.stem in ADDED
     for number, block in enumerate(blocks(page)):
