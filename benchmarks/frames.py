@@ -38,7 +38,7 @@ from benchmarks.results import table_row, write_section
 from benchmarks.steps import texture
 from datamodules.storage.media import Clip, Frame
 from vfi_train.architectures import Architecture, create_model
-from vfi_train.inference.backend import KINDS
+from vfi_train.inference.backend import AUTOCAST, KINDS
 from vfi_train.inference.conversion import quantise
 from vfi_train.inference.graph_cache import network_graph
 from vfi_train.inference.interpolator import Interpolator
@@ -48,7 +48,7 @@ from vfi_train.interpolate.command import interpolate_with
 from vfi_train.interpolate.readers import open_source
 from vfi_train.interpolate.video_writer import Encoding, write_video
 from vfi_train.profile.command import time_calls
-from vfi_train.runtime.devices import keep_freed_memory
+from vfi_train.runtime.devices import is_emulated, keep_freed_memory
 from vfi_train.weights import load_weights
 
 MODELS = ("ifrnet_s", "rife_m", "amt_s")
@@ -158,7 +158,8 @@ def read_triplets(clip: str | Path, count: int) -> list[tuple[Image, Image, Imag
 
 def pairs_here(device: torch.device) -> list[tuple[str, str]]:
     """Backends and precisions that a device has."""
-    by_torch = [PLAIN, ("torch", "bf16"), *([("torch", "fp16")] if device.type == "cuda" else [])]
+    half = ("bf16", "fp16") if device.type == "cuda" else ("bf16",)
+    by_torch = [PLAIN, *(("torch", p) for p in half if not is_emulated(AUTOCAST[p], device))]
     others = [(b, p) for b, kind in KINDS.items() if not kind.missing() for p in reversed(kind.precisions(device))]
     return by_torch + others
 

@@ -28,6 +28,7 @@ from vfi_train.inference.graph_cache import cache_folder, fingerprint
 from vfi_train.inference.interpolator import Interpolator
 from vfi_train.inference.request import Request
 from vfi_train.inference.runtimes import OpenVino
+from vfi_train.runtime.devices import emulation
 
 CPU = torch.device("cpu")
 HALF = pytest.mark.skipif("bf16" not in OpenVino.precisions(CPU), reason="this processor has no bf16")
@@ -107,6 +108,16 @@ def test_pytorch_computes_what_graphs_do_not_take_and_says_so_once() -> None:
     for _ in range(2):
         assert np.array_equal(other(frame0, frame1, [time])[0], Interpolator(model)(frame0, frame1, [time])[0])
     assert notes == ["backend=onnxruntime does not take time maps: PyTorch computes these frames"]
+
+
+def test_a_processor_without_half_precision_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "is_emulated", lambda dtype, device: dtype == torch.bfloat16)
+    notes: list[str] = []
+    other = Interpolator(Shift().eval(), precision="bf16")
+    other.backend.note = notes.append
+    for _ in range(2):
+        other(*pan(2))
+    assert notes == [emulation("precision=bf16")]
 
 
 # --- compiled by PyTorch

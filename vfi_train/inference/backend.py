@@ -18,6 +18,7 @@ from vfi_train.inference.graph_cache import cache_folder, network_graph
 from vfi_train.inference.graphs import NetworkFunction
 from vfi_train.inference.request import Request
 from vfi_train.inference.runtimes import RUNTIMES, Runtime, check_installed
+from vfi_train.runtime.devices import emulation, is_emulated
 
 log = logging.getLogger(__name__)
 KINDS: dict[str, type[Runtime] | type[CompiledNetwork]] = {**RUNTIMES, "compiled": CompiledNetwork}
@@ -86,14 +87,23 @@ class Backend:
         reason = None if self.chosen and self.chosen[0] == "torch" else self._refusal(request)
         if self.chosen is None and reason is None:
             self.chosen = self._choose(request)
+        if (
+            self.chosen is not None
+            and self.chosen[0] == "torch"
+            and is_emulated(AUTOCAST[self.chosen[1]], self._device)
+        ):
+            self._note_once(emulation(f"precision={self.chosen[1]}"))
         if self.chosen is None or self.chosen[0] == "torch":
             return None
         if reason is not None:
-            if reason not in self._noted:
-                self._noted.add(reason)
-                self.note(f"backend={self.chosen[0]} does not take {reason}: PyTorch computes these frames")
+            self._note_once(f"backend={self.chosen[0]} does not take {reason}: PyTorch computes these frames")
             return None
         return self._run(*self.chosen, request)
+
+    def _note_once(self, line: str) -> None:
+        if line not in self._noted:
+            self._noted.add(line)
+            self.note(line)
 
     def _run(self, backend: str, precision: str, request: Request) -> Iterator[Tensor]:
         if backend == "compiled":
@@ -161,7 +171,8 @@ class Backend:
         if self.backend == "auto":
             here = (name for name, kind in RUNTIMES.items() if not kind.missing() and kind.precisions(self._device))
             found = [(name, p) for name in list(here)[:1] for p in RUNTIMES[name].precisions(self._device)]
-        found += [("torch", p) for p in (("fp16", "bf16") if self._device.type == "cuda" else ("bf16",))]
+        half = ("fp16", "bf16") if self._device.type == "cuda" else ("bf16",)
+        found += [("torch", p) for p in half if not is_emulated(AUTOCAST[p], self._device)]
         return [(name, p) for name, p in found if self.precision in ("auto", p)]
 
     def _choose(self, request: Request) -> tuple[str, str]:

@@ -13,6 +13,23 @@ from datamodules.core.malloc import MMAP_MAX, TOP_PAD, TRIM_THRESHOLD, set_mallo
 from vfi_train.errors import UserError, first_line
 
 
+def is_emulated(dtype: torch.dtype | None, device: torch.device) -> bool:
+    """Whether a CPU lacks the instructions for a half precision: PyTorch then takes up to 100 times as long."""
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    if dtype == torch.bfloat16:
+        return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return dtype == torch.float16 and not torch.ops.mkldnn._is_mkldnn_fp16_supported()
+
+
+def emulation(override: str) -> str:
+    """What to say of a precision that `is_emulated`."""
+    return (
+        f"{override}: this processor has no instructions for it, and PyTorch takes up to 100 times as long as in "
+        "float32, which is the default"
+    )
+
+
 def find_device(name: str) -> torch.device:
     """The device that `device=` names; "auto" is the GPU where there is one.
 

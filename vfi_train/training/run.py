@@ -18,7 +18,7 @@ from vfi_train.loggers.wandb import close_wandb
 from vfi_train.modules.interpolation_module import InterpolationModule
 from vfi_train.optim.optimizers import build_optimizer
 from vfi_train.runtime.console import is_first_process, say
-from vfi_train.runtime.devices import core_count
+from vfi_train.runtime.devices import core_count, emulation, is_emulated
 from vfi_train.runtime.distributed import rank_monitor
 from vfi_train.training.build import (
     build_data,
@@ -88,6 +88,9 @@ def train_run(plan: TrainingPlan) -> bool:
                 f"schedule.warmup_steps={module.schedule.warmup_steps} is beyond the last of {plan.steps} steps: the "  # type: ignore[attr-defined]
                 "learning rate does not reach optimizer.lr"
             )
+        half = {"bf16": torch.bfloat16, "16": torch.float16}.get(plan.precision.partition("-")[0])
+        if is_emulated(half, trainer.strategy.root_device):
+            say(emulation(f"trainer.precision={plan.precision}"))
         rank_monitor.watch(trainer)
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         if trainer.interrupted:
