@@ -237,7 +237,7 @@ REAL = {
 }  # fmt: skip
 
 
-IN_CI = [(name, "onnx") for name in ("ifrnet_tiny", "rife_d", "amt_s", "ema_vfi_small_t", "atm_vfi_lite")]
+IN_CI = [(name, "onnx") for name in ("ifrnet_tiny", "amt_s", "ema_vfi_small_t", "atm_vfi_lite")]
 IN_CI += [("ifrnet_dr", "torch_export"), ("ema_vfi_small", "torch_export")]
 
 
@@ -282,6 +282,7 @@ def test_weights_that_know_the_middle_alone_are_halved_by_the_runner(tmp_path: P
     assert np.abs(network(frame0, frame1, 0.25).astype(int) - wanted).max() <= 2
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_compiled_package_answers_as_pytorch_does(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     """AOTInductor; for a size that the tracer never saw."""
