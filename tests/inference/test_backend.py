@@ -118,6 +118,7 @@ def test_a_processor_without_half_precision_is_said_once(monkeypatch: pytest.Mon
     for _ in range(2):
         other(*pan(2))
     assert notes == [emulation("precision=bf16")]
+    assert ("torch", "bf16") not in Backend(Shift(), "auto", "auto")._candidates()
 
 
 # --- compiled by PyTorch

@@ -76,8 +76,7 @@ class Backend:
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context in which PyTorch computes."""
-        precision = self.chosen[1] if self.chosen else self.precision
-        return self._autocast("fp32" if precision == "auto" else precision)
+        return self._autocast(self._torch_precision())
 
     def predict(self, request: Request) -> Iterator[Tensor] | None:
         """Frames B 3 H W of a padded request with times as tensors, one after the other; None: PyTorch must do it.
@@ -87,18 +86,20 @@ class Backend:
         reason = None if self.chosen and self.chosen[0] == "torch" else self._refusal(request)
         if self.chosen is None and reason is None:
             self.chosen = self._choose(request)
-        if (
-            self.chosen is not None
-            and self.chosen[0] == "torch"
-            and is_emulated(AUTOCAST[self.chosen[1]], self._device)
-        ):
-            self._note_once(emulation(f"precision={self.chosen[1]}"))
         if self.chosen is None or self.chosen[0] == "torch":
+            precision = self._torch_precision()
+            if is_emulated(AUTOCAST[precision], self._device):
+                self._note_once(emulation(f"precision={precision}"))
             return None
         if reason is not None:
             self._note_once(f"backend={self.chosen[0]} does not take {reason}: PyTorch computes these frames")
             return None
         return self._run(*self.chosen, request)
+
+    def _torch_precision(self) -> str:
+        """In which PyTorch computes, as chosen or, before that and for what graphs do not take, as given."""
+        precision = self.chosen[1] if self.chosen else self.precision
+        return "fp32" if precision == "auto" else precision
 
     def _note_once(self, line: str) -> None:
         if line not in self._noted:
